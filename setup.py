@@ -1,0 +1,49 @@
+"""ament_python build: installs the package and, as data files, what ROS 2 tools look for under share/."""
+import os
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = 'trt_perception'
+
+
+def shared(folder, pattern='*'):
+    """Return the data_files entry of one folder of the source tree."""
+    return os.path.join('share', NAME, folder), [p for p in glob(os.path.join(folder, pattern)) if os.path.isfile(p)]
+
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    packages=find_packages(include=[NAME, NAME + '.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
+        ('share/' + NAME, ['package.xml']),
+        shared('config', '*.yaml'),
+        shared('config', '*.xml'),
+        shared('config/models'),
+        shared('config/labels'),
+        shared('launch', '*.launch.py'),
+        shared('models'),
+    ],
+    python_requires='>=3.6',
+    install_requires=['setuptools', 'numpy', 'PyYAML'],
+    extras_require={
+        # ROS distributions bring OpenCV and rclpy themselves; these are for machines without one.
+        'cpu': ['onnxruntime', 'opencv-python-headless'],
+        'replay': ['rosbags'],
+    },
+    zip_safe=True,
+    maintainer='trt_perception maintainers',
+    maintainer_email='maintainers@trt-perception.invalid',
+    description='Semantic segmentation and dense optical flow for ROS 2, with TensorRT or ONNX Runtime',
+    license='Apache-2.0',
+    entry_points={'console_scripts': [
+        'perception_node = trt_perception.ros.perception_node:main',
+        'segmentation_node = trt_perception.ros.segmentation_node:main',
+        'optical_flow_node = trt_perception.ros.optical_flow_node:main',
+        'trt_perception = trt_perception.cli:main',
+        'replay = trt_perception.cli.replay:main',
+        'doctor = trt_perception.cli.doctor:main',
+    ]},
+)
