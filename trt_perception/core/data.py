@@ -1,0 +1,63 @@
+"""The values that travel: a camera frame in, a label map or a flow field out. No behaviour here."""
+from typing import NamedTuple, Optional, Tuple
+
+import numpy as np
+
+VOID = 255
+"""Class id of a pixel without a class (unlabelled, or outside the label set)."""
+
+
+class Frame(NamedTuple):
+    """One camera image: the bytes of the message, not copied, and where and when they were taken."""
+
+    data: np.ndarray
+    """(rows, step) uint8 view of the message's bytes; step may be wider than the pixels of one row.
+
+    rows = height, except nv12 / nv21 (height * 3 / 2) and nv24 (height * 3), whose chroma follows the luma.
+    """
+    height: int
+    """Rows of the picture, px."""
+    width: int
+    """Columns of the picture, px."""
+    encoding: str
+    """Name as in sensor_msgs/Image, e.g. 'bgr8', 'mono16', 'nv12' (see image.ENCODINGS)."""
+    stamp_ns: int
+    """Capture time, ns, clock of the message header."""
+    frame_id: str
+    """Camera optical frame (REP 103: x right, y down, z forward)."""
+    is_bigendian: bool = False
+    """Byte order of encodings wider than 8 bits."""
+
+
+class LabelMap(NamedTuple):
+    """Class of every pixel of one frame."""
+
+    labels: np.ndarray
+    """(H, W) uint8 class id; VOID (255) = no class."""
+    confidence: Optional[np.ndarray]
+    """(H, W) uint8 probability of that class, 255 = certain; None when the network does not give it."""
+    stamp_ns: int
+    """Of the image that was segmented, ns."""
+    frame_id: str
+    """Of the image that was segmented."""
+
+
+class FlowField(NamedTuple):
+    """Motion of every pixel between two frames."""
+
+    flow: np.ndarray
+    """(H, W, 2) float32, px of THIS grid per interval; [..., 0] = u right, [..., 1] = v down; NaN = invalid."""
+    stamp_ns: int
+    """Of the image whose pixel grid the field lives on, ns."""
+    frame_id: str
+    """Of the same image."""
+    interval_ns: int
+    """Stamp of the current image minus stamp of the previous one, ns, > 0; velocity = flow / interval."""
+
+
+class TensorSpec(NamedTuple):
+    """One input or output of an engine. Shapes are static, batch 1."""
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: np.dtype

@@ -1,0 +1,98 @@
+"""The engine contract: what every inference runtime does for the pipelines. Knows tensors and images, not tasks."""
+import abc
+import threading
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .data import Frame, TensorSpec
+from .errors import EngineError
+from .image import FrameDecoder, Size
+from .model import Model
+from .preprocess import InputWriter
+
+
+class Engine(abc.ABC):
+    """A network loaded and ready to run.
+
+    Shapes are static, batch 1. THE THREAD THAT OPENS AN ENGINE IS THE ONLY ONE THAT MAY USE IT. A back-end implements
+    the methods that begin with an underscore; the public ones check once and delegate.
+
+    Attributes:
+        inputs, outputs: what the network takes and gives.
+        input_size: (height, width) of the pictures it sees.
+        precision: 'fp32', 'fp16' or 'int8', as built.
+        file: the network file.
+    """
+
+    backend = ''
+    """Name in the BACKENDS table."""
+
+    def __init__(self, model: Model, file: str, precision: str, inputs: Sequence[TensorSpec],
+                 outputs: Sequence[TensorSpec], decoder: Optional[FrameDecoder] = None) -> None:
+        self.file = file
+        self.precision = precision
+        self.inputs: Tuple[TensorSpec, ...] = tuple(inputs)
+        self.outputs: Tuple[TensorSpec, ...] = tuple(outputs)
+        self._thread = threading.get_ident()
+        specs = {spec.name: spec for spec in self.inputs}
+        if set(specs) != set(model.input.names):
+            raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
+                file, ', '.join(sorted(specs)), model.path, ', '.join(model.input.names)))
+        names = [spec.name for spec in self.outputs]
+        for name in (model.output.labels, model.output.confidence, model.output.flow):
+            if name is not None and name not in names:
+                raise EngineError('{}: no output {!r}, it has {}. Correct `output` in {}.'.format(
+                    file, name, ', '.join(names), model.path))
+        decoder = decoder or FrameDecoder()
+        self._writers = {name: InputWriter(spec, model.input, decoder, file) for name, spec in specs.items()}
+        sizes = {writer.size for writer in self._writers.values()}
+        if len(sizes) > 1:
+            raise EngineError('{}: inputs differ in size: {}. Both frames of a pair need one size.'.format(
+                file, ', '.join('{}x{}'.format(*size) for size in sorted(sizes))))
+        self.input_size: Size = sizes.pop()
+        self._tensors = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.inputs}
+
+    def put_image(self, name: str, frame: Frame) -> None:
+        """Bring a camera frame into input `name`: decode, resize, normalise, lay out, as the model's YAML says.
+
+        Raises:
+            FrameError: the frame cannot be decoded; the input is then unchanged.
+        """
+        self._check_thread()
+        self._put_image(name, frame)
+
+    def swap(self, a: str, b: str) -> None:
+        """Exchange the contents of two inputs without copying (flow keeps the previous frame this way)."""
+        self._check_thread()
+        self._swap(a, b)
+
+    def infer(self) -> Dict[str, np.ndarray]:
+        """Run the network once.
+
+        THE ARRAYS BELONG TO THE ENGINE and are valid until the next call.
+
+        Raises:
+            EngineError: the runtime failed; it carries the runtime's own text.
+        """
+        self._check_thread()
+        return self._infer()
+
+    def close(self) -> None:
+        """Give back what the engine holds. May be called twice."""
+        self._tensors.clear()
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise EngineError('{}: used from another thread than the one that opened it. Open the engine in the '
+                              'thread that runs it.'.format(self.file))
+
+    def _put_image(self, name: str, frame: Frame) -> None:
+        self._writers[name].write(frame, self._tensors[name])
+
+    def _swap(self, a: str, b: str) -> None:
+        self._tensors[a], self._tensors[b] = self._tensors[b], self._tensors[a]
+
+    @abc.abstractmethod
+    def _infer(self) -> Dict[str, np.ndarray]:
+        """Run the network on the inputs as they are."""

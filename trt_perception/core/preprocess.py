@@ -1,0 +1,54 @@
+"""Frame -> input tensor, into memory allocated once. The reference for the CUDA kernel of the TensorRT back-end."""
+import numpy as np
+
+from .data import Frame, TensorSpec
+from .errors import EngineError
+from .image import FrameDecoder
+from .model import CHANNELS, ModelInput
+
+
+class InputWriter:
+    """Fills one image input of a network as the model's YAML says: decode, resize, normalise, lay out.
+
+    A float32 input gets `(grey level - mean) / std`; a uint8 input gets the grey levels as they are. Both may be
+    NHWC or NCHW.
+
+    Raises:
+        EngineError: the network's input is none of these.
+    """
+
+    def __init__(self, spec: TensorSpec, image: ModelInput, decoder: FrameDecoder, where: str) -> None:
+        channels = CHANNELS[image.color]
+        shape = tuple(spec.shape)
+        expected = '(1, H, W, {0}) or (1, {0}, H, W), uint8 or float32, for color {1}'.format(channels, image.color)
+        if len(shape) != 4 or shape[0] != 1 or channels not in (shape[1], shape[3]) or min(shape) < 1 \
+                or spec.dtype not in (np.uint8, np.float32):
+            raise EngineError('{}: input {!r}: got {} {}, expected {}. Export the network with a static shape and '
+                              'batch 1, or correct `color` in the model YAML.'.format(
+                                  where, spec.name, np.dtype(spec.dtype).name, shape, expected))
+        self._channels_last = shape[3] == channels
+        self.size = shape[1:3] if self._channels_last else shape[2:4]
+        """(height, width) of the network's picture."""
+        self._color = image.color
+        self._normalise = spec.dtype == np.float32
+        self._mean = image.mean
+        self._std = image.std
+        self._decoder = decoder
+
+    def write(self, frame: Frame, tensor: np.ndarray) -> None:
+        """Write one frame into `tensor`, which has the shape and dtype of the spec.
+
+        Raises:
+            FrameError: the frame cannot be decoded; `tensor` is then unchanged.
+        """
+        picture = self._decoder.picture(frame, self._color, self.size)
+        if picture.ndim == 2:
+            picture = picture[..., np.newaxis]
+        pixels = tensor[0] if self._channels_last else tensor[0].transpose(1, 2, 0)
+        if not self._normalise:
+            pixels[...] = picture
+            return
+        for channel in range(picture.shape[2]):  # Per plane: no temporary float picture.
+            plane = pixels[..., channel]
+            np.subtract(picture[..., channel], self._mean[channel], out=plane)
+            plane /= self._std[channel]
