@@ -1,0 +1,63 @@
+"""What the node is doing, as diagnostic_msgs: state, model, engine, rates, drops, latency and age."""
+import resource
+from typing import Dict, List
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
+from .worker import DROPS, FAULT, OPENING, Worker
+
+
+class Diagnostics:
+    """Turns the worker's counters and timers into one DiagnosticArray per call."""
+
+    def __init__(self, name: str, hardware_id: str, worker: Worker) -> None:
+        self._name = name
+        self._hardware_id = hardware_id
+        self._worker = worker
+        self._last: Dict[str, int] = {}
+
+    def array(self, header: Header, interval_s: float) -> DiagnosticArray:
+        """Return the status; rates are over `interval_s`, the time since the last call."""
+        worker = self._worker
+        counts = dict(worker.counts)
+        rates = {key: (counts.get(key, 0) - self._last.get(key, 0)) / interval_s if interval_s > 0 else 0.0
+                 for key in ('received', 'processed')}
+        new_drops = sum(counts.get(key, 0) - self._last.get(key, 0) for key in ('bad', 'too_old', 'engine_fault'))
+        self._last = counts
+        status = DiagnosticStatus(name=self._name, hardware_id=self._hardware_id)
+        if worker.state == FAULT:
+            status.level, status.message = DiagnosticStatus.ERROR, '{}: {}'.format(worker.state, worker.last_error)
+        elif not worker.enabled:
+            status.level, status.message = DiagnosticStatus.OK, 'paused'
+        elif worker.state == OPENING:
+            status.level, status.message = DiagnosticStatus.OK, worker.state
+        elif new_drops:
+            status.level, status.message = DiagnosticStatus.WARN, '{} frames unusable; last error: {}'.format(
+                new_drops, worker.last_error or 'older than max_frame_age')
+        else:
+            status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
+                worker.state, rates['received'], rates['processed'])
+        values = [('rate in (Hz)', '{:.2f}'.format(rates['received'])),
+                  ('rate out (Hz)', '{:.2f}'.format(rates['processed'])),
+                  ('frames received', str(counts.get('received', 0))),
+                  ('frames processed', str(counts.get('processed', 0)))]
+        values += [('frames dropped: ' + reason, str(counts.get(reason, 0))) for reason in DROPS]
+        values += self._engines()
+        for stage, p in worker.timer.summary().items():
+            values.append((stage + ' p50/p95/p99/max (ms)', '{:.2f} / {:.2f} / {:.2f} / {:.2f}'.format(*p[1:])))
+        values.append(('peak memory (MB)', '{:.0f}'.format(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))
+        status.values = [KeyValue(key=key, value=value) for key, value in values]
+        return DiagnosticArray(header=header, status=[status])
+
+    def _engines(self) -> List[tuple]:
+        values = []
+        for task in self._worker.tasks:
+            values.append((task.name + ' model', task.model.name))
+            engine = task.engine
+            if engine is not None:
+                values.append((task.name + ' engine', engine.backend))
+                values.append((task.name + ' precision built', engine.precision))
+                values.append((task.name + ' network', engine.file))
+        return values

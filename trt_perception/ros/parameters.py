@@ -1,0 +1,68 @@
+"""Declares the settings table as ROS parameters, and accepts or refuses changes at run time."""
+from typing import Callable, List, Sequence
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    ParameterType,
+    SetParametersResult,
+)
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from ..core.errors import ConfigError
+from ..core.settings import Setting, Settings, settings_for
+
+_TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
+          float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
+
+
+def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
+    """Declare the settings of a node with these tasks and return their values.
+
+    Raises:
+        ConfigError: a value from the command line or a parameter file is wrong.
+    """
+    settings = {}
+    for setting in settings_for(tasks):
+        try:
+            value = node.declare_parameter(setting.name, setting.default, _descriptor(setting)).value
+        except ParameterException as error:
+            raise ConfigError('parameter {}: {} Expected {}.'.format(setting.name, error, setting.expected)) from error
+        settings[setting.name] = setting.check(value)
+    return settings
+
+
+def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> None:
+    """Let run-time parameters change `settings`, then call `changed`; refuse wrong values with the reason."""
+    known = {setting.name: setting for setting in settings_for()}
+
+    def callback(parameters: List[Parameter]) -> SetParametersResult:
+        try:
+            values = {p.name: known[p.name].check(p.value) for p in parameters if p.name in settings}
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        settings.update(values)
+        changed()
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(callback)
+
+
+def _descriptor(setting: Setting) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        name=setting.name, type=_TYPES[type(setting.default)], read_only=not setting.runtime,
+        description=setting.description + ('' if setting.runtime else ' (read-only: set it at start)'),
+        additional_constraints=setting.expected)
+    # The table checks types itself, since YAML writes 1 for 1.0 and a fixed type would refuse it. Foxy fixes no types.
+    if hasattr(descriptor, 'dynamic_typing'):
+        descriptor.dynamic_typing = True
+    if setting.limits and isinstance(setting.default, float):
+        low, high = setting.limits
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+    elif setting.limits:
+        low, high = setting.limits
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    return descriptor

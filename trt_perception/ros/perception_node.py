@@ -1,0 +1,154 @@
+"""The node: one image subscription, one worker; segmentation, optical flow, or both."""
+import ctypes
+import signal
+import sys
+import time
+from typing import Any, List, Optional, Sequence
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import SetBool
+
+from ..core.errors import PerceptionError
+from ..core.model import TASKS
+from ..transport import use_shared_memory_profile
+from . import messages
+from .diagnostics import Diagnostics
+from .parameters import declare_parameters, on_change
+from .qos import BEST_EFFORT, RELIABLE, overridable
+from .worker import Worker
+
+_SILENCE_S = 5.0
+
+
+class PerceptionNode(Node):
+    """Subscribes to camera images and publishes label maps, flow fields, or both.
+
+    Attributes:
+        stopped: future that gets the exception when the worker cannot go on.
+
+    Raises:
+        ConfigError: a parameter or a model's YAML is wrong.
+    """
+
+    def __init__(self, name: str = 'perception', tasks: Sequence[str] = TASKS, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.stopped: Future = Future()
+        settings = declare_parameters(self, tasks)
+        compressed = settings['image_transport'] == 'compressed'
+        self._worker = Worker(self, tasks, settings,
+                              messages.frame_from_compressed if compressed else messages.frame_from_image,
+                              self.stopped.set_exception)
+        on_change(self, settings, self._worker.settings_changed)
+        base = self._resolved('image')  # Remapping `image` moves its siblings too, as in image_transport.
+        kind, topic = (CompressedImage, base + '/compressed') if compressed else (Image, base)
+        self._image = self.create_subscription(kind, topic, self._worker.put, BEST_EFFORT, **overridable())
+        self._camera_info = self.create_subscription(CameraInfo, base.rsplit('/', 1)[0] + '/camera_info',
+                                                     self._take_camera_info, BEST_EFFORT)
+        self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
+        self._diagnostics = Diagnostics(self.get_name() + ': perception', self._image.topic_name, self._worker)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        self._last_tick_s = self._last_image_s = time.monotonic()
+        self._received = 0
+        self._worker.start()
+
+    def close(self) -> None:
+        """Finish the frame in hand and close the engines."""
+        self._worker.stop()
+
+    def _resolved(self, topic: str) -> str:
+        """Return the full name of a topic after remapping; Foxy's node cannot tell, its subscriptions can."""
+        subscription = self.create_subscription(Image, topic, lambda _: None, BEST_EFFORT)
+        name = str(subscription.topic_name)
+        self.destroy_subscription(subscription)
+        return name
+
+    def _take_camera_info(self, message: CameraInfo) -> None:
+        self._worker.camera_info = message
+
+    def _set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._worker.enabled = request.data
+        response.success, response.message = True, 'running' if request.data else 'paused'
+        return response
+
+    def _publish_diagnostics(self) -> None:
+        now_s = time.monotonic()
+        header = messages.header(self.get_clock().now().nanoseconds, '')
+        self._diagnostics_publisher.publish(self._diagnostics.array(header, now_s - self._last_tick_s))
+        self._last_tick_s = now_s
+        received = self._worker.counts['received']
+        if received != self._received:
+            self._received, self._last_image_s = received, now_s
+        elif now_s - self._last_image_s > _SILENCE_S:
+            self._explain_silence()
+
+    def _explain_silence(self) -> None:
+        topic = self._image.topic_name
+        publishers = self.get_publishers_info_by_topic(topic)
+        if not publishers:
+            self.get_logger().warning("Nobody publishes {}. Remap `image` to the camera's topic.".format(topic),
+                                      throttle_duration_sec=30.0)
+            return
+        offers = '; '.join('{}{} offers {}, {}, {}'.format(
+            info.node_namespace.rstrip('/') + '/', info.node_name, info.topic_type,
+            info.qos_profile.reliability.name, info.qos_profile.durability.name) for info in publishers)
+        self.get_logger().warning(
+            'No image on {} for {:.0f} s although there is a publisher. Asked for: {}, {}, {}. {}. Check that types '
+            'and QoS fit; if they do, images may be lost on the way: see `trt_perception doctor`.'.format(
+                topic, _SILENCE_S, 'sensor_msgs/msg/' + self._image.msg_type.__name__, BEST_EFFORT.reliability.name,
+                BEST_EFFORT.durability.name, offers), throttle_duration_sec=30.0)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep image-sized blocks instead of mapping them anew per message.
+
+    Taking a 2048x1024 image falls from 7.6 to 1.9 ms (design notes, performance.md, decision 4).
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, 'mallopt'):
+        libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, its largest value
+        libc.mallopt(-1, 256 * 2**20)  # M_TRIM_THRESHOLD
+
+
+def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> int:
+    """Run one node until it is told to stop and return the exit status: 1 when it could not do its work."""
+    use_shared_memory_profile()
+    _keep_freed_memory()
+    # rclpy of Foxy does not know SIGTERM, which launch sends second and systemd first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rclpy.init(args=args)
+    executor = SingleThreadedExecutor()
+    node: Optional[PerceptionNode] = None
+    status = 0
+    try:
+        node = PerceptionNode(name, tasks)
+        executor.add_node(node)
+        executor.spin_until_future_complete(node.stopped)
+        if node.stopped.done():
+            node.stopped.result()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except PerceptionError as error:
+        print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
+        status = 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # An impatient second Ctrl-C must not cut the clean-up short.
+        if node is not None:
+            node.close()
+        executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+    return status
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    """Run the node with both tasks."""
+    return run('perception', TASKS, args)

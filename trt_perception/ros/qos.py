@@ -1,0 +1,24 @@
+"""Quality of service of the topics, and the user's right to override it."""
+from typing import Any, Dict
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+try:
+    from rclpy.qos_overriding_options import QoSOverridingOptions
+except ImportError:  # Foxy
+    QoSOverridingOptions = None  # type: ignore[assignment,misc]
+
+# History and depth in words: SystemDefaults would leave them to the vendor.
+BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT,
+                         durability=DurabilityPolicy.VOLATILE)
+RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
+                      durability=DurabilityPolicy.VOLATILE)
+LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
+                     durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def overridable() -> Dict[str, Any]:
+    """Return the argument of create_publisher / create_subscription that declares `qos_overrides` parameters."""
+    if QoSOverridingOptions is None:
+        return {}
+    return {'qos_overriding_options': QoSOverridingOptions.with_default_policies()}

@@ -1,0 +1,212 @@
+"""The one thread that owns the engines: takes the newest frame, runs the pipelines, recovers from engine faults."""
+import threading
+import time
+from collections import Counter
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from rclpy.node import Node
+
+from ..core.data import Frame
+from ..core.engine import Engine
+from ..core.errors import ConfigError, EngineError, FrameError
+from ..core.image import FrameDecoder
+from ..core.mailbox import Mailbox
+from ..core.model import OPTICAL_FLOW, SEGMENTATION, load_model
+from ..core.optical_flow import OpticalFlowPipeline
+from ..core.segmentation import SegmentationPipeline
+from ..core.settings import Settings
+from ..core.timing import StageTimer
+from ..engines import EngineOptions, open_engine
+from .messages import stamp_ns
+from .publishers import OpticalFlowPublishers, SegmentationPublishers
+
+OPENING = 'opening the engine'
+RUNNING = 'running'
+FAULT = 'engine fault, reopening'
+
+DROPS = ('replaced', 'too_old', 'bad', 'idle', 'paused', 'engine_fault')
+"""Why a frame was not processed: a newer one came; older than max_frame_age; FrameError; nobody watches; ~/enable is
+off; the engine is being reopened. With `processed` they add up to `received`, but for frames in hand."""
+
+_LONGEST_BACKOFF_S = 30.0
+
+
+class Arrival(NamedTuple):
+    """An image message and when the subscription got it."""
+
+    message: Any
+    monotonic_s: float
+
+
+class Task:
+    """One task of a node: its model, its topics, and, while the engine is open, its pipeline."""
+
+    def __init__(self, node: Node, name: str, settings: Settings, decoder: FrameDecoder) -> None:
+        self.name = name
+        self.model = load_model(settings[name + '.model'])
+        if self.model.task != name:
+            raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
+                name, self.model.path, self.model.task, name))
+        self.publishers: Any = (SegmentationPublishers if name == SEGMENTATION else OpticalFlowPublishers)(
+            node, self.model, settings, decoder)
+        self.engine: Optional[Engine] = None
+        self.pipeline: Any = None
+
+    def open(self, settings: Settings, decoder: FrameDecoder, timer: StageTimer) -> None:
+        """Open the engine and build the pipeline, which writes into the publishers' messages."""
+        self.engine = open_engine(self.model, EngineOptions(
+            settings['engine'], settings['precision'], settings['num_threads']), decoder)
+        size, allocate = settings['output_size'], self.publishers.allocate
+        if self.name == SEGMENTATION:
+            self.pipeline = SegmentationPipeline(self.engine, self.model, size, timer, allocate)
+        else:
+            self.pipeline = OpticalFlowPipeline(self.engine, self.model, settings['flow_grid'],
+                                                int(settings['max_pair_gap'] * 1e9), size, timer, allocate)
+
+    def close(self) -> None:
+        """Close the engine. May be called twice."""
+        if self.engine is not None:
+            self.engine.close()
+        self.engine = self.pipeline = None
+
+
+class Worker(threading.Thread):
+    """Runs a node's pipelines on the newest frame, one at a time.
+
+    Args:
+        frame_of: turns the subscribed message into a Frame.
+        failed: told, in this thread, what ended it: the engines cannot be opened at start, or a bug.
+    """
+
+    def __init__(self, node: Node, tasks: Sequence[str], settings: Settings, frame_of: Callable[[Any], Frame],
+                 failed: Callable[[Exception], None]) -> None:
+        super().__init__(name='worker', daemon=True)
+        self.counts: Dict[str, int] = Counter()
+        self.timer = StageTimer()
+        self.state = OPENING
+        self.last_error = ''
+        self.enabled = True
+        self.camera_info: Any = None
+        self._node = node
+        self._log = node.get_logger()
+        self._settings = settings
+        self._frame_of = frame_of
+        self._failed = failed
+        self._mailbox: Mailbox[Arrival] = Mailbox()
+        self._decoder = FrameDecoder()
+        self.tasks = [Task(node, name, settings, self._decoder) for name in tasks]
+        self._retry_at_s = 0.0
+        self._backoff_s = 1.0
+
+    def put(self, message: Any) -> None:
+        """Hand over an image message; an older one that waits is dropped for it."""
+        self.counts['received'] += 1
+        if self._mailbox.put(Arrival(message, time.monotonic())):
+            self.counts['replaced'] += 1
+
+    def stop(self) -> None:
+        """Finish the frame in hand, close the engines and end the thread."""
+        self._mailbox.close()
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        """Open the engines, then work until `stop`."""
+        try:
+            self._open()
+            while True:
+                arrival = self._mailbox.take()
+                if arrival is None:
+                    break
+                self._handle(arrival)
+        except Exception as error:  # Whatever it is, the main thread must hear of it, and reports it whole.
+            if self._node.context.ok():  # After Ctrl-C a publish fails, and nobody cares.
+                self._failed(error)
+        finally:
+            self._close()
+
+    def settings_changed(self) -> None:
+        """Bring settings that pipelines hold up to date."""
+        for task in self.tasks:
+            if task.name == OPTICAL_FLOW and task.pipeline is not None:
+                task.pipeline.max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
+
+    def _open(self) -> None:
+        for task in self.tasks:
+            task.open(self._settings, self._decoder, self.timer)
+            assert task.engine is not None
+            self._log.info('{}: {} on {}, {}, {}x{} px'.format(
+                task.name, task.model.name, task.engine.backend, task.engine.precision, *task.engine.input_size))
+        self.state = RUNNING
+
+    def _close(self) -> None:
+        for task in self.tasks:
+            task.close()
+
+    def _handle(self, arrival: Arrival) -> None:
+        tasks = [task for task in self.tasks if not self._settings['lazy'] or task.publishers.watched()]
+        if not self.enabled:
+            self.counts['paused'] += 1
+        elif not tasks:
+            self.counts['idle'] += 1
+        elif self._too_old(arrival.message):
+            self.counts['too_old'] += 1
+        elif self.state != RUNNING and not self._reopen():
+            self.counts['engine_fault'] += 1
+        else:
+            self.counts[self._process(arrival, tasks)] += 1
+
+    def _process(self, arrival: Arrival, tasks: List[Task]) -> str:
+        """Run the tasks on one frame and return under which name it counts."""
+        try:
+            frame = self._frame_of(arrival.message)
+            for task in tasks:
+                result = task.pipeline.process(frame)
+                if result is not None:
+                    with self.timer.stage(task.name + ' publish'):
+                        task.publishers.publish(frame, result, self.camera_info)
+                    self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
+                    self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
+        except FrameError as error:
+            self.last_error = str(error)
+            self._log.warning('Frame skipped: {}'.format(error), throttle_duration_sec=5.0)
+            return 'bad'
+        except EngineError as error:
+            self._fault(error)
+            return 'engine_fault'
+        self._backoff_s = 1.0
+        return 'processed'
+
+    def _age_s(self, stamp: int) -> float:
+        return (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
+
+    def _too_old(self, message: Any) -> bool:
+        limit_s = self._settings['max_frame_age']
+        age_s = self._age_s(stamp_ns(message.header.stamp))
+        if not limit_s or age_s <= limit_s:
+            return False
+        hint = 'The camera, the network or this machine is slower than that.'
+        if age_s > 3600:
+            hint = 'Stamps of another clock: for a bag set use_sim_time and play it with --clock; for a driver that ' \
+                   'leaves the stamp empty set max_frame_age to 0.'
+        self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
+            age_s, limit_s, hint), throttle_duration_sec=5.0)
+        return True
+
+    def _fault(self, error: EngineError) -> None:
+        self.state = FAULT
+        self.last_error = str(error)
+        self._log.error('{} Reopening in {:.0f} s.'.format(error, self._backoff_s))
+        self._close()
+        self._retry_at_s = time.monotonic() + self._backoff_s
+        self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S)
+
+    def _reopen(self) -> bool:
+        if time.monotonic() < self._retry_at_s:
+            return False
+        try:
+            self._open()
+        except (EngineError, ConfigError) as error:  # ConfigError: the file went away meanwhile.
+            self._fault(EngineError(str(error)))
+            return False
+        return True
