@@ -1,0 +1,52 @@
+"""The command `trt_perception`: one module per verb, with `add_arguments(parser)` and `execute(args)`."""
+import argparse
+import importlib
+import sys
+from typing import List, Optional
+
+from .. import __version__
+from ..core.errors import PerceptionError
+
+VERBS = ('run', 'replay', 'doctor')
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run a verb and return its exit status: 2 when the user must change something first."""
+    parser = argparse.ArgumentParser(
+        prog='trt_perception', description='Label maps and optical flow from camera images, as ROS 2 topics.')
+    parser.add_argument('--version', action='version', version=__version__)
+    verbs = parser.add_subparsers(dest='verb', metavar='VERB')
+    for name in VERBS:
+        module = importlib.import_module('.' + name, __name__)
+        text = (module.__doc__ or '').strip()
+        add_arguments = module.add_arguments
+        add_arguments(verbs.add_parser(name, help=text.splitlines()[0], description=text,
+                                       formatter_class=argparse.RawDescriptionHelpFormatter))
+    args = parser.parse_args(argv)
+    if args.verb is None:
+        parser.print_help()
+        return 2
+    return execute(args.verb, args)
+
+
+def execute(verb: str, args: argparse.Namespace) -> int:
+    """Run one verb with parsed arguments; an expected error becomes one line on stderr."""
+    try:
+        return int(importlib.import_module('.' + verb, __name__).execute(args))
+    except PerceptionError as error:
+        print('trt_perception {}: {}: {}'.format(verb, type(error).__name__, error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def main_of(verb: str, argv: Optional[List[str]] = None) -> int:
+    """Run one verb as a program of its own, for `ros2 run trt_perception VERB`; drops what launch adds for ROS."""
+    module = importlib.import_module('.' + verb, __name__)
+    parser = argparse.ArgumentParser(prog=verb, description=module.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    argv = sys.argv[1:] if argv is None else argv
+    if '--ros-args' in argv:
+        argv = argv[:argv.index('--ros-args')]
+    return execute(verb, parser.parse_args(argv))

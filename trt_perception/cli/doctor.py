@@ -1,0 +1,116 @@
+"""Say what works on this machine, what does not, and what to do about it.
+
+Looks at Python and its libraries, inference runtimes, ROS 2, the transport of images, and the models' files.
+"""
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+from typing import Iterator, Tuple
+
+from ..core.errors import ConfigError
+from ..core.model import load_model, model_names
+from ..core.share import share_directory, share_path
+from ..engines import BACKENDS
+from ..transport import PROFILE_VARIABLES, profile_variable
+
+OK, NOTE, FAIL = 'ok', 'note', 'FAIL'
+_SEGMENT_BYTES = 64 * 2**20
+
+Finding = Tuple[str, str, str]
+"""(OK, NOTE or FAIL; what was looked at; what was found and what to do)"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments: none."""
+
+
+def check_libraries() -> Iterator[Finding]:
+    """Look at what every node needs."""
+    yield OK, 'Python', platform.python_version()
+    for module in ('numpy', 'cv2', 'yaml'):
+        if importlib.util.find_spec(module) is None:
+            yield FAIL, module, 'not installed. Install python3-numpy, python3-opencv, python3-yaml'
+        else:
+            yield OK, module, importlib.import_module(module).__version__
+
+
+def check_backends() -> Iterator[Finding]:
+    """Look for inference runtimes."""
+    found = False
+    for name, backend in BACKENDS.items():
+        if importlib.util.find_spec(backend.package) is None:
+            yield NOTE, 'engine ' + name, 'the Python package {} is not installed'.format(backend.package)
+        else:
+            found = True
+            module = importlib.import_module(backend.package)
+            yield OK, 'engine ' + name, str(getattr(module, '__version__', 'installed'))
+    if not found:
+        yield FAIL, 'engines', 'none of the above: no node can run. pip install onnxruntime'
+
+
+def check_ros() -> Iterator[Finding]:
+    """Look at ROS 2 and at how images get from process to process."""
+    if importlib.util.find_spec('rclpy') is None:
+        yield FAIL, 'rclpy', 'not found. Source a ROS 2 installation, or pip install "ros-rclpy[fastrtps]"'
+        return
+    from rclpy.utilities import get_rmw_implementation_identifier
+    rmw = get_rmw_implementation_identifier()
+    yield OK, 'rclpy', '{} on {}'.format(os.environ.get('ROS_DISTRO', 'ROS 2'), rmw)
+    if 'fastrtps' not in rmw:
+        yield NOTE, 'transport', '{}: the shared-memory profile is for Fast DDS; see that its buffers hold ' \
+                                 'images'.format(rmw)
+        return
+    profile = share_path('config', 'fastdds_shm.xml')
+    chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
+    if profile in chosen:
+        yield OK, 'transport', 'shared memory, 64 MB: ' + profile
+    elif chosen:
+        yield NOTE, 'transport', 'your own profile {}. Its shared-memory segment_size must hold several ' \
+                                 'images'.format(', '.join(sorted(chosen)))
+    else:
+        yield NOTE, 'transport', (
+            'no Fast DDS profile in this shell. Our nodes and launch files set one for themselves; a camera driver or '
+            'rosbag started from here would lose most best-effort images. Run: export {}={}'.format(
+                profile_variable(), profile))
+    try:
+        free = shutil.disk_usage('/dev/shm').free
+    except OSError as error:
+        yield FAIL, '/dev/shm', '{}. Shared memory carries the images; mount it (docker: --ipc=host)'.format(error)
+        return
+    if free < 2 * _SEGMENT_BYTES:
+        yield FAIL, '/dev/shm', 'only {} MB free; each node takes 64. Enlarge it (docker: --shm-size=1g), or delete ' \
+                                'stale /dev/shm/fastdds_* of killed processes'.format(free // 2**20)
+    else:
+        yield OK, '/dev/shm', '{} MB free'.format(free // 2**20)
+
+
+def check_models() -> Iterator[Finding]:
+    """Read every model's YAML and look for its network files."""
+    yield OK, 'package files', share_directory()
+    for name in model_names():
+        try:
+            model = load_model(name)
+            for backend, by_precision in model.files.items():
+                for precision in by_precision:
+                    model.network_file(backend, precision)
+                    yield OK, 'model ' + name, '{}, {}: {}'.format(model.task, backend, precision)
+        except ConfigError as error:
+            yield NOTE, 'model ' + name, str(error)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the findings; exit status 1 when something must be mended."""
+    failed = False
+    for check in (check_libraries, check_backends, check_ros, check_models):
+        for level, subject, text in check():
+            failed |= level == FAIL
+            print('{:5} {:26} {}'.format(level, subject, text))
+    return int(failed)
+
+
+def main() -> int:
+    """Run as `ros2 run trt_perception doctor`."""
+    from . import main_of
+    return main_of('doctor')

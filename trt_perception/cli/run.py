@@ -1,0 +1,56 @@
+"""Start a node in this process, where `ros2 launch` is not installed.
+
+The same node, parameter files and topics as with the launch files:
+    trt_perception run --image /camera/image_raw -p max_frame_age:=0.5
+"""
+import argparse
+
+from ..core.errors import ConfigError
+from ..core.share import share_path
+
+NODES = {'perception': 'perception_node', 'segmentation': 'segmentation_node', 'optical_flow': 'optical_flow_node'}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('node', nargs='?', choices=sorted(NODES), default='perception',
+                        help='both tasks, or one of them (default: perception)')
+    parser.add_argument('--params-file', metavar='YAML', action='append', default=[],
+                        help='parameter file; repeatable, later ones win (default: the shipped perception.yaml)')
+    parser.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
+                        help='one parameter; wins over the files; repeatable')
+    parser.add_argument('--image', metavar='TOPIC', help='image topic to subscribe to (default: image)')
+    parser.add_argument('--namespace', metavar='NS', help='namespace of the node and its topics')
+    parser.add_argument('-r', '--remap', metavar='FROM:=TO', action='append', default=[],
+                        help='remap another name; repeatable')
+    parser.add_argument('--use-sim-time', action='store_true', help='take the time from /clock (a replayed bag)')
+
+
+def ros_arguments(args: argparse.Namespace) -> list:
+    """Return the command line as rclpy understands it."""
+    result = ['--ros-args']
+    for path in args.params_file or [share_path('config', 'perception.yaml')]:
+        try:
+            open(path).close()
+        except OSError as error:
+            raise ConfigError('--params-file {}: {}. Give an existing YAML file.'.format(
+                path, error.strerror)) from error
+        result += ['--params-file', path]
+    for value in args.param + ['use_sim_time:=true'] * args.use_sim_time:
+        result += ['-p', value]
+    for value in args.remap + (['image:=' + args.image] if args.image else []):
+        result += ['-r', value]
+    if args.namespace:
+        result += ['-r', '__ns:=/' + args.namespace.strip('/')]
+    return result
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the node until Ctrl-C."""
+    import importlib
+    try:
+        module = importlib.import_module('..ros.' + NODES[args.node], __package__)
+    except ImportError as error:
+        raise ConfigError('ROS 2 for Python cannot be imported ({}). Source the setup file of a ROS 2 installation, '
+                          'or `pip install "ros-rclpy[fastrtps]"`.'.format(error)) from error
+    return int(module.main(ros_arguments(args)))
