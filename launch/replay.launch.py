@@ -1,0 +1,33 @@
+"""Play a bag into the nodes of perception.launch.py, on the bag's clock. Takes the same arguments, and its own."""
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from trt_perception.core.share import share_path
+
+ARGUMENTS = (
+    ('bag', 'folder of a ROS 2 bag, or a .mcap or .bag file', None),
+    ('rate', 'times the recorded speed', '1.0'),
+    ('loop', 'start again at the end', 'false'),
+    ('decompress', 'publish TOPIC/compressed as raw images on TOPIC', 'false'),
+    ('use_sim_time', 'the nodes follow the clock of the bag', 'true'),
+)
+
+
+def player(context):
+    """Return the action that plays the bag."""
+    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    flags = ['--' + name for name in ('loop', 'decompress') if value[name].lower() == 'true']
+    # The nodes subscribe only once they are up: wait, or the first images are lost.
+    return [Node(package='trt_perception', executable='replay', output='screen',
+                 arguments=[value['bag'], '--rate', value['rate'], '--wait', '30'] + flags)]
+
+
+def generate_launch_description():
+    """Describe the launch."""
+    return LaunchDescription(
+        [DeclareLaunchArgument(name, description=text, default_value=default) for name, text, default in ARGUMENTS]
+        + [IncludeLaunchDescription(PythonLaunchDescriptionSource(share_path('launch', 'perception.launch.py'))),
+           OpaqueFunction(function=player)])
