@@ -1,0 +1,74 @@
+# `make demo` and `make test` do all the set-up they need, in .venv, from the package registries.
+PYTHON ?= python3
+PY36 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.6.*/bin/python) $(shell command -v python3.6))
+DATA ?= ../shared/data
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CONSTRAINTS := --constraint requirements/constraints.txt
+MODELS := models/espnet_camvid.onnx models/nanoflownet.onnx
+
+.PHONY: help demo models test lint types test-py36 constraints clean
+
+help:  ## Show this list
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/demo $(MODELS)  ## Segment a street clip and compute its flow, in ROS 2 nodes; pictures in out/demo
+	$(BIN)/trt_perception_tools demo
+
+models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
+
+test: .venv/test lint types  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
+	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-py36
+
+lint: .venv/test  ## Ruff
+	$(BIN)/ruff check .
+
+types: .venv/test  ## mypy
+	$(BIN)/mypy
+
+test-py36:  ## The ROS-free tests on Python 3.6
+ifeq ($(PY36),)
+	@echo 'SKIPPED: tests on Python 3.6: no python3.6 here (set PY36=/path/to/python3.6)'
+else
+	@$(MAKE) --no-print-directory .venv36/done
+	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/test_architecture.py test/test_config.py
+endif
+
+constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
+	@sed -n 1p requirements/constraints.txt > .venv/constraints
+	$(BIN)/pip freeze --exclude-editable --exclude torch >> .venv/constraints
+	mv .venv/constraints requirements/constraints.txt
+
+clean:  ## Remove what the targets made
+	rm -rf .venv .venv36 out build install log *.egg-info tools/*.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(PIP) install --upgrade 'pip<27'
+
+.venv/demo: requirements/demo.txt requirements/constraints.txt setup.py tools/pyproject.toml | .venv/bin/python
+	@echo 'Setting up .venv: ROS 2, ONNX Runtime, OpenCV (about 200 MB)'
+	$(PIP) install --requirement requirements/demo.txt $(CONSTRAINTS)
+	$(PIP) install --no-deps --no-build-isolation --editable . --editable tools
+	@touch $@
+
+.venv/test: requirements/test.txt .venv/demo
+	@echo 'Setting up .venv: PyTorch, test and build tools'
+	$(PIP) install --requirement requirements/test.txt $(CONSTRAINTS)
+	@touch $@
+
+.venv36/done: requirements/py36.txt
+	$(PY36) -m venv .venv36
+	.venv36/bin/python -m pip --disable-pip-version-check --quiet install 'pip<22'
+	.venv36/bin/python -m pip --quiet install --requirement requirements/py36.txt
+	@touch $@
+
+models/espnet_camvid.onnx: WEIGHTS = $(DATA)/weights_espnet/espnet_p_2_q_8_camvid.npz
+models/nanoflownet.onnx: WEIGHTS = $(DATA)/weights_nanoflownet/nanoflownet.npz
+$(MODELS): models/%.onnx: | .venv/demo
+	@test -f $(WEIGHTS) || { printf '%s\n' \
+	  'No $(WEIGHTS): the published weights of $* are not here.' \
+	  'They are not part of this repository. Put them there, or: make $(MAKECMDGOALS) DATA=/path/to/data' >&2; exit 1; }
+	@$(MAKE) --no-print-directory .venv/test
+	$(BIN)/trt_perception_tools export $* --weights $(WEIGHTS) --output $@
