@@ -82,9 +82,10 @@ def color_flow(flow: np.ndarray, longest_px: float = 0.0, out: Optional[np.ndarr
     invalid = ~np.isfinite(length)
     length[invalid] = angle[invalid] = 0
     if longest_px <= 0:
-        longest_px = max(1.0, float(np.percentile(length[::4, ::4], 99)))
+        sample = length[::4, ::4][~invalid[::4, ::4]]
+        longest_px = max(1.0, float(np.percentile(sample, 99))) if sample.size else 1.0
     length *= np.float32((_RADII - 1) / longest_px)
-    radius = np.where(length > _RADII - 1, _RADII, np.rint(length)).astype(np.int32)
+    radius = np.minimum(np.rint(length), _RADII).astype(np.int32)  # Rounded first: the longest itself is not beyond.
     turn = (angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES
     out = np.take(_FLOW_TABLE.reshape(-1, 3), turn * (_RADII + 1) + radius, axis=0, out=out, mode='clip')
     out[invalid] = 0

@@ -241,4 +241,5 @@ def resize_flow(flow: np.ndarray, out: np.ndarray, scale: Tuple[float, float]) -
 
 def flow_polar(flow: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Return length (px) and angle (0..2 pi, clockwise from right, as v points down) of (H, W, 2) float32 flow."""
-    return cv2.cartToPolar(*cv2.split(flow))
+    u, v = cv2.split(flow)
+    return cv2.cartToPolar(u, v)

@@ -12,8 +12,9 @@ from ..core.image import FrameDecoder
 from ..core.model import Model
 from . import EngineOptions
 
+# longlong, not int64: ONNX Runtime 1.10 cannot bind the latter, whose C type is long.
 _DTYPES = {'tensor(uint8)': np.uint8, 'tensor(float)': np.float32, 'tensor(float16)': np.float16,
-           'tensor(int32)': np.int32, 'tensor(int64)': np.int64}
+           'tensor(int32)': np.int32, 'tensor(int64)': np.longlong}
 
 
 def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:

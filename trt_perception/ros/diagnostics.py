@@ -23,7 +23,7 @@ class Diagnostics:
         counts = dict(worker.counts)
         rates = {key: (counts.get(key, 0) - self._last.get(key, 0)) / interval_s if interval_s > 0 else 0.0
                  for key in ('received', 'processed')}
-        new_drops = sum(counts.get(key, 0) - self._last.get(key, 0) for key in ('bad', 'too_old', 'engine_fault'))
+        unusable = {key: counts.get(key, 0) - self._last.get(key, 0) for key in ('bad', 'too_old', 'engine_fault')}
         self._last = counts
         status = DiagnosticStatus(name=self._name, hardware_id=self._hardware_id)
         if worker.state == FAULT:
@@ -32,9 +32,10 @@ class Diagnostics:
             status.level, status.message = DiagnosticStatus.OK, 'paused'
         elif worker.state == OPENING:
             status.level, status.message = DiagnosticStatus.OK, worker.state
-        elif new_drops:
-            status.level, status.message = DiagnosticStatus.WARN, '{} frames unusable; last error: {}'.format(
-                new_drops, worker.last_error or 'older than max_frame_age')
+        elif any(unusable.values()):
+            status.level, status.message = DiagnosticStatus.WARN, 'frames dropped: {}{}'.format(
+                ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
+                '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else '')
         else:
             status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
                 worker.state, rates['received'], rates['processed'])
@@ -58,6 +59,7 @@ class Diagnostics:
             engine = task.engine
             if engine is not None:
                 values.append((task.name + ' engine', engine.backend))
+                values.append((task.name + ' precision asked', self._worker.settings['precision'] or 'default'))
                 values.append((task.name + ' precision built', engine.precision))
                 values.append((task.name + ' network', engine.file))
         return values

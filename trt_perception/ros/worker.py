@@ -89,7 +89,7 @@ class Worker(threading.Thread):
         self.camera_info: Any = None
         self._node = node
         self._log = node.get_logger()
-        self._settings = settings
+        self.settings = settings
         self._frame_of = frame_of
         self._failed = failed
         self._mailbox: Mailbox[Arrival] = Mailbox()
@@ -129,11 +129,11 @@ class Worker(threading.Thread):
         """Bring settings that pipelines hold up to date."""
         for task in self.tasks:
             if task.name == OPTICAL_FLOW and task.pipeline is not None:
-                task.pipeline.max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
+                task.pipeline.max_pair_gap_ns = int(self.settings['max_pair_gap'] * 1e9)
 
     def _open(self) -> None:
         for task in self.tasks:
-            task.open(self._settings, self._decoder, self.timer)
+            task.open(self.settings, self._decoder, self.timer)
             assert task.engine is not None
             self._log.info('{}: {} on {}, {}, {}x{} px'.format(
                 task.name, task.model.name, task.engine.backend, task.engine.precision, *task.engine.input_size))
@@ -144,7 +144,7 @@ class Worker(threading.Thread):
             task.close()
 
     def _handle(self, arrival: Arrival) -> None:
-        tasks = [task for task in self.tasks if not self._settings['lazy'] or task.publishers.watched()]
+        tasks = [task for task in self.tasks if not self.settings['lazy'] or task.publishers.watched()]
         if not self.enabled:
             self.counts['paused'] += 1
         elif not tasks:
@@ -181,7 +181,7 @@ class Worker(threading.Thread):
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
 
     def _too_old(self, message: Any) -> bool:
-        limit_s = self._settings['max_frame_age']
+        limit_s = self.settings['max_frame_age']
         age_s = self._age_s(stamp_ns(message.header.stamp))
         if not limit_s or age_s <= limit_s:
             return False
