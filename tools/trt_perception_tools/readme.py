@@ -20,6 +20,10 @@ def models_table() -> str:
 TABLES = {'parameters': markdown_table, 'models': models_table}
 
 
+def _literal(text: str) -> str:
+    return text.replace('\\', r'\\')
+
+
 def with_tables(text: str) -> str:
     """Return a README's text with the tables between its `<!-- NAME -->` and `<!-- end -->` marks made anew.
 
@@ -30,7 +34,7 @@ def with_tables(text: str) -> str:
         pattern = re.compile(rf'(<!-- {name} -->\n).*?(\n<!-- end -->)', re.DOTALL)
         if not pattern.search(text):
             raise ConfigError(f'README.md: no section between <!-- {name} --> and <!-- end -->. Put the marks back.')
-        text = pattern.sub(lambda match, table=table: match[1] + table() + match[2], text)
+        text = pattern.sub(rf'\g<1>{_literal(table())}\g<2>', text)
     return text
 
 

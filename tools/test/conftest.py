@@ -1,0 +1,18 @@
+"""Lets every test import both packages from the checkout, and finds the published weights and datasets."""
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+for _folder in (_ROOT, _ROOT / 'tools'):
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))
+
+
+@pytest.fixture(scope='session')
+def data() -> Path:
+    folder = _ROOT.parent / 'shared' / 'data'
+    if not folder.is_dir():
+        pytest.skip(f'the published weights and datasets are not in {folder}')
+    return folder

@@ -1,0 +1,37 @@
+import sys
+
+import pytest
+
+from trt_perception_tools import cli
+
+
+@pytest.mark.parametrize('verb', ['export', 'evaluate'])
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, '--help'])
+    assert stop.value.code == 0
+    help_text = capsys.readouterr().out
+    assert 'espnet_camvid, nanoflownet' in help_text
+    assert '--' + {'export': 'weights', 'evaluate': 'fail-under'}[verb] in help_text
+
+
+def test_no_verb_lists_them_all(capsys: pytest.CaptureFixture[str]):
+    assert cli.main([]) == 2
+    listed = capsys.readouterr().out
+    assert all(f'\n    {verb}' in listed and text.split()[0] in listed for verb, text in cli.VERBS.items())
+
+
+def test_an_expected_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip('torch')
+    assert cli.main(['export', 'espnet_camvid', '--weights', 'none.npz', '--output', 'x.onnx']) == 2
+    assert capsys.readouterr().err == ('trt_perception_tools export: ConfigError: none.npz: no such file. '
+                                       'Give the published weights with --weights.\n')
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    for name in [name for name in sys.modules if name.startswith('trt_perception_tools.')
+                 and name != 'trt_perception_tools.cli']:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    assert cli.main(['export', 'espnet_camvid', '--weights', 'w.npz', '--output', 'x.onnx']) == 2
+    assert 'ConfigError: needs the Python package torch, which is not installed' in capsys.readouterr().err

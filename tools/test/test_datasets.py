@@ -1,0 +1,107 @@
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from trt_perception.core.errors import ConfigError
+from trt_perception_tools.datasets import flow_pairs, labelled_pictures, read_annotation, read_flo, read_picture
+
+
+def write_flo(path: Path, flow: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack('<fii', 202021.25, flow.shape[1], flow.shape[0]) + flow.astype('<f4').tobytes())
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+@pytest.fixture
+def camvid(tmp_path: Path) -> Path:
+    for number, name in enumerate(('b', 'a')):
+        write_picture(tmp_path / 'test' / f'{name}.png', np.full((4, 6, 3), number, np.uint8))
+        write_picture(tmp_path / 'testannot' / f'{name}.png', np.full((4, 6), number, np.uint8))
+    (tmp_path / 'test.txt').write_text('b\n/SegNet/CamVid/test/a.png /SegNet/CamVid/testannot/a.png\n\n')
+    return tmp_path
+
+
+def test_flo_is_rows_of_u_and_v(tmp_path: Path):
+    flow = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    write_flo(tmp_path / 'x.flo', flow)
+    np.testing.assert_array_equal(read_flo(tmp_path / 'x.flo'), flow)
+
+
+def test_unknown_flow_is_nan_in_both_components(tmp_path: Path):
+    write_flo(tmp_path / 'x.flo', np.array([[[1, 2], [1.7e9, 3], [4, -1.7e9]]], np.float32))
+    np.testing.assert_array_equal(np.isnan(read_flo(tmp_path / 'x.flo')), [[[0, 0], [1, 1], [1, 1]]])
+
+
+@pytest.mark.parametrize('data', [b'', b'PIEH', struct.pack('<fii', 1, 1, 1) + bytes(8)])
+def test_another_file_is_no_flo(tmp_path: Path, data: bytes):
+    (tmp_path / 'x.flo').write_bytes(data)
+    with pytest.raises(ConfigError, match=r'x\.flo: does not begin like a \.flo file'):
+        read_flo(tmp_path / 'x.flo')
+
+
+def test_a_flo_cut_short_says_how_many_bytes_it_needs(tmp_path: Path):
+    (tmp_path / 'x.flo').write_bytes(struct.pack('<fii', 202021.25, 3, 2) + bytes(40))
+    with pytest.raises(ConfigError, match='got 52 bytes, expected 60 for 2x3 px'):
+        read_flo(tmp_path / 'x.flo')
+
+
+def test_pictures_come_in_the_order_of_the_list(camvid: Path):
+    assert [(p.name, p.image.name, p.annotation.parent.name) for p in labelled_pictures(camvid, 'test')] == [
+        ('b', 'b.png', 'testannot'), ('a', 'a.png', 'testannot')]
+
+
+def test_a_missing_list_or_picture_is_named(camvid: Path):
+    with pytest.raises(ConfigError, match=r"val\.txt: no such file.*'val'"):
+        labelled_pictures(camvid, 'val')
+    (camvid / 'testannot' / 'a.png').unlink()
+    with pytest.raises(ConfigError, match=r'test\.txt: a: no test/a\.\* with a testannot/a\.png'):
+        labelled_pictures(camvid, 'test')
+    (camvid / 'test.txt').write_text('\n')
+    with pytest.raises(ConfigError, match='names no picture'):
+        labelled_pictures(camvid, 'test')
+
+
+def test_void_annotation_becomes_255(tmp_path: Path):
+    write_picture(tmp_path / 'x.png', np.array([[0, 10, 11]], np.uint8))
+    assert read_annotation(tmp_path / 'x.png').tolist() == [[0, 10, 255]]
+
+
+def test_annotation_with_a_foreign_id_or_in_colour_is_refused(tmp_path: Path):
+    write_picture(tmp_path / 'x.png', np.array([[0, 12]], np.uint8))
+    with pytest.raises(ConfigError, match=r'x\.png: got class id 12, expected 0\.\.10, or 11 for void'):
+        read_annotation(tmp_path / 'x.png')
+    write_picture(tmp_path / 'x.png', np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(ConfigError, match='one channel'):
+        read_annotation(tmp_path / 'x.png')
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path):
+    (tmp_path / 'x.png').write_text('no picture')
+    with pytest.raises(ConfigError, match=r'x\.png: no picture'):
+        read_picture(tmp_path / 'x.png')
+
+
+def test_pairs_of_middlebury_and_of_flyingchairs_are_found(tmp_path: Path):
+    picture, flow = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 2), np.float32)
+    for name in ('Venus/frame10.png', 'Venus/frame11.png', '0000001-img0.ppm', '0000001-img1.ppm'):
+        write_picture(tmp_path / name, picture)
+    for name in ('Venus/flow10.flo', '0000001-gt.flo', 'other.flo'):
+        write_flo(tmp_path / name, flow)
+    assert [(pair.name, pair.first.name, pair.second.name) for pair in flow_pairs(tmp_path)] == [
+        ('0000001', '0000001-img0.ppm', '0000001-img1.ppm'), ('Venus', 'frame10.png', 'frame11.png')]
+
+
+def test_no_pairs_and_half_a_pair_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match='no flow pairs'):
+        flow_pairs(tmp_path)
+    write_flo(tmp_path / 'a-gt.flo', np.zeros((2, 2, 2), np.float32))
+    write_picture(tmp_path / 'a-img0.png', np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r'a-gt\.flo: no a-img0\.\* with a-img1\.\*'):
+        flow_pairs(tmp_path)

@@ -1,0 +1,52 @@
+"""The command `trt_perception_tools`: one module per verb, with `add_arguments(parser)` and `execute(args)`."""
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from types import ModuleType
+
+from trt_perception.core.errors import ConfigError, PerceptionError
+
+VERBS = {
+    'export': 'make the ONNX file of a network from its published weights',
+    'evaluate': 'score models on a dataset, through the deployed pipeline',
+    'demo': 'run the nodes on a street clip and make pictures of what they publish',
+    'street-bag': "make the demo's clip from a video",
+    'readme': "renew the README's generated tables",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb and return its exit status: 2 when the user must change something first."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog='trt_perception_tools', description='Offline tools of trt_perception.')
+    verbs = parser.add_subparsers(dest='verb', metavar='VERB')
+    chosen = None
+    try:
+        for name, text in VERBS.items():
+            verb = verbs.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+            if name in argv[:1]:  # Only this one is imported: torch takes seconds and may not be installed.
+                chosen = _module(name)
+                verb.description = chosen.__doc__
+                chosen.add_arguments(verb)
+        args = parser.parse_args(argv)
+        if chosen is None:
+            parser.print_help()
+            return 2
+        return int(chosen.execute(args))
+    except PerceptionError as error:
+        print(f'trt_perception_tools {argv[0]}: {type(error).__name__}: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _module(verb: str) -> ModuleType:
+    try:
+        return importlib.import_module('.' + verb.replace('-', '_'), __package__)
+    except ModuleNotFoundError as error:
+        if (error.name or '').startswith('trt_perception'):
+            raise
+        raise ConfigError(f'needs the Python package {error.name}, which is not installed. Run: pip install '
+                          f'{error.name}') from error
