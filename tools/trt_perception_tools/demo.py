@@ -217,7 +217,8 @@ def make_pictures(out: Path, count: int = 4) -> tuple[int, Path]:
     first = pairs[complete[0]]['segmentation/overlay']
     strip = legend(first.shape[1], classes)
     period_ns = float(np.median(np.diff(complete))) if len(complete) > 1 else 1e8
-    path, video = open_video(out, (first.shape[0] + len(strip), 2 * first.shape[1]), 1e9 / period_ns)
+    path = out / 'video.mp4'
+    video = open_video(path, (first.shape[0] + len(strip), 2 * first.shape[1]), 1e9 / period_ns)
     chosen = {complete[len(complete) * (2 * i + 1) // (2 * count)] for i in range(count)}
     for number, stamp in enumerate(complete):
         pair = pairs[stamp]
@@ -229,11 +230,9 @@ def make_pictures(out: Path, count: int = 4) -> tuple[int, Path]:
     return len(chosen), path
 
 
-def open_video(out: Path, size: tuple[int, int], rate_hz: float) -> tuple[Path, cv2.VideoWriter]:
-    """Open a video in the best format that this OpenCV can write: VP9 plays in browsers, MPEG-4 in players."""
-    for code in ('vp09', 'mp4v'):
-        path = out / 'video.mp4'
-        video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), rate_hz, size[::-1])
-        if video.isOpened():
-            return path, video
-    raise PerceptionError('this OpenCV can write neither VP9 nor MPEG-4 video. pip install opencv-python-headless')
+def open_video(path: Path, size: tuple[int, int], rate_hz: float) -> cv2.VideoWriter:
+    """Open an MPEG-4 video of (height, width). Not VP9, which browsers could play: it takes a hundred times as long."""
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate_hz, size[::-1])
+    if not video.isOpened():
+        raise PerceptionError('this OpenCV cannot write MPEG-4 video. pip install opencv-python-headless')
+    return video
