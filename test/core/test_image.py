@@ -1,0 +1,459 @@
+import struct
+import weakref
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from trt_perception.core.errors import FrameError
+from trt_perception.core.image import (
+    ENCODINGS,
+    FrameDecoder,
+    NearestResizer,
+    decode_compressed,
+    encode_png,
+    frame_from_picture,
+    make_frame,
+    resize_flow,
+)
+
+# As in the table of interfaces: written out here, so that a line lost from ENCODINGS is noticed.
+PLAIN = ['rgb8', 'bgr8', 'rgba8', 'bgra8', '8UC3', 'mono8', '8UC1']
+BAYER = ['bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8']
+YUV = ['yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24']
+ALL = PLAIN + ['mono16'] + BAYER + YUV
+
+BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, '8UC3': 3, 'rgba8': 4, 'bgra8': 4, 'mono16': 2, 'yuv422': 2, 'uyvy': 2,
+                   'yuv422_yuy2': 2, 'yuyv': 2}
+
+
+def bt601(y, u, v):
+    """Return RGB, 0..255 float, from studio-range YUV, from the definition in ITU-R BT.601."""
+    kr, kg, kb = 0.299, 0.587, 0.114
+    y = (np.asarray(y, float) - 16) / 219
+    pb, pr = [(np.asarray(c, float) - 128) / 224 for c in (u, v)]
+    red, blue = y + 2 * (1 - kr) * pr, y + 2 * (1 - kb) * pb
+    green = (y - kr * red - kb * blue) / kg
+    return np.clip(np.stack([red, green, blue], -1), 0, 1) * 255
+
+
+def gray_of(rgb):
+    """Return the luma of RGB, as in ITU-R BT.601."""
+    return np.asarray(rgb, float).dot([0.299, 0.587, 0.114])
+
+
+def mosaic(rgb, pattern):
+    """Return (H, W) uint8: of each pixel of (H, W, 3) RGB only the channel that a Bayer pattern has there."""
+    raw = np.empty(rgb.shape[:2], np.uint8)
+    for place, letter in enumerate(pattern):
+        at = np.s_[place // 2::2, place % 2::2]
+        raw[at] = rgb[at + ('rgb'.index(letter),)]
+    return raw
+
+
+def rows_and_rgb(encoding, height=6, width=8, seed=0):
+    """Return the rows of a message without padding, one list per plane, and the RGB it shows, as float."""
+    random = np.random.RandomState(seed)
+
+    def levels(*shape):
+        return random.randint(16, 236, shape).astype(np.uint8)
+
+    if encoding in ('rgb8', 'bgr8', '8UC3', 'rgba8', 'bgra8'):
+        rgb = levels(height, width, 3)
+        stored = rgb if encoding.startswith('rgb') else rgb[..., ::-1]
+        if encoding.endswith('a8'):
+            stored = np.dstack([stored, levels(height, width)])
+        return [stored.reshape(height, -1)], rgb.astype(float)
+    if encoding in ('mono8', '8UC1'):
+        gray = levels(height, width)
+        return [gray], np.repeat(gray[..., np.newaxis], 3, axis=2).astype(float)
+    if encoding == 'mono16':
+        gray = random.randint(0, 65536, (height, width))
+        stored = np.stack([gray % 256, gray // 256], -1).astype(np.uint8)
+        return [stored.reshape(height, -1)], np.repeat((gray // 256)[..., np.newaxis], 3, axis=2).astype(float)
+    if encoding in BAYER:
+        rgb = np.tile(np.uint8([200, 90, 30]), (height, width, 1))
+        return [mosaic(rgb, encoding[6:10])], rgb.astype(float)
+    y = levels(height, width)
+    if encoding in ('nv12', 'nv21'):
+        u, v = levels(height // 2, width // 2), levels(height // 2, width // 2)
+        pair = (u, v) if encoding == 'nv12' else (v, u)
+        planes = [y, np.stack(pair, -1).reshape(height // 2, width)]
+        u, v = [np.repeat(np.repeat(c, 2, axis=0), 2, axis=1) for c in (u, v)]
+    elif encoding == 'nv24':
+        u, v = levels(height, width), levels(height, width)
+        planes = [y, np.stack([u, v], -1).reshape(height, 2 * width)]
+    else:
+        u, v = levels(height, width // 2), levels(height, width // 2)
+        four = (u, y[:, 0::2], v, y[:, 1::2]) if encoding in ('yuv422', 'uyvy') else (y[:, 0::2], u, y[:, 1::2], v)
+        planes = [np.stack(four, -1).reshape(height, 2 * width)]
+        u, v = np.repeat(u, 2, axis=1), np.repeat(v, 2, axis=1)
+    return planes, bt601(y, u, v)
+
+
+def frame_of(encoding, height=6, width=8, seed=0, padding=0, trailing=0, stamp_ns=0):
+    """Return a frame of random content and the RGB it shows, (H, W, 3) float."""
+    planes, rgb = rows_and_rgb(encoding, height, width, seed)
+    step = width * BYTES_PER_PIXEL.get(encoding, 1) + padding
+    data = []
+    for plane in planes:  # The chroma rows of nv24 are twice as long, and so is their padding.
+        wide = np.full((len(plane), step * (-(-plane.shape[1] // step))), 0xAA, np.uint8)
+        wide[:, :plane.shape[1]] = plane
+        data.append(wide.reshape(-1))
+    data.append(np.full(trailing, 0x55, np.uint8))
+    return make_frame(np.concatenate(data), height, width, step, encoding, stamp_ns, 'camera'), rgb
+
+
+def bilinear(picture, size):
+    """Return a picture resampled with half-pixel centres, as float."""
+    result = np.asarray(picture, float)
+    for axis, new in enumerate(size):
+        old = result.shape[axis]
+        at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        low = np.minimum(np.floor(at).astype(int), old - 1)
+        high = np.minimum(low + 1, old - 1)
+        part = (at - low).reshape([-1 if i == axis else 1 for i in range(result.ndim)])
+        result = np.take(result, low, axis) * (1 - part) + np.take(result, high, axis) * part
+    return result
+
+
+def address(array):
+    return array.__array_interface__['data'][0]
+
+
+# Decoding.
+
+def test_exactly_the_documented_encodings_are_known():
+    assert sorted(ENCODINGS) == sorted(ALL)
+
+
+@pytest.mark.parametrize('padding', [0, 5])
+@pytest.mark.parametrize('encoding', ALL)
+def test_every_encoding_gives_the_colours_that_its_bytes_mean(encoding, padding):
+    frame, rgb = frame_of(encoding, padding=padding)
+    decoder = FrameDecoder()
+    tolerance = 1 if encoding in YUV else 0  # OpenCV computes YUV in fixed point.
+    for color, expected in (('rgb', rgb), ('bgr', rgb[..., ::-1])):
+        picture = decoder.picture(frame, color, (6, 8))
+        assert picture.dtype == np.uint8
+        assert picture.shape == (6, 8, 3)
+        assert np.abs(picture - np.round(expected)).max() <= tolerance, color
+    gray = decoder.picture(frame, 'gray', (6, 8))
+    assert gray.dtype == np.uint8
+    assert gray.shape == (6, 8)
+    assert np.abs(gray - gray_of(rgb)).max() <= (2 if encoding in YUV else 1)
+
+
+@pytest.mark.parametrize('encoding', ALL)
+def test_bytes_after_the_last_row_change_nothing(encoding):
+    exact, _ = frame_of(encoding, padding=3)
+    longer, _ = frame_of(encoding, padding=3, trailing=7)
+    np.testing.assert_array_equal(longer.data, exact.data)
+    np.testing.assert_array_equal(FrameDecoder().picture(longer, 'rgb', (6, 8)),
+                                  FrameDecoder().picture(exact, 'rgb', (6, 8)))
+
+
+@pytest.mark.parametrize('encoding', ALL)
+def test_bytes_that_may_not_be_written_decode_too(encoding):
+    frame, _ = frame_of(encoding, padding=2)
+    locked = make_frame(np.frombuffer(frame.data.tobytes(), np.uint8), 6, 8, frame.data.shape[1], encoding, 0, '')
+    assert not locked.data.flags.writeable
+    for size in ((6, 8), (3, 5)):
+        np.testing.assert_array_equal(FrameDecoder().picture(locked, 'bgr', size),
+                                      FrameDecoder().picture(frame, 'bgr', size))
+
+
+@pytest.mark.parametrize('encoding', BAYER)
+def test_bayer_colours_stay_where_they_are(encoding):
+    rows, columns = np.mgrid[0:20, 0:24]
+    rgb = np.stack([20 + 8 * columns, 220 - 8 * rows, 30 + 4 * rows + 4 * columns], -1).astype(np.uint8)
+    frame = make_frame(mosaic(rgb, encoding[6:10]).reshape(-1), 20, 24, 24, encoding, 0, '')
+    picture = FrameDecoder().picture(frame, 'rgb', (20, 24))
+    # Bilinear interpolation is exact on a ramp; the outermost pixels lack a neighbour.
+    inside = np.s_[2:-2, 2:-2]
+    assert np.abs(picture[inside].astype(int) - rgb[inside]).max() <= 1
+
+
+@pytest.mark.parametrize('encoding', BAYER + YUV)
+def test_the_smallest_picture_of_an_encoding_decodes(encoding):
+    side = 4 if encoding in BAYER else 2  # OpenCV leaves a Bayer picture of one cell black.
+    frame, rgb = frame_of(encoding, side, side)
+    assert np.abs(FrameDecoder().picture(frame, 'rgb', (side, side)) - np.round(rgb)).max() <= 1
+
+
+@pytest.mark.parametrize('is_bigendian', [False, True])
+def test_mono16_uses_its_high_byte_in_either_byte_order(is_bigendian):
+    gray = np.array([[0, 255, 256, 0x1234], [0x7FFF, 0x8000, 0xFF00, 0xFFFF]])
+    rows = gray.astype('>u2' if is_bigendian else '<u2').view(np.uint8).reshape(2, 8)
+    data = np.hstack([rows, np.full((2, 2), 0xAA, np.uint8)]).reshape(-1)
+    frame = make_frame(data, 2, 4, 10, 'mono16', 0, '', is_bigendian)
+    assert frame.is_bigendian == is_bigendian
+    np.testing.assert_array_equal(FrameDecoder().picture(frame, 'gray', (2, 4)),
+                                  [[0, 0, 1, 0x12], [0x7F, 0x80, 0xFF, 0xFF]])
+
+
+def test_odd_sizes_of_encodings_without_subsampling_decode():
+    for encoding in PLAIN + ['mono16', 'nv24']:
+        frame, rgb = frame_of(encoding, 5, 7, padding=1)
+        picture = FrameDecoder().picture(frame, 'rgb', (5, 7))
+        assert np.abs(picture - np.round(rgb)).max() <= 1, encoding
+    for encoding in ('yuv422', 'yuyv'):  # Only their columns are subsampled.
+        frame, rgb = frame_of(encoding, 5, 8)
+        assert np.abs(FrameDecoder().picture(frame, 'rgb', (5, 8)) - np.round(rgb)).max() <= 1, encoding
+
+
+# The fields of an image message.
+
+def test_a_frame_keeps_every_field_and_views_the_bytes():
+    data = np.arange(50, dtype=np.uint8)
+    frame = make_frame(data, 3, 4, 14, 'bgr8', 1234567890123456789, 'cam_optical')
+    assert frame[1:] == (3, 4, 'bgr8', 1234567890123456789, 'cam_optical', False)
+    assert np.shares_memory(frame.data, data)
+    np.testing.assert_array_equal(frame.data, np.arange(42).reshape(3, 14))
+
+
+@pytest.mark.parametrize(('encoding', 'rows'), [('bgr8', 6), ('nv12', 9), ('nv21', 9), ('nv24', 18)])
+def test_chroma_rows_follow_the_luma_rows(encoding, rows):
+    frame, _ = frame_of(encoding, padding=4)
+    assert frame.data.shape == (rows, 8 * BYTES_PER_PIXEL.get(encoding, 1) + 4)
+
+
+def test_an_unknown_encoding_is_refused_with_the_known_ones():
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros(12, np.uint8), 2, 2, 6, 'yuv999', 0, '')
+    assert str(caught.value) == (
+        "image encoding: got 'yuv999', expected one of {}. Convert in the camera driver.".format(', '.join(ENCODINGS)))
+
+
+@pytest.mark.parametrize('size', [(0, 4), (4, 0), (0, 0), (-2, 4)])
+def test_an_empty_picture_is_refused(size):
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros(100, np.uint8), size[0], size[1], 12, 'rgb8', 0, '')
+    assert str(caught.value) == 'image size: got {}x{}, expected at least 1x1.'.format(*size)
+
+
+@pytest.mark.parametrize(('encoding', 'height', 'width', 'name', 'value'), [
+    ('nv12', 5, 8, 'height', 5), ('nv12', 6, 7, 'width', 7), ('nv21', 5, 8, 'height', 5), ('nv21', 6, 7, 'width', 7),
+    ('yuv422', 6, 7, 'width', 7), ('uyvy', 6, 7, 'width', 7), ('yuv422_yuy2', 6, 7, 'width', 7),
+    ('yuyv', 6, 7, 'width', 7), ('bayer_rggb8', 5, 8, 'height', 5), ('bayer_bggr8', 6, 7, 'width', 7),
+    ('bayer_gbrg8', 5, 8, 'height', 5), ('bayer_grbg8', 6, 7, 'width', 7)])
+def test_an_odd_size_is_refused_where_colours_are_subsampled(encoding, height, width, name, value):
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros(1000, np.uint8), height, width, 20, encoding, 0, '')
+    assert str(caught.value) == 'image {}: got {}, expected an even number for encoding {}.'.format(
+        name, value, encoding)
+
+
+@pytest.mark.parametrize('encoding', ALL)
+def test_a_step_shorter_than_a_row_is_refused(encoding):
+    needed = 8 * BYTES_PER_PIXEL.get(encoding, 1)
+    make_frame(np.zeros(1000, np.uint8), 6, 8, needed, encoding, 0, '')
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros(1000, np.uint8), 6, 8, needed - 1, encoding, 0, '')
+    assert str(caught.value) == 'image step: got {}, expected at least {} (8 px of {}).'.format(
+        needed - 1, needed, encoding)
+
+
+@pytest.mark.parametrize(('encoding', 'step', 'rows'), [
+    ('rgb8', 26, 6), ('mono8', 8, 6), ('mono16', 16, 6), ('bayer_rggb8', 9, 6), ('yuyv', 16, 6), ('nv12', 8, 9),
+    ('nv21', 10, 9), ('nv24', 8, 18)])
+def test_data_that_end_too_early_are_refused(encoding, step, rows):
+    make_frame(np.zeros(rows * step, np.uint8), 6, 8, step, encoding, 0, '')
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros(rows * step - 1, np.uint8), 6, 8, step, encoding, 0, '')
+    assert str(caught.value) == 'image data: got {} bytes, expected {} ({} rows of step {}).'.format(
+        rows * step - 1, rows * step, rows, step)
+
+
+# Sharing and memory.
+
+@pytest.mark.parametrize('encoding', ALL)
+def test_a_frame_asked_for_again_is_not_decoded_again(encoding):
+    frame, _ = frame_of(encoding)
+    decoder = FrameDecoder()
+    first = decoder.picture(frame, 'gray', (4, 5))
+    before = first.copy()
+    frame.data[...] = 0  # A second decode would see this.
+    again = decoder.picture(frame, 'gray', (4, 5))
+    assert again is first
+    np.testing.assert_array_equal(again, before)
+
+
+@pytest.mark.parametrize('encoding', ['mono16'] + BAYER + YUV)
+def test_pictures_of_two_sizes_and_colours_share_one_decode(encoding):
+    frame, rgb = frame_of(encoding)
+    decoder = FrameDecoder()
+    decoder.picture(frame, 'rgb', (3, 4))
+    frame.data[...] = 0  # A second decode would see this.
+    assert np.abs(decoder.picture(frame, 'bgr', (6, 8)) - np.round(rgb[..., ::-1])).max() <= 1
+
+
+@pytest.mark.parametrize('color', ['rgb', 'bgr', 'gray'])
+@pytest.mark.parametrize('encoding', ALL)
+def test_later_frames_use_the_memory_of_the_first(encoding, color):
+    decoder = FrameDecoder()
+    addresses = {(6, 8): set(), (3, 5): set()}
+    for seed in range(4):
+        frame, rgb = frame_of(encoding, seed=seed)
+        for size in addresses:
+            picture = decoder.picture(frame, color, size)
+            wanted = {'rgb': rgb, 'bgr': rgb[..., ::-1], 'gray': gray_of(rgb)}[color]
+            assert np.abs(picture - bilinear(wanted, size)).max() <= 2.5
+            if not np.shares_memory(picture, frame.data):
+                addresses[size].add(address(picture))
+    assert len(addresses[3, 5]) == 1
+    assert len(addresses[6, 8]) <= 1
+
+
+@pytest.mark.parametrize(('encoding', 'color'), [
+    ('rgb8', 'rgb'), ('bgr8', 'bgr'), ('8UC3', 'bgr'), ('mono8', 'gray'), ('8UC1', 'gray')])
+def test_pixels_that_are_right_already_are_not_copied(encoding, color):
+    frame, _ = frame_of(encoding, padding=6)
+    assert np.shares_memory(FrameDecoder().picture(frame, color, (6, 8)), frame.data)
+
+
+def test_equal_frames_are_not_taken_for_the_same_frame():
+    decoder = FrameDecoder()
+    for seed in (0, 1):  # Same stamp, size and encoding; other bytes.
+        frame, rgb = frame_of('nv12', seed=seed)
+        assert np.abs(decoder.picture(frame, 'rgb', (6, 8)) - np.round(rgb)).max() <= 1
+
+
+def test_a_source_that_keeps_changing_its_size_does_not_eat_the_memory():
+    decoder = FrameDecoder()
+    alive = []
+    for width in range(2, 162, 2):
+        frame, rgb = frame_of('nv12', 4, width)
+        picture = decoder.picture(frame, 'gray', (4, width))
+        assert np.abs(picture - gray_of(rgb)).max() <= 2
+        alive.append(weakref.ref(picture))
+        del picture
+    assert sum(reference() is not None for reference in alive) <= 20
+
+
+# Resampling.
+
+@pytest.mark.parametrize('size', [(12, 16), (24, 32), (6, 8), (5, 7), (48, 40), (17, 31), (1, 1)])
+def test_pictures_are_resized_with_pixel_centres_aligned(size):
+    frame, rgb = frame_of('rgb8', 12, 16, seed=3)
+    picture = FrameDecoder().picture(frame, 'rgb', size)
+    assert picture.shape == size + (3,)
+    assert np.abs(picture - bilinear(rgb, size)).max() <= 1
+
+
+@pytest.mark.parametrize('source', [(1, 1), (2, 3), (9, 16), (30, 7), (37, 53)])
+@pytest.mark.parametrize('target', [(1, 1), (2, 3), (9, 16), (31, 8), (36, 54), (74, 106)])
+def test_labels_come_from_the_nearest_pixel_centre(source, target):
+    labels = np.random.RandomState(1).randint(0, 256, source).astype(np.uint8)
+    rows, columns = [[min(int((i + 0.5) * old / new), old - 1) for i in range(new)]
+                     for old, new in zip(source, target)]
+    out = np.empty(target, np.uint8)
+    assert NearestResizer(source, target).resize(labels, out) is out
+    np.testing.assert_array_equal(out, labels[rows][:, columns])
+
+
+def test_every_nearest_index_is_exact():
+    for old in range(1, 60):
+        labels = np.tile(np.arange(old, dtype=np.uint8), (2, 1))
+        for new in range(1, 60):
+            out = NearestResizer((2, old), (2, new)).resize(labels, np.empty((2, new), np.uint8))
+            exact = [(2 * i + 1) * old // (2 * new) for i in range(new)]  # floor((i + 1/2) * old / new) in integers
+            assert out[1].tolist() == exact, (old, new)
+
+
+def test_flow_values_are_scaled_with_the_size():
+    flow = np.random.RandomState(2).uniform(-9, 9, (6, 8, 2)).astype(np.float32)
+    out = np.empty((12, 32, 2), np.float32)
+    assert resize_flow(flow, out, (4.0, -2.0)) is out
+    np.testing.assert_allclose(out, bilinear(flow, (12, 32)) * [4, -2], atol=1e-4)
+
+
+def test_flow_of_the_right_size_is_only_scaled():
+    flow = np.random.RandomState(2).uniform(-9, 9, (6, 8, 2)).astype(np.float32)
+    before = flow.copy()
+    out = np.empty_like(flow)
+    assert resize_flow(flow, out, (-1.0, 0.5)) is out
+    np.testing.assert_array_equal(out, before * np.float32([-1, 0.5]))
+    np.testing.assert_array_equal(flow, before)
+
+
+def test_flow_in_planes_is_resized_like_flow_in_pairs():
+    planes = np.random.RandomState(2).uniform(-9, 9, (2, 6, 8)).astype(np.float32)
+    for size in ((6, 8), (9, 10)):
+        out = resize_flow(planes.transpose(1, 2, 0), np.empty(size + (2,), np.float32), (1.0, 3.0))
+        np.testing.assert_allclose(out, bilinear(planes.transpose(1, 2, 0), size) * [1, 3], atol=1e-4)
+
+
+# Files.
+
+def test_a_png_becomes_a_bgr_frame_without_loss():
+    picture = np.random.RandomState(4).randint(0, 256, (5, 7, 3)).astype(np.uint8)
+    frame = decode_compressed(cv2.imencode('.png', picture)[1].reshape(-1), 77, 'cam')
+    assert frame[1:] == (5, 7, 'bgr8', 77, 'cam', False)
+    np.testing.assert_array_equal(FrameDecoder().picture(frame, 'bgr', (5, 7)), picture)
+
+
+def test_a_jpeg_becomes_a_bgr_frame():
+    picture = np.zeros((16, 24, 3), np.uint8)
+    picture[:, :8], picture[:, 8:] = (250, 20, 10), (10, 20, 250)
+    frame = decode_compressed(cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].reshape(-1), 5, 'cam')
+    assert frame[1:] == (16, 24, 'bgr8', 5, 'cam', False)
+    decoded = FrameDecoder().picture(frame, 'bgr', (16, 24)).astype(int)
+    assert np.abs(decoded - picture)[:, [0, 1, 2, 3, 4, 5, 16, 17, 20, 23]].max() <= 4
+
+
+@pytest.mark.parametrize(('channels', 'kind'), [(1, 'uint8'), (4, 'uint8'), (1, 'uint16'), (3, 'uint16')])
+def test_a_png_of_any_kind_becomes_bgr8(channels, kind):
+    levels = np.random.RandomState(4).randint(0, 256, (5, 7, channels))
+    stored = (levels * (257 if kind == 'uint16' else 1)).astype(kind)
+    frame = decode_compressed(cv2.imencode('.png', stored)[1].reshape(-1), 1, 'cam')
+    assert (frame.encoding, frame.data.shape) == ('bgr8', (5, 21))
+    expected = np.broadcast_to(levels, (5, 7, 3)) if channels == 1 else levels[..., :3]
+    np.testing.assert_array_equal(frame.data.reshape(5, 7, 3), expected)
+
+
+def _png_header(width, height):
+    def chunk(name, data):
+        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data) & 0xFFFFFFFF)
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
+            + chunk(b'IDAT', zlib.compress(bytes(100))) + chunk(b'IEND', b''))
+
+
+def _whole(extension):
+    picture = np.random.RandomState(4).randint(0, 256, (32, 48, 3)).astype(np.uint8)
+    return cv2.imencode(extension, picture)[1].tobytes()
+
+
+@pytest.mark.parametrize('data', [
+    b'', b'\0', bytes(range(200)), _whole('.png')[:-30], _whole('.jpg')[:len(_whole('.jpg')) // 2],
+    _whole('.jpg')[:-2], _png_header(40000, 40000), _png_header(0, 5)],
+    ids=['empty', 'one byte', 'noise', 'cut png', 'half jpeg', 'jpeg without end', 'more than 2**30 px', 'no width'])
+def test_bytes_that_are_no_whole_picture_are_refused(data):
+    with pytest.raises(FrameError) as caught:
+        decode_compressed(np.frombuffer(data, np.uint8), 0, '')
+    assert str(caught.value) == (
+        'compressed image: got {} bytes that are no whole picture, expected JPEG or PNG.'.format(len(data)))
+
+
+def test_a_jpeg_may_be_followed_by_padding():
+    whole = np.frombuffer(_whole('.jpg'), np.uint8)
+    padded = np.concatenate([whole, np.zeros(37, np.uint8)])
+    np.testing.assert_array_equal(decode_compressed(padded, 0, '').data, decode_compressed(whole, 0, '').data)
+
+
+def test_labels_survive_png():
+    labels = np.random.RandomState(5).randint(0, 256, (33, 21)).astype(np.uint8)
+    for picture in (labels, labels[:, ::2]):
+        data = encode_png(picture)
+        assert data[:8] == b'\x89PNG\r\n\x1a\n'
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(decoded.reshape(picture.shape), picture)
+
+
+def test_a_picture_as_opencv_reads_it_becomes_a_frame_without_a_copy():
+    picture = np.random.RandomState(6).randint(0, 256, (4, 5, 3)).astype(np.uint8)
+    frame = frame_from_picture(picture, 9, 'cam')
+    assert frame[1:] == (4, 5, 'bgr8', 9, 'cam', False)
+    assert np.shares_memory(frame.data, picture)
+    np.testing.assert_array_equal(frame.data, picture.reshape(4, 15))

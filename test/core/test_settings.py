@@ -1,0 +1,106 @@
+import re
+
+import pytest
+
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.settings import SETTINGS, Setting, defaults, find_setting, markdown_table, settings_for
+
+NUMBER = Setting('gap', 0.5, 'x', limits=(0, 3600))
+COUNT = Setting('threads', 0, 'x', limits=(0, 256))
+FREE_NUMBER = Setting('free', 1.5, 'x')
+SWITCH = Setting('lazy', True, 'x')
+TEXT = Setting('model', 'a', 'x')
+CHOICE = Setting('precision', '', 'x', choices=('', 'fp32'))
+
+OF_THE_INTERFACE = {  # Of the table in interfaces.md: name -> default.
+    'segmentation.model': 'espnet_camvid', 'optical_flow.model': 'nanoflownet', 'engine': 'auto',
+    'image_transport': 'raw', 'output_size': 'camera', 'flow_grid': 'current', 'max_frame_age': 0.2,
+    'max_pair_gap': 0.5, 'lazy': True}
+
+
+@pytest.mark.parametrize(('setting', 'value'), [
+    (NUMBER, 0.0), (NUMBER, 3600.0), (NUMBER, 0.25), (COUNT, 0), (COUNT, 256), (FREE_NUMBER, -1e9), (SWITCH, False),
+    (SWITCH, True), (TEXT, ''), (TEXT, '/a/b.yaml'), (CHOICE, ''), (CHOICE, 'fp32')])
+def test_a_right_value_is_returned_as_it_is(setting, value):
+    checked = setting.check(value)
+    assert checked == value
+    assert type(checked) is type(value)
+
+
+def test_an_int_is_taken_for_a_float():
+    checked = NUMBER.check(2)
+    assert checked == 2.0
+    assert type(checked) is float
+
+
+@pytest.mark.parametrize(('setting', 'value', 'expected'), [
+    (NUMBER, True, 'a number from 0 to 3600'), (NUMBER, '1', 'a number from 0 to 3600'),
+    (NUMBER, None, 'a number from 0 to 3600'), (NUMBER, -0.001, 'a number from 0 to 3600'),
+    (NUMBER, 3601, 'a number from 0 to 3600'), (NUMBER, float('nan'), 'a number from 0 to 3600'),
+    (NUMBER, float('inf'), 'a number from 0 to 3600'), (COUNT, True, 'a number from 0 to 256'),
+    (COUNT, 1.0, 'a number from 0 to 256'), (COUNT, -1, 'a number from 0 to 256'),
+    (COUNT, 257, 'a number from 0 to 256'), (FREE_NUMBER, 'x', 'a number'), (SWITCH, 1, 'true or false'),
+    (SWITCH, 'true', 'true or false'), (TEXT, 1, 'a string'), (TEXT, None, 'a string'),
+    (CHOICE, 'FP32', "one of '', fp32"), (CHOICE, 32, "one of '', fp32")])
+def test_a_wrong_value_is_refused_with_the_right_ones(setting, value, expected):
+    with pytest.raises(ConfigError) as caught:
+        setting.check(value)
+    shown = '3601.0' if value == 3601 else repr(value)
+    assert str(caught.value) == 'parameter {}: got {}, expected {}.'.format(setting.name, shown, expected)
+
+
+def test_every_default_is_allowed():
+    for setting in SETTINGS:
+        assert setting.check(setting.default) == setting.default, setting.name
+        assert setting.description, setting.name
+
+
+def test_names_are_unique():
+    names = [setting.name for setting in SETTINGS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_defaults_are_those_of_the_interface():
+    assert {name: value for name, value in defaults().items() if name in OF_THE_INTERFACE} == OF_THE_INTERFACE
+    assert set(defaults()) == {setting.name for setting in SETTINGS}
+
+
+def test_exactly_the_safe_settings_may_change_at_run_time():
+    assert {s.name for s in SETTINGS if s.runtime} == {
+        'max_frame_age', 'max_pair_gap', 'lazy', 'segmentation.overlay_alpha', 'optical_flow.color_max'}
+
+
+def test_a_node_has_the_settings_of_its_tasks():
+    names = {task: {s.name for s in settings_for([task])} for task in ('segmentation', 'optical_flow')}
+    assert 'segmentation.model' in names['segmentation'] - names['optical_flow']
+    assert {'optical_flow.model', 'flow_grid', 'max_pair_gap'} <= names['optical_flow'] - names['segmentation']
+    assert {'engine', 'lazy', 'max_frame_age'} <= names['segmentation'] & names['optical_flow']
+    assert names['segmentation'] | names['optical_flow'] == set(defaults()) == {s.name for s in settings_for()}
+
+
+def test_a_setting_is_found_by_name():
+    assert find_setting('lazy') is [s for s in SETTINGS if s.name == 'lazy'][0]
+    with pytest.raises(ConfigError) as caught:
+        find_setting('max_frame_agee')
+    assert str(caught.value) == "parameter max_frame_agee: unknown. Did you mean 'max_frame_age'?"
+
+
+def test_the_markdown_table_has_one_whole_row_per_setting():
+    lines = markdown_table().splitlines()
+    assert len(lines) == 2 + len(SETTINGS)
+    assert {line.count('|') for line in lines} == {6}
+    for line, setting in zip(lines[2:], SETTINGS):
+        name, default, allowed, runtime, meaning = [cell.strip() for cell in line.strip('|').split('|')]
+        assert name == '`{}`'.format(setting.name)
+        shown = {'True': 'true', 'False': 'false'}.get(repr(setting.default), repr(setting.default))
+        assert default == '`{}`'.format(shown)
+        assert re.findall('`(.*?)`', allowed) == [choice or "''" for choice in setting.choices]
+        if setting.limits:
+            assert [float(side) for side in allowed.split(' - ')] == list(setting.limits)
+        assert runtime == ('yes' if setting.runtime else '')
+        assert meaning == setting.description
+
+
+def test_the_markdown_table_may_be_of_some_settings():
+    assert markdown_table([SWITCH, CHOICE]).splitlines()[2:] == [
+        '| `lazy` | `true` |  |  | x |', "| `precision` | `''` | `''` / `fp32` |  | x |"]

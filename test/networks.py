@@ -1,0 +1,146 @@
+"""Tiny real ONNX networks whose outputs are plain functions of their inputs, each with a model YAML beside it.
+
+Only the weights are made up: the files, the engines and the pipelines that run them are the real ones.
+"""
+import os
+
+import numpy as np
+import onnx
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from trt_perception.core.model import load_model
+
+CLASSES = [{'id': 0, 'name': 'reddish', 'color': [255, 0, 0]},
+           {'id': 1, 'name': 'greenish', 'color': [0, 255, 0]},
+           {'id': 2, 'name': 'bluish', 'color': [0, 0, 255]}]
+
+_TYPES = {'uint8': TensorProto.UINT8, 'float32': TensorProto.FLOAT, 'float16': TensorProto.FLOAT16,
+          'int32': TensorProto.INT32, 'int64': TensorProto.INT64, 'bool': TensorProto.BOOL}
+
+
+def segmentation_fields():
+    """Return the fields of the YAML of `segmentation_model`, to be changed by a test."""
+    return {'task': 'segmentation', 'description': 'brightest channel', 'license': 'none',
+            'files': {'onnxruntime': {'fp32': 'tiny.onnx'}}, 'labels': 'tiny_labels.yaml',
+            'input': {'names': ['image'], 'color': 'rgb', 'mean': [0, 0, 0], 'std': [1, 1, 1]},
+            'output': {'labels': 'labels', 'confidence': 'confidence'}}
+
+
+def flow_fields():
+    """Return the fields of the YAML of `flow_model`, to be changed by a test."""
+    return {'task': 'optical_flow', 'description': 'grey levels of both pictures', 'license': 'none',
+            'files': {'onnxruntime': {'fp32': 'tiny.onnx'}},
+            'input': {'names': ['first', 'second'], 'color': 'gray', 'mean': [0], 'std': [1]},
+            'output': {'flow': 'flow'}}
+
+
+def write_yaml(path, content):
+    """Write a value, or text as it is, and return the path as text."""
+    with open(str(path), 'w') as file:
+        file.write(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+def write_model(folder, fields):
+    """Write tiny.yaml and its label set into a folder and return the path of tiny.yaml."""
+    write_yaml(folder / 'tiny_labels.yaml', {'classes': CLASSES})
+    return write_yaml(folder / 'tiny.yaml', fields)
+
+
+def save_network(path, nodes, inputs, outputs, constants=()):
+    """Write an ONNX file of opset 13.
+
+    Args:
+        inputs, outputs: (name, type name, shape) each.
+        constants: (name, array) each.
+    """
+    graph = helper.make_graph(
+        nodes, 'tiny', *[[helper.make_tensor_value_info(name, _TYPES[kind], shape) for name, kind, shape in values]
+                         for values in (inputs, outputs)],
+        initializer=[numpy_helper.from_array(array, name) for name, array in constants])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def segmentation_model(folder, size=(6, 8), layout='NHWC', kind='uint8', labels='uint8', channels=3, batch=1,
+                       labels_shape=None, confidence_size=None, fields=None):
+    """Write a segmentation network and return its model.
+
+    The label is the index of the largest input channel, the confidence that channel's value within 0..255.
+
+    Args:
+        size: of the input, px; a text makes that side dynamic.
+        labels: type of the output `labels`; float32 = the scores themselves.
+        labels_shape: of the output `labels`; None = (1, H, W).
+        confidence_size: of the output `confidence`; None = that of the input.
+    """
+    last = layout == 'NHWC'
+    nodes = [] if last else [helper.make_node('Transpose', ['image'], ['pixels'], perm=[0, 2, 3, 1])]
+    nodes += [helper.make_node('Cast', ['image' if last else 'pixels'], ['float'], to=TensorProto.FLOAT),
+              helper.make_node('MatMul', ['float', 'weights'], ['scores']),
+              helper.make_node('ReduceMax', ['scores'], ['largest'], axes=[3], keepdims=0),
+              helper.make_node('Clip', ['largest', 'zero', 'full'], ['clipped'])]
+    constants = [('weights', np.eye(channels, dtype=np.float32)), ('zero', np.float32(0)), ('full', np.float32(255))]
+    if confidence_size is None:
+        nodes.append(helper.make_node('Cast', ['clipped'], ['confidence'], to=TensorProto.UINT8))
+    else:
+        nodes += [helper.make_node('Slice', ['clipped', 'begin', 'end', 'axes'], ['part']),
+                  helper.make_node('Cast', ['part'], ['confidence'], to=TensorProto.UINT8)]
+        constants += [('begin', np.array([0, 0])), ('end', np.array(confidence_size)), ('axes', np.array([1, 2]))]
+    shape = [batch] + list(size)
+    if labels == 'float32':
+        nodes.append(helper.make_node('Identity', ['scores'], ['labels']))
+        labels_shape = shape + [channels]
+    else:
+        nodes += [helper.make_node('ArgMax', ['scores'], ['index'], axis=3, keepdims=0),
+                  helper.make_node('Cast', ['index'], ['flat'], to=_TYPES[labels])]
+        if labels_shape is None:
+            labels_shape = shape
+            nodes.append(helper.make_node('Identity', ['flat'], ['labels']))
+        else:
+            nodes.append(helper.make_node('Reshape', ['flat', 'shape'], ['labels']))
+            constants.append(('shape', np.array(labels_shape, np.int64)))
+    image = shape + [channels] if last else [batch, channels] + list(size)
+    save_network(folder / 'tiny.onnx', nodes, [('image', kind, image)],
+                 [('labels', labels, labels_shape), ('confidence', 'uint8', [batch] + list(confidence_size or size))],
+                 constants)
+    return load_model(write_model(folder, fields or segmentation_fields()))
+
+
+def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='uint8', stride=1, divide=False,
+               fields=None):
+    """Write an optical-flow network and return its model.
+
+    Its u is the grey level of the first picture, its v that of the second: an output tells which frame went where.
+
+    Args:
+        stride: the output is the top left pixel of every block of this many pixels, as (H / stride, W / stride).
+        divide: u is first / second instead: 0 / 0 gives NaN, 1 / 0 infinity.
+    """
+    axis = 3 if layout == 'NHWC' else 1
+    nodes = [helper.make_node('Cast', [name], [name + ' float'], to=TensorProto.FLOAT) for name in ('first', 'second')]
+    u = 'first float'
+    if divide:
+        nodes.append(helper.make_node('Div', ['first float', 'second float'], ['ratio']))
+        u = 'ratio'
+    nodes += [helper.make_node('Concat', [u, 'second float'], ['both'], axis=axis),
+              helper.make_node('Slice', ['both', 'begin', 'end', 'axes', 'steps'], ['part'])]
+    if layout == output_layout:
+        nodes.append(helper.make_node('Identity', ['part'], ['flow']))
+    else:
+        nodes.append(helper.make_node('Transpose', ['part'], ['flow'],
+                                      perm=[0, 3, 1, 2] if layout == 'NHWC' else [0, 2, 3, 1]))
+    small = [side // stride for side in size]
+    shape = [1] + list(size) + [1] if layout == 'NHWC' else [1, 1] + list(size)
+    save_network(folder / 'tiny.onnx', nodes, [('first', kind, shape), ('second', kind, shape)],
+                 [('flow', 'float32', [1] + small + [2] if output_layout == 'NHWC' else [1, 2] + small)],
+                 [('begin', np.array([0, 0])), ('end', np.array(size)), ('steps', np.array([stride, stride])),
+                  ('axes', np.array([1, 2] if layout == 'NHWC' else [2, 3]))])
+    return load_model(write_model(folder, fields or flow_fields()))
+
+
+def network_path(model):
+    """Return the path of a tiny model's ONNX file, as error texts write it."""
+    return os.path.join(os.path.dirname(model.path), 'tiny.onnx')
