@@ -5,7 +5,7 @@ import sys
 from typing import List, Optional
 
 from .. import __version__
-from ..core.errors import PerceptionError
+from ..core.errors import ConfigError, PerceptionError
 
 VERBS = ('run', 'replay', 'doctor')
 
@@ -50,3 +50,9 @@ def main_of(verb: str, argv: Optional[List[str]] = None) -> int:
     if '--ros-args' in argv:
         argv = argv[:argv.index('--ros-args')]
     return execute(verb, parser.parse_args(argv))
+
+
+def ros_missing(error: ImportError) -> ConfigError:
+    """Return the error for a machine where rclpy or a message package cannot be imported."""
+    return ConfigError('ROS 2 for Python cannot be imported ({}). Source the setup file of a ROS 2 installation, or '
+                       '`pip install "ros-rclpy[fastrtps]"`.'.format(error))

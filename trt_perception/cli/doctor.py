@@ -14,6 +14,7 @@ from ..core.model import load_model, model_names
 from ..core.share import share_directory, share_path
 from ..engines import BACKENDS
 from ..transport import PROFILE_VARIABLES, profile_variable
+from . import main_of
 
 OK, NOTE, FAIL = 'ok', 'note', 'FAIL'
 _SEGMENT_BYTES = 64 * 2**20
@@ -55,8 +56,7 @@ def check_ros() -> Iterator[Finding]:
     if importlib.util.find_spec('rclpy') is None:
         yield FAIL, 'rclpy', 'not found. Source a ROS 2 installation, or pip install "ros-rclpy[fastrtps]"'
         return
-    from rclpy.utilities import get_rmw_implementation_identifier
-    rmw = get_rmw_implementation_identifier()
+    rmw = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
     yield OK, 'rclpy', '{} on {}'.format(os.environ.get('ROS_DISTRO', 'ROS 2'), rmw)
     if 'fastrtps' not in rmw:
         yield NOTE, 'transport', '{}: the shared-memory profile is for Fast DDS; see that its buffers hold ' \
@@ -112,5 +112,4 @@ def execute(args: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run as `ros2 run trt_perception doctor`."""
-    from . import main_of
     return main_of('doctor')

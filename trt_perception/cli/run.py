@@ -4,9 +4,11 @@ The same node, parameter files and topics as with the launch files:
     trt_perception run --image /camera/image_raw -p max_frame_age:=0.5
 """
 import argparse
+import importlib
 
 from ..core.errors import ConfigError
 from ..core.share import share_path
+from . import ros_missing
 
 NODES = {'perception': 'perception_node', 'segmentation': 'segmentation_node', 'optical_flow': 'optical_flow_node'}
 
@@ -47,10 +49,8 @@ def ros_arguments(args: argparse.Namespace) -> list:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the node until Ctrl-C."""
-    import importlib
     try:
         module = importlib.import_module('..ros.' + NODES[args.node], __package__)
     except ImportError as error:
-        raise ConfigError('ROS 2 for Python cannot be imported ({}). Source the setup file of a ROS 2 installation, '
-                          'or `pip install "ros-rclpy[fastrtps]"`.'.format(error)) from error
+        raise ros_missing(error) from error
     return int(module.main(ros_arguments(args)))

@@ -108,7 +108,7 @@ def decode_compressed(data: np.ndarray, stamp_ns: int, frame_id: str) -> Frame:
     # OpenCV before 5 fills the missing rows of a JPEG without its end marker with anything.
     whole = data.size > 0 and (data[0] != 0xFF or data.tobytes().rfind(b'\xff\xd9') > 0)
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if whole else None
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if whole else None
     except cv2.error:  # The header claims more pixels than OpenCV allows.
         picture = None
     if picture is None:
@@ -181,7 +181,8 @@ class FrameDecoder:
         step = frame.data.shape[1]
         if frame.encoding == 'mono16':
             pixels = self._buffer('GRAY', (height, width))
-            # The high byte alone: at most one grey level from rounding, and no arithmetic.
+            # The high byte alone: at most one grey level from rounding, and no arithmetic. White is 65535, as in
+            # cv_bridge: a driver that sends 12 bits must shift them up.
             pixels[...] = frame.data[:, (0 if frame.is_bigendian else 1):2 * width:2]
             return pixels
         if frame.encoding == 'nv24':

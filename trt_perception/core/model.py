@@ -120,7 +120,9 @@ class _Fields:
         if key not in self.values:
             if default is not None:
                 return default
-            raise ConfigError('{}: {}: missing, expected {}.'.format(self.where, key, expected))
+            close = difflib.get_close_matches(key, [str(name) for name in self.values], 1)
+            hint = ' Is that what {!r} was to be?'.format(close[0]) if close else ''
+            raise ConfigError('{}: {}: missing, expected {}.{}'.format(self.where, key, expected, hint))
         value = self.values.pop(key)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self.error(key, value, expected)

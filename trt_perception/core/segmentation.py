@@ -49,8 +49,9 @@ class SegmentationPipeline:
         for name in self._names.values():
             spec = specs[name]
             if len(spec.shape) < 2 or int(np.prod(spec.shape[:-2])) != 1 or spec.dtype != np.uint8:
+                scores = spec.dtype == np.float32 and name == self._names['labels']
                 hint = 'These look like logits: put the argmax into the graph at export, so that bytes are copied ' \
-                       'instead of floats.' if spec.dtype == np.float32 else 'Cast it in the graph at export.'
+                       'instead of floats.' if scores else 'Cast it in the graph at export.'
                 raise EngineError('{}: output {!r}: got {} {}, expected uint8 (1, H, W). {}'.format(
                     engine.file, name, spec.dtype.name, spec.shape, hint))
         sizes = {(specs[name].shape[-2], specs[name].shape[-1]) for name in self._names.values()}

@@ -121,7 +121,11 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
     _keep_freed_memory()
     # rclpy of Foxy does not know SIGTERM, which launch sends second and systemd first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rclpy.init(args=args)
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:  # Its text goes on with places in C code.
+        print('{}: {}'.format(name, ' '.join(str(error).split(', at /')[0].split())), file=sys.stderr)
+        return 1
     executor = SingleThreadedExecutor()
     node: Optional[PerceptionNode] = None
     status = 0
@@ -136,6 +140,9 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
     except PerceptionError as error:
         print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
         status = 1
+    except Exception:  # After Ctrl-C whatever the constructor does next fails, each thing with an error of its own.
+        if rclpy.ok():
+            raise
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # An impatient second Ctrl-C must not cut the clean-up short.

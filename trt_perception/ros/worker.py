@@ -144,7 +144,11 @@ class Worker(threading.Thread):
             task.close()
 
     def _handle(self, arrival: Arrival) -> None:
-        tasks = [task for task in self.tasks if not self.settings['lazy'] or task.publishers.watched()]
+        tasks = [task for task in self.tasks
+                 if self.enabled and (not self.settings['lazy'] or task.publishers.watched())]
+        for task in self.tasks:
+            if task not in tasks and task.pipeline is not None:
+                task.pipeline.reset()  # A frame that it does not see must not lie inside its next pair.
         if not self.enabled:
             self.counts['paused'] += 1
         elif not tasks:

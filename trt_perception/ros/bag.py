@@ -1,0 +1,62 @@
+"""Reads the image topics of ROS bags with the `rosbags` package; needs no ROS installation."""
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Optional
+
+from ..core.errors import ConfigError
+
+IMAGE, COMPRESSED_IMAGE, CAMERA_INFO = ('sensor_msgs/msg/' + n for n in ('Image', 'CompressedImage', 'CameraInfo'))
+
+
+class Recorded(NamedTuple):
+    """One message of a bag."""
+
+    topic: str
+    time_ns: int
+    """When it was recorded."""
+    data: bytes
+    """CDR."""
+
+
+class Bag:
+    """The image and calibration topics of a bag.
+
+    Args:
+        path: folder of a ROS 2 bag, or a .mcap, .db3 or (ROS 1) .bag file.
+        topics: only these; None = all.
+
+    Attributes:
+        types: message type by topic.
+
+    Raises:
+        ConfigError: no readable bag, no image in it, or rosbags is not installed.
+    """
+
+    def __init__(self, path: str, topics: Optional[List[str]] = None) -> None:
+        try:
+            from rosbags.highlevel import AnyReader, AnyReaderError
+            from rosbags.typesys import Stores, get_typestore
+        except ImportError as error:
+            raise ConfigError('bags are read with the Python package rosbags, which is not installed here (it needs '
+                              'Python 3.8). Run: pip install rosbags') from error
+        try:
+            self._reader = AnyReader([Path(path)], default_typestore=get_typestore(Stores.LATEST))
+            self._reader.open()
+        except (AnyReaderError, OSError) as error:
+            raise ConfigError('bag {}: {}. Give the folder of a ROS 2 bag, or a .mcap or .bag file.'.format(
+                path, error)) from error
+        self._connections = [c for c in self._reader.connections
+                             if c.msgtype in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO)
+                             and (topics is None or c.topic in topics)]
+        self.types = {c.topic: c.msgtype for c in self._connections}
+        if all(kind == CAMERA_INFO for kind in self.types.values()):
+            raise ConfigError('bag {}: no image topic{}; it has {}.'.format(
+                path, ' among ' + ', '.join(topics) if topics else '',
+                ', '.join('{} ({})'.format(c.topic, c.msgtype) for c in self._reader.connections) or 'no topics'))
+        self.start_ns = self._reader.start_time
+        self.duration_ns = self._reader.duration
+
+    def messages(self) -> Iterator[Recorded]:
+        """Yield the messages in the order of their recording."""
+        for connection, time_ns, data in self._reader.messages(self._connections):
+            cdr = data if self._reader.is2 else self._reader.typestore.ros1_to_cdr(data, connection.msgtype)
+            yield Recorded(connection.topic, time_ns, bytes(cdr))
