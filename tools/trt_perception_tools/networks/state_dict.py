@@ -1,0 +1,29 @@
+"""Puts the arrays of a checkpoint into a network that has the checkpoint's own module names."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from trt_perception.core.errors import ConfigError
+
+_Module = TypeVar('_Module', bound=nn.Module)
+
+
+def load_state(network: _Module, weights: Mapping[str, np.ndarray], where: str) -> _Module:
+    """Return the network with `weights`, which came from the file `where`, in evaluation mode.
+
+    Raises:
+        ConfigError: names or shapes are not the network's.
+    """
+    state = {name: torch.from_numpy(np.asarray(array)) for name, array in weights.items()}
+    # Counters of training steps, which a state dict has and the arrays alone do not.
+    state.update({name: value for name, value in network.state_dict().items() if name.endswith('num_batches_tracked')})
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ConfigError(f'{where}: expected the weights of {type(network).__name__}: {error}') from error
+    return network.eval()

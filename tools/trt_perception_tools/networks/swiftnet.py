@@ -1,0 +1,266 @@
+"""SwiftNet: segmentation with an ImageNet encoder and a lean decoder (Orsic et al., CVPR 2019), single scale.
+
+Module names are those of the published checkpoints, so that their state dicts load unchanged; those of the encoder
+are torchvision's, so that its ImageNet weights fit too.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trt_perception.core.errors import ConfigError
+
+from .state_dict import load_state
+from .tracing import constants
+
+Upsample = Literal['bilinear', 'nearest']
+
+_MEAN = (73.15, 82.90, 72.3)
+_STD = (47.67, 48.49, 47.73)
+_FEATURES = 128
+_GRIDS = (8, 4, 2)
+
+
+class _NormReluConv(nn.Module):
+    """Batch normalisation, ReLU and a convolution that keeps the size."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, bias: bool = False) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(functional.relu(self.norm(x)))
+
+
+class _Pyramid(nn.Module):
+    """Spatial pyramid pooling: adds what grids of 8, 4 and 2 rows of nearly square cells see."""
+
+    def __init__(self, inputs: int, features: int, upsample: Upsample) -> None:
+        super().__init__()
+        self.upsample: Upsample = upsample
+        level = features // len(_GRIDS)
+        self.spp = nn.ModuleDict({'spp_bn': _NormReluConv(inputs, features)})
+        self.spp.update({f'spp{number}': _NormReluConv(features, level) for number in range(len(_GRIDS))})
+        self.spp['spp_fuse'] = _NormReluConv(features + len(_GRIDS) * level, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.spp['spp_bn'](x)
+        levels = [x]
+        for number, rows in enumerate(_GRIDS):
+            pooled = self.spp[f'spp{number}'](_pool(x, rows))
+            levels.append(_resize(pooled, x, self.upsample))
+        return self.spp['spp_fuse'](torch.cat(levels, 1))
+
+
+class _Up(nn.Module):
+    """Doubles the size, adds the encoder's features of that size and blends."""
+
+    def __init__(self, skip: int, features: int, upsample: Upsample) -> None:
+        super().__init__()
+        self.upsample: Upsample = upsample
+        self.bottleneck = _NormReluConv(skip, features)
+        self.blend_conv = _NormReluConv(features, features, 3)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.blend_conv(_resize(x, skip, self.upsample) + self.bottleneck(skip))
+
+
+class _Backbone(nn.Module):
+    """Normalisation, an encoder, the pyramid and the decoder; gives features at 1/4."""
+
+    img_mean: Tensor
+    img_std: Tensor
+
+    def __init__(self, skips: Sequence[int], features: int, upsample: Upsample) -> None:
+        """Build all but the encoder, whose features have `skips` channels at 1/4, 1/8, 1/16 and 1/32."""
+        super().__init__()
+        self.register_buffer('img_mean', torch.tensor(_MEAN).view(1, 3, 1, 1))
+        self.register_buffer('img_std', torch.tensor(_STD).view(1, 3, 1, 1))
+        self.spp = _Pyramid(skips[-1], features, upsample)
+        self.upsample = nn.ModuleList(_Up(skip, features, upsample) for skip in reversed(skips[:-1]))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return the features at 1/4, 1/8, 1/16 and 1/32."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Tensor:
+        *skips, deepest = self.encode((image - self.img_mean) / self.img_std)
+        x = self.spp(deepest)
+        for up, skip in zip(self.upsample, reversed(skips), strict=True):
+            x = up(x, skip)
+        return x
+
+
+class _BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = nn.Sequential() if stride == 1 else nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class _ResNet18(_Backbone):
+    """ResNet-18 (He et al., CVPR 2016).
+
+    The paper takes the features before the last ReLU of each stage. The published code's ReLU works in place and gives
+    them after it, and so the published weights were trained.
+    """
+
+    def __init__(self, width: float, features: int, upsample: Upsample) -> None:
+        widths = [_scaled(channels, width) for channels in (64, 128, 256, 512)]
+        super().__init__(widths, features, upsample)
+        self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.layer1 = nn.Sequential(_BasicBlock(widths[0], widths[0]), _BasicBlock(widths[0], widths[0]))
+        self.layer2 = nn.Sequential(_BasicBlock(widths[0], widths[1], 2), _BasicBlock(widths[1], widths[1]))
+        self.layer3 = nn.Sequential(_BasicBlock(widths[1], widths[2], 2), _BasicBlock(widths[2], widths[2]))
+        self.layer4 = nn.Sequential(_BasicBlock(widths[2], widths[3], 2), _BasicBlock(widths[3], widths[3]))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        skips = [self.layer1(x)]
+        for layer in (self.layer2, self.layer3, self.layer4):
+            skips.append(layer(skips[-1]))
+        return skips
+
+
+class _InvertedResidual(nn.Module):
+    """Expand, filter depthwise, project without an activation; a shortcut where the shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        expand = [] if expansion == 1 else [_conv_norm_relu6(inputs, hidden, 1)]
+        self.conv = nn.Sequential(*expand, _conv_norm_relu6(hidden, hidden, 3, stride, groups=hidden),
+                                  nn.Conv2d(hidden, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+class _MobileNetV2(_Backbone):
+    """MobileNetV2 (Sandler et al., CVPR 2018) without the last 1x1 convolution."""
+
+    # Of each group of blocks: expansion, channels, blocks, stride.
+    _GROUPS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+               (6, 320, 1, 1))
+    # The last layers at 1/4, 1/8, 1/16 and 1/32.
+    _SKIPS = (3, 6, 13, 17)
+
+    def __init__(self, width: float, features: int, upsample: Upsample) -> None:
+        super().__init__([_scaled(channels, width) for channels in (24, 32, 96, 320)], features, upsample)
+        inputs = _scaled(32, width)
+        layers: list[nn.Module] = [_conv_norm_relu6(3, inputs, 3, 2)]
+        for expansion, channels, blocks, stride in self._GROUPS:
+            outputs = _scaled(channels, width)
+            for number in range(blocks):
+                layers.append(_InvertedResidual(inputs, outputs, stride if number == 0 else 1, expansion))
+                inputs = outputs
+        self.features = nn.Sequential(*layers)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        skips = []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in self._SKIPS:
+                skips.append(x)
+        return skips
+
+
+class SwiftNet(nn.Module):
+    """Scores of every class at full resolution.
+
+    Takes (1, 3, H, W) float32, RGB 0..255, which it normalises itself with the buffers `backbone.img_mean` and
+    `backbone.img_std`, H and W multiples of 32; gives (1, classes, H, W) float32 scores.
+    """
+
+    def __init__(self, classes: int = 19, encoder: Literal['resnet18', 'mobilenet_v2'] = 'resnet18',
+                 width: float = 1.0, upsample: Upsample = 'bilinear') -> None:
+        """Build the published network, or a variant that has to be trained.
+
+        Args:
+            width: factor on the channels of encoder and decoder, a multiple of 1/16.
+            upsample: interpolation in pyramid and decoder; the scores are always bilinear.
+
+        Raises:
+            ConfigError: another width.
+        """
+        super().__init__()
+        if width <= 0 or 16 * width % 1:
+            raise ConfigError(f'SwiftNet: got width {width}, expected a multiple of 1/16, e.g. 0.5.')
+        features = _scaled(_FEATURES, width)
+        build = _ResNet18 if encoder == 'resnet18' else _MobileNetV2
+        self.backbone = build(width, features, upsample)
+        self.logits = _NormReluConv(features, classes, bias=True)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the scores of every class."""
+        return _resize(self.logits(self.backbone(image)), image, 'bilinear')
+
+
+def _conv_norm_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+                         nn.BatchNorm2d(outputs), nn.ReLU6())
+
+
+def _scaled(channels: int, width: float) -> int:
+    """Return the nearest multiple of 8 that is not 10 % too small, which is MobileNet's rule."""
+    rounded = max(8, int(channels * width + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels * width else rounded + 8
+
+
+def _resize(x: Tensor, like: Tensor, mode: Upsample) -> Tensor:
+    with constants():
+        size = int(like.shape[2]), int(like.shape[3])
+    return functional.interpolate(x, size, mode=mode, align_corners=False if mode == 'bilinear' else None)
+
+
+def _pool(x: Tensor, rows: int) -> Tensor:
+    """Return the means over `rows` rows of nearly square cells: functional.adaptive_avg_pool2d, as matrix products.
+
+    ONNX has pooling only for grids that divide the picture.
+    """
+    with constants():
+        height, width = int(x.shape[2]), int(x.shape[3])
+        columns = max(1, round(width / height * rows))
+        along_y, along_x = torch.from_numpy(_pooling(height, rows)), torch.from_numpy(_pooling(width, columns).T)
+    return along_y.to(x) @ x @ along_x.to(x)
+
+
+def _pooling(inputs: int, outputs: int) -> np.ndarray:
+    """Return (outputs, inputs) float32: row i averages the inputs that touch the i-th of `outputs` equal parts."""
+    part, index = np.arange(outputs)[:, None], np.arange(inputs)
+    begin, end = part * inputs // outputs, -(-(part + 1) * inputs // outputs)
+    touches = (index >= begin) & (index < end)
+    return (touches / (end - begin)).astype(np.float32)
+
+
+def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bilinear') -> SwiftNet:
+    """Build the network that fits a published state dict: classes, encoder and width follow from it.
+
+    Raises:
+        ConfigError: `weights`, which came from the file `where`, are not SwiftNet's.
+    """
+    norm, bias = weights.get('logits.norm.weight'), weights.get('logits.conv.bias')
+    if norm is None or bias is None:
+        raise ConfigError(f'{where}: no arrays logits.norm.weight and logits.conv.bias, expected the state dict of a '
+                          'single-scale SwiftNet. Train or download one with github.com/orsic/swiftnet.')
+    mobile = any(name.startswith('backbone.features.') for name in weights)
+    network = SwiftNet(bias.size, 'mobilenet_v2' if mobile else 'resnet18', norm.size / _FEATURES, upsample)
+    return load_state(network, weights, where)

@@ -1,0 +1,16 @@
+"""What exporting by tracing asks of a network whose operations depend on the size of its input."""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def constants() -> Iterator[None]:
+    """Let what is computed from sizes inside this context become constants: a graph is exported for one size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        yield
