@@ -11,6 +11,7 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 VERBS = {
     'export': 'make the ONNX file of a network from its published weights',
     'evaluate': 'score models on a dataset, through the deployed pipeline',
+    'train': 'train a network by a recipe and keep its best weights',
     'demo': 'run the nodes on a street clip and make pictures of what they publish',
     'street-bag': "make the demo's clip from a video",
     'readme': "renew the README's generated tables",

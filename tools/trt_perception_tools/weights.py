@@ -10,7 +10,8 @@ import torch
 
 from trt_perception.core.errors import ConfigError
 
-SUFFIXES = ('.npz', '.pth', '.pt')
+SUFFIXES = ('.npz', '.pth', '.pt', '.tar')
+""".tar: checkpoints called .pth.tar, which are no archives."""
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

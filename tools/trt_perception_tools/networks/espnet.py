@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from trt_perception.core.errors import ConfigError
 
+from .state_dict import load_state
+
 _EPS = 1e-3
 _DILATIONS = (1, 2, 4, 8, 16)
 
@@ -171,12 +173,4 @@ def load(weights: Mapping[str, np.ndarray], where: str) -> EspNet:
     if last is None:
         raise ConfigError(f'{where}: no array classifier.weight, expected the state dict of an ESPNet with decoder. '
                           'Download espnet_p_2_q_8_*.pth of github.com/sacmehta/ESPNet.')
-    network = EspNet(last.shape[1], len(blocks[0]), len(blocks[1]))
-    state = {name: torch.from_numpy(np.asarray(array)) for name, array in weights.items()}
-    # Counters of training steps, which a state dict has and the arrays alone do not.
-    state.update({name: value for name, value in network.state_dict().items() if name.endswith('num_batches_tracked')})
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ConfigError(f'{where}: expected the weights of an ESPNet: {error}') from error
-    return network.eval()
+    return load_state(EspNet(last.shape[1], len(blocks[0]), len(blocks[1])), weights, where)
