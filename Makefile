@@ -17,7 +17,7 @@ demo: .venv/demo $(MODELS)  ## Segment a street clip and compute its flow, in RO
 
 models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
 
-test: .venv/test lint types  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
+test: .venv/test lint types $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
 	$(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory test-py36
 
