@@ -211,7 +211,7 @@ class NearestResizer:
     """Resizes label maps to one size by nearest neighbour, pixel centres aligned.
 
     cv2.INTER_NEAREST is off by up to half a source pixel and INTER_NEAREST_EXACT is missing in the OpenCV 4.1 of
-    JetPack, so the two gathers are done here: 0.17 ms for 360x480 -> 480x640.
+    JetPack, so the two gathers are done here, at about the same cost.
     """
 
     def __init__(self, source: Size, target: Size) -> None:

@@ -33,7 +33,7 @@ class OnnxRuntimeEngine(Engine):
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.num_threads or _cores()
         settings.log_severity_level = 3
-        # Spinning threads win 1 - 3 % of latency and cost 15 % more CPU, which the camera driver needs.
+        # Spinning threads win little latency and cost CPU that the camera driver needs.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
         try:
             self._session = ort.InferenceSession(file, settings, providers=['CPUExecutionProvider'])

@@ -1,5 +1,4 @@
 """The node: one image subscription, one worker; segmentation, optical flow, or both."""
-import ctypes
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from ..core.model import TASKS
 from ..transport import use_shared_memory_profile
 from . import messages
 from .diagnostics import Diagnostics
+from .memory import keep_freed_memory
 from .parameters import declare_parameters, on_change
 from .qos import BEST_EFFORT, RELIABLE, overridable
 from .worker import Worker
@@ -104,23 +104,24 @@ class PerceptionNode(Node):
                 BEST_EFFORT.durability.name, offers), throttle_duration_sec=30.0)
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep image-sized blocks instead of mapping them anew per message.
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
-    Taking a 2048x1024 image falls from 7.6 to 1.9 ms (design notes, performance.md, decision 4).
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, 'mallopt'):
-        libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, its largest value
-        libc.mallopt(-1, 256 * 2**20)  # M_TRIM_THRESHOLD
+
+def _interrupt(number: int, frame: Any) -> None:
+    # Only once: Ctrl-C in `ros2 launch` reaches the node twice, and the second must not cut the clean-up short.
+    _ignore_signals()
+    raise KeyboardInterrupt
 
 
 def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> int:
     """Run one node until it is told to stop and return the exit status: 1 when it could not do its work."""
     use_shared_memory_profile()
-    _keep_freed_memory()
+    keep_freed_memory()
     # rclpy of Foxy does not know SIGTERM, which launch sends second and systemd first.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         rclpy.init(args=args)
     except RuntimeError as error:  # Its text goes on with places in C code.
@@ -144,8 +145,7 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
         if rclpy.ok():
             raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # An impatient second Ctrl-C must not cut the clean-up short.
+        _ignore_signals()
         if node is not None:
             node.close()
         executor.shutdown()
