@@ -60,7 +60,7 @@ clean:  ## Remove what the targets made
 
 .venv36/done: requirements/py36.txt
 	$(PY36) -m venv .venv36
-	.venv36/bin/python -m pip --disable-pip-version-check --quiet install 'pip<22'
+	.venv36/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=21,<22'
 	.venv36/bin/python -m pip --quiet install --requirement requirements/py36.txt
 	@touch $@
 
