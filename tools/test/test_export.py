@@ -6,14 +6,27 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, PerceptionError
+from trt_perception.core.image import FrameDecoder, frame_from_picture
 from trt_perception.core.model import Model, load_model
+from trt_perception.core.preprocess import InputWriter
 
 torch = pytest.importorskip('torch')
 
 from trt_perception_tools import export as export_module  # noqa: E402
+from trt_perception_tools.check_onnx import check  # noqa: E402
 from trt_perception_tools.export import export  # noqa: E402
-from trt_perception_tools.networks import NETWORKS, espnet, nanoflownet, network_of  # noqa: E402
+from trt_perception_tools.heads import FlowHead, GreyLevels  # noqa: E402
+from trt_perception_tools.networks import (  # noqa: E402
+    NETWORKS,
+    Network,
+    espnet,
+    nanoflownet,
+    network_of,
+    parse_network,
+)
+from trt_perception_tools.tensorrt_support import GENERATIONS  # noqa: E402
 
 SEGMENTATION = """
 task: segmentation
@@ -215,3 +228,178 @@ def test_the_network_follows_from_the_models_name():
     assert network_of('espnet_camvid') is NETWORKS['espnet']
     with pytest.raises(ConfigError, match=r'model mine: no network of that name.*--network'):
         network_of('mine')
+
+
+COLORS = {1: 'gray, mean: [120], std: [64]', 3: 'bgr, mean: [100, 110, 120], std: [40, 50, 60]'}
+EXPORTED = [*NETWORKS, 'swiftnet,encoder=repvgg,width=0.125', 'swiftnet,encoder=mobilenet_v2,width=0.125']
+
+
+def model_of(folder: Path, network: Network) -> Model:
+    text = SEGMENTATION if network.task == 'segmentation' else FLOW
+    return write_model(folder, 'random', re.sub(r'color: [^}]*', f'color: {COLORS[network.channels]}', text))
+
+
+def weights_of(folder: Path, name: str) -> Path:
+    """Write random weights of a network, with statistics in its batch normalisation."""
+    if name == 'nanoflownet':
+        return random_nanoflownet(folder)
+    torch.manual_seed(4)
+    network, options = parse_network(name)
+    module = network.build(**options)
+    for key, tensor in module.state_dict().items():
+        if key.endswith('running_mean'):
+            tensor.normal_(0, 0.3)
+        elif key.endswith('running_var'):
+            tensor.uniform_(0.5, 1.5)
+        elif key.endswith(('classifier.weight', 'logits.conv.weight')):
+            tensor *= 20  # So that pixels differ in class and in confidence.
+    torch.save(module.state_dict(), folder / 'weights.pth')
+    return folder / 'weights.pth'
+
+
+@pytest.mark.parametrize('name', EXPORTED)
+def test_both_heads_of_a_network_equal_torch_and_each_other(tmp_path: Path, name: str):
+    network, _ = parse_network(name)
+    model = model_of(tmp_path, network)
+    size = (network.multiple, 2 * network.multiple) if network.multiple >= 32 else SIZE
+    weights = weights_of(tmp_path, name)
+    for runtime in ('onnxruntime', 'tensorrt'):
+        difference = export(model, network, weights, size, tmp_path / f'{runtime}.onnx', runtime)
+        assert difference.labels <= 1e-3
+        assert difference.confidence <= 2
+        assert difference.flow_px <= 1e-3
+    graph = onnx.load(str(tmp_path / 'tensorrt.onnx'))
+    for generation in GENERATIONS:
+        assert [finding for finding in check(graph, generation) if finding.fault] == []
+
+    random = np.random.default_rng(5)
+    pictures = {each: random.integers(0, 256, (*size, 3), np.uint8) for each in model.input.names}
+    results = []
+    for runtime, dtype in (('onnxruntime', np.uint8), ('tensorrt', np.float32)):
+        file = tmp_path / f'{runtime}.onnx'
+        feeds = {}
+        for each, picture in pictures.items():
+            spec = TensorSpec(each, tuple(describe(file)[each][0]), np.dtype(dtype))
+            feeds[each] = np.empty(spec.shape, dtype)
+            # What an engine does with a frame.
+            InputWriter(spec, model.input, FrameDecoder(), str(file)).write(frame_from_picture(picture), feeds[each])
+        results.append(run(file, **feeds))
+    bytes_out, results_out = results
+    if network.task == 'segmentation':
+        assert results_out['ids'].dtype == results_out['sure'].dtype == np.int32
+        assert len(np.unique(bytes_out['ids'])) > 1
+        assert (results_out['ids'] == bytes_out['ids']).mean() > 0.999
+        assert np.abs(results_out['sure'] - bytes_out['sure'].astype(int)).max() <= 1
+    else:
+        assert np.ptp(bytes_out['motion']) > 0
+        np.testing.assert_allclose(results_out['motion'], bytes_out['motion'], atol=1e-3)
+
+
+def test_the_graph_for_tensorrt_has_floats_in_and_int32_out(tmp_path: Path):
+    export(write_model(tmp_path, 'espnet_random', SEGMENTATION), NETWORKS['espnet'], random_espnet(tmp_path), SIZE,
+           tmp_path / 's.onnx', 'tensorrt')
+    export(write_model(tmp_path, 'nanoflownet_random', FLOW), NETWORKS['nanoflownet'], random_nanoflownet(tmp_path),
+           SIZE, tmp_path / 'f.onnx', 'tensorrt')
+    integer, single = onnx.TensorProto.INT32, onnx.TensorProto.FLOAT
+    assert describe(tmp_path / 's.onnx') == {
+        'picture': ([1, 3, *SIZE], single), 'ids': ([1, *SIZE], integer), 'sure': ([1, *SIZE], integer)}
+    assert describe(tmp_path / 'f.onnx') == {
+        'now': ([1, 1, *SIZE], single), 'then': ([1, 1, *SIZE], single), 'motion': ([1, 16, 24, 2], single)}
+    assert ('runtime', 'tensorrt') in [(each.key, each.value) for each in onnx.load(tmp_path / 's.onnx').metadata_props]
+
+
+def test_the_networks_unit_of_flow_becomes_pixels(tmp_path: Path):
+    assert (NETWORKS['flownets'].flow_px, NETWORKS['pwcnet'].flow_px, NETWORKS['nanoflownet'].flow_px) == (20, 20, 1)
+    model, network = write_model(tmp_path, 'random', FLOW), torch.nn.Conv2d(2, 2, 3)
+    now, then = torch.randn(1, 1, 9, 12), torch.randn(1, 1, 9, 12)
+    with torch.no_grad():
+        (flow,) = FlowHead(network, model.input, 20, runtime='tensorrt')(now, then)
+        expected = 20 * network(torch.cat([now, then], 1)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(flow, expected, atol=0, rtol=0)
+
+
+def test_flow_at_full_size_is_the_same_flow_interpolated(tmp_path: Path, picture: np.ndarray):
+    model, weights = write_model(tmp_path, 'nanoflownet_random', FLOW), random_nanoflownet(tmp_path)
+    feeds = {'now': picture[..., :1], 'then': picture[..., 1:2]}
+    flows = []
+    for name, full in (('quarter', False), ('full', True)):
+        export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / f'{name}.onnx', full_size_flow=full)
+        flows.append(torch.from_numpy(run(tmp_path / f'{name}.onnx', **feeds)['motion']).permute(0, 3, 1, 2))
+    quarter, full = flows
+    assert full.shape == (1, 2, *SIZE)
+    torch.testing.assert_close(full, torch.nn.functional.interpolate(quarter, SIZE, mode='bilinear'), atol=1e-4,
+                               rtol=1e-4)
+    with pytest.raises(ConfigError, match='only flow can be brought to full size'):
+        export(write_model(tmp_path, 'espnet_random', SEGMENTATION), NETWORKS['espnet'], random_espnet(tmp_path), SIZE,
+               tmp_path / 'x.onnx', full_size_flow=True)
+
+
+def test_pwcnets_coordinates_keep_the_names_by_which_they_stay_fp32(tmp_path: Path):
+    network = NETWORKS['pwcnet']
+    export(model_of(tmp_path, network), network, weights_of(tmp_path, 'pwcnet'), (64, 64), tmp_path / 'x.onnx',
+           'tensorrt')
+    graph = onnx.load(str(tmp_path / 'x.onnx')).graph
+    inside = {node.op_type for node in graph.node if '/coordinates/' in node.name}
+    assert {'Clip', 'Floor', 'Cast'} <= inside
+    types = {value.name: value.type.tensor_type.elem_type
+             for value in onnx.shape_inference.infer_shapes(onnx.load(str(tmp_path / 'x.onnx'))).graph.value_info}
+    types.update({tensor.name: tensor.data_type for tensor in graph.initializer})
+    gathers = [types[node.input[1]] for node in graph.node if node.op_type == 'Gather']
+    assert len(gathers) == 16
+    assert set(gathers) == {onnx.TensorProto.INT32}
+
+
+def test_a_graph_that_tensorrt_8_cannot_take_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, weights = write_model(tmp_path, 'nanoflownet_random', FLOW), random_nanoflownet(tmp_path)
+    monkeypatch.setattr(nanoflownet, '_double', lambda x: torch.nn.functional.interpolate(
+        x, scale_factor=2.0, mode='bicubic', align_corners=False))
+    with pytest.raises(PerceptionError, match='TensorRT 8.2 cannot take the graph:\n.*Resize with mode cubic'):
+        export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / 'x.onnx', 'tensorrt')
+    assert not (tmp_path / 'x.onnx').exists()
+    export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / 'x.onnx', 'onnxruntime')
+
+
+def test_merged_branches_and_folded_norms_are_what_is_written(tmp_path: Path):
+    name = 'swiftnet,encoder=repvgg,width=0.125'
+    network, _ = parse_network(name)
+    export(model_of(tmp_path, network), network, weights_of(tmp_path, name), (64, 64), tmp_path / 'x.onnx')
+    nodes = onnx.load(str(tmp_path / 'x.onnx')).graph.node
+    kinds = [node.op_type for node in nodes]
+    assert kinds.count('Conv') == 22 + 12
+    assert kinds.count('BatchNormalization') == 11
+    assert not {'Identity', 'Constant', 'Shape'} & set(kinds)
+
+
+def test_levels_that_need_no_normalising_are_only_cast(tmp_path: Path):
+    plain = write_model(tmp_path, 'plain', SEGMENTATION.replace('mean: [100, 110, 120], std: [40, 50, 60]', ''))
+    picture = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(1, 2, 3, 3)
+    feed = GreyLevels(plain.input)
+    torch.testing.assert_close(feed(picture), picture.permute(0, 3, 1, 2).float(), atol=0, rtol=0)
+    graph = export_module.to_onnx(feed, [picture]).graph
+    assert [node.op_type for node in graph.node] == ['Transpose', 'Cast']
+
+
+def test_an_option_of_a_network_reaches_it(tmp_path: Path):
+    name = 'swiftnet,width=0.125'
+    network, _ = parse_network(name)
+    weights = weights_of(tmp_path, name)
+    for upsample in ('nearest', 'bilinear'):
+        export(model_of(tmp_path, network), network, weights, (64, 64), tmp_path / f'{upsample}.onnx',
+               options={'upsample': upsample})
+    modes = [{bytes(attribute.s) for node in onnx.load(str(tmp_path / f'{upsample}.onnx')).graph.node
+              for attribute in node.attribute if attribute.name == 'mode'} for upsample in ('nearest', 'bilinear')]
+    assert modes == [{b'nearest', b'linear'}, {b'linear'}]
+    with pytest.raises(ConfigError, match="network swiftnet: got an unexpected keyword argument 'colour'"):
+        network.load({}, 'x', colour='red')
+    with pytest.raises(ConfigError, match="got 'width', expected option=value"):
+        parse_network('swiftnet,width')
+
+
+@pytest.mark.parametrize('name', ['flownets', 'pwcnet', 'swiftnet_cityscapes'])
+def test_the_yamls_of_published_checkpoints_fit_their_networks(name: str):
+    model = load_model(str(Path(__file__).parents[1] / 'configs' / 'models' / f'{name}.yaml'))
+    network = network_of(model.name)
+    assert (network.task, network.channels) == (model.task, model.input.mean.size)
+    export_module._check_fit(model, network, network.size)
+    if model.labels:
+        assert len(model.labels.classes) == network.build().logits.conv.out_channels == 19

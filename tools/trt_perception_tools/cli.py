@@ -10,6 +10,10 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 
 VERBS = {
     'export': 'make the ONNX file of a network from its published weights',
+    'import-model': "take other people's network: ONNX, TensorFlow frozen graph or TFLite",
+    'check-onnx': 'list what TensorRT 8.2 to 11 cannot take in an ONNX file',
+    'slim-onnx': 'simplify an ONNX file, and drop outputs that nobody needs',
+    'describe-network': 'count parameters, operations and layers before and after export',
     'evaluate': 'score models on a dataset, through the deployed pipeline',
     'train': 'train a network by a recipe and keep its best weights',
     'demo': 'run the nodes on a street clip and make pictures of what they publish',

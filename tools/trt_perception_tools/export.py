@@ -4,31 +4,37 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory, mkstemp
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.image import Size
 from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, Model, load_model, model_names
 
-from .heads import FlowHead, SegmentationHead
-from .networks import NETWORKS, Network, network_of
+from .check_onnx import check, report
+from .cost import cost
+from .graph_edit import IR_VERSION, OPSET
+from .heads import RUNTIMES, FlowHead, Runtime, SegmentationHead, network_inputs
+from .networks import NETWORKS, Network, network_of, parse_network
+from .networks.repvgg import merge
+from .slim_onnx import batch_norm_text, simplify
 from .weights import read_weights
 
-OPSET = 13
-"""The newest that TensorRT 8.2 reads."""
-_IR_VERSION = 8
-"""The newest that ONNX Runtime 1.10 (Python 3.6) reads."""
+_CHECKED_FOR = '8.2'
+"""The oldest TensorRT, whose operators all others have too."""
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 _TOLERANCE_PX = 1e-3
 _TOLERANCE_LABELS = 1e-3
 _TOLERANCE_CONFIDENCE = 2
@@ -45,33 +51,49 @@ class Difference(NamedTuple):
     """Largest difference, px of the network's input."""
 
 
-def export(model: Model, network: Network, weights: Path, size: Size, output: Path) -> Difference:
-    """Write `output`, an ONNX file for CPU runtimes, and return how far it is from torch.
+def export(model: Model, network: Network, weights: Path, size: Size, output: Path, runtime: Runtime = 'onnxruntime',
+           full_size_flow: bool = False, options: Mapping[str, Any] = _NO_OPTIONS) -> Difference:
+    """Write `output`, an ONNX file for a back-end of the runtime, and return how far it is from torch.
 
-    The file appears when it is complete and has been checked, or not at all.
+    The file appears when it is complete and has been checked, or not at all. RepVGG branches are merged, batch
+    normalisation is folded, what can be computed once is computed.
+
+    Args:
+        full_size_flow: the graph brings the flow to the size of its input.
+        options: of the network, as its `load` takes them.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
-        PerceptionError: ONNX Runtime computes something else than torch.
+        PerceptionError: ONNX Runtime computes something else than torch, or TensorRT 8.2 lacks what the graph needs.
     """
-    head = _build_head(model, network, weights, size)
-    example = _example(network, len(model.input.names), size)
+    _check_fit(model, network, size)
+    if full_size_flow and model.task != OPTICAL_FLOW:
+        raise ConfigError(f'{model.path}: task: got {model.task}, but only flow can be brought to full size; labels '
+                          'always have it. Leave --upsample out.')
+    module = network.load(read_weights(weights), str(weights), **options)
+    if model.task == OPTICAL_FLOW:
+        head: nn.Module = FlowHead(module, model.input, network.flow_px, size if full_size_flow else None, runtime)
+    else:
+        head = SegmentationHead(module, model.input, _count_classes(model, network, module, weights),
+                                model.output.confidence is not None, runtime)
+    head.eval()
+    example = network_inputs(_example(network, len(model.input.names), size), model.input, runtime)
     names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
+    # The last word on what was merged and folded is the comparison with the network as it was trained.
+    graph = simplify(to_onnx(merge(head), example, model.input.names, names))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    onnx.helper.set_model_props(graph, {'model': model.name, 'license': model.license, 'runtime': runtime,
+                                        'weights': weights.name, 'weights_sha256': digest})
+    onnx.checker.check_model(graph, full_check=True)
+    if runtime == 'tensorrt':
+        faults = [finding for finding in check(graph, _CHECKED_FOR) if finding.fault]
+        if faults:
+            raise PerceptionError(f'{model.name}: TensorRT {_CHECKED_FOR} cannot take the graph:\n{report(faults)}\n'
+                                  'Express these parts of the network by other operators.')
     output.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp('.onnx', output.stem, output.parent)
+    handle, unfinished = mkstemp('.onnx', output.stem, output.parent)
     os.close(handle)
     try:
-        with warnings.catch_warnings():
-            # The TorchScript exporter is deprecated; its successor writes opset 18 and needs another package.
-            warnings.simplefilter('ignore', DeprecationWarning)
-            torch.onnx.export(head, example, unfinished, input_names=list(model.input.names), output_names=names,
-                              opset_version=OPSET, dynamo=False)
-        graph = onnx.load(unfinished)
-        graph.ir_version = min(graph.ir_version, _IR_VERSION)
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        onnx.helper.set_model_props(graph, {
-            'model': model.name, 'license': model.license, 'weights': weights.name, 'weights_sha256': digest})
-        onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, unfinished)
         difference = _compare(unfinished, head, example, model)
         os.chmod(unfinished, 0o644)
@@ -81,7 +103,28 @@ def export(model: Model, network: Network, weights: Path, size: Size, output: Pa
     return difference
 
 
-def _build_head(model: Model, network: Network, weights: Path, size: Size) -> nn.Module:
+def to_onnx(module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str] = (), outputs: Sequence[str] = (),
+            fold: bool = True) -> ModelProto:
+    """Return a module as an ONNX graph of the example's size.
+
+    Args:
+        fold: batch normalisation into convolutions; False = as the module has it.
+    """
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        file = Path(folder, 'graph.onnx')
+        # The TorchScript exporter is deprecated; its successor writes opset 18 and needs another package.
+        warnings.simplefilter('ignore', DeprecationWarning)
+        # What it does not compute in advance, `simplify` does.
+        warnings.filterwarnings('ignore', '(?i).*constant folding')
+        training = torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE
+        torch.onnx.export(module, tuple(example), file, input_names=list(inputs), output_names=list(outputs),
+                          opset_version=OPSET, dynamo=False, training=training)
+        graph = onnx.load(str(file))
+    graph.ir_version = min(graph.ir_version, IR_VERSION)
+    return graph
+
+
+def _check_fit(model: Model, network: Network, size: Size) -> None:
     channels = model.input.mean.size
     if (network.task, network.channels) != (model.task, channels):
         raise ConfigError(f'{model.path}: got task {model.task} with {channels} channels, but {network.module} is for '
@@ -89,30 +132,29 @@ def _build_head(model: Model, network: Network, weights: Path, size: Size) -> nn
     if min(size) < network.multiple or any(side % network.multiple for side in size):
         raise ConfigError(f'size: got {size[0]}x{size[1]}, expected multiples of {network.multiple} for '
                           f'{network.module}, e.g. {network.size[0]}x{network.size[1]}.')
-    module = network.load(read_weights(weights), str(weights))
-    if model.task == OPTICAL_FLOW:
-        if model.output.flow_scale != 1:
-            raise ConfigError(f'{model.path}: output: flow_scale: got {model.output.flow_scale}, expected 1: exported '
-                              'graphs give pixels. Remove the field.')
-        return FlowHead(module, model.input).eval()
+    if model.output.flow_scale != 1:
+        raise ConfigError(f'{model.path}: output: flow_scale: got {model.output.flow_scale}, expected 1: exported '
+                          'graphs give pixels. Remove the field.')
+
+
+def _count_classes(model: Model, network: Network, module: nn.Module, weights: Path) -> int:
     assert model.labels is not None
     ids = [each.id for each in model.labels.classes]
     with torch.no_grad():
-        outputs = module(torch.zeros(1, channels, network.multiple, network.multiple)).shape[1]
+        outputs = module(torch.zeros(1, network.channels, network.multiple, network.multiple)).shape[1]
     if ids != list(range(len(ids))) or len(ids) > outputs:
         raise ConfigError(f'{model.path}: labels: {model.labels.name} has the ids {ids}, expected 0, 1, 2 ... and at '
                           f'most {outputs} of them, the outputs of {weights}. Correct the label set.')
-    return SegmentationHead(module, model.input, len(ids), confidence=model.output.confidence is not None).eval()
+    return len(ids)
 
 
-def _example(network: Network, count: int, size: Size) -> tuple[Tensor, ...]:
+def _example(network: Network, count: int, size: Size) -> list[np.ndarray]:
     # Soft blobs that move by a few pixels: on white noise no network is sure of anything.
     height, width = size
     noise = np.random.default_rng(0).integers(0, 256, (height // 8 + 2, width // 8 + 2, network.channels), np.uint8)
     picture = cv2.resize(noise, (width + 16, height + 16), interpolation=cv2.INTER_CUBIC)
     picture = picture.reshape(height + 16, width + 16, network.channels)
-    return tuple(torch.from_numpy(picture[None, :height, 3 * number:3 * number + width].copy())
-                 for number in range(count))
+    return [picture[None, :height, 3 * number:3 * number + width].copy() for number in range(count)]
 
 
 def _compare(file: str, head: nn.Module, example: Sequence[Tensor], model: Model) -> Difference:
@@ -141,19 +183,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
                         help="of the network's picture, px (default: {})".format(', '.join(
                             f'{name} {network.size[0]} {network.size[1]}' for name, network in NETWORKS.items())))
-    parser.add_argument('--network', choices=list(NETWORKS), help="default: the one the model's name begins with")
+    parser.add_argument('--for', dest='runtime', choices=RUNTIMES, default=RUNTIMES[0],
+                        help='onnxruntime (default): bytes in and out; tensorrt: normalised float32 NCHW in, INT32 '
+                             'labels out, operators of TensorRT 8.2')
+    parser.add_argument('--upsample', choices=('network', 'input'), default='network',
+                        help='size of the flow: as the network gives it (default), or of its input')
+    parser.add_argument('--network', metavar='NAME[,OPTION=VALUE...]',
+                        help=f"{', '.join(NETWORKS)}, and options of its load(), e.g. swiftnet,upsample=nearest "
+                             "(default: the one the model's name begins with)")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Export, and say how close the graph is to torch."""
+    """Export, and say what became of the network and how close the graph is to torch."""
     model = load_model(args.model)
-    network = NETWORKS[args.network] if args.network else network_of(model.name)
+    network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
     size = tuple(args.size) if args.size else network.size
-    difference = export(model, network, args.weights, size, args.output)
+    difference = export(model, network, args.weights, size, args.output, args.runtime, args.upsample == 'input',
+                        options)
     if model.task == SEGMENTATION:
         text = f'{difference.labels:.4%} of the labels differ, confidence by at most {difference.confidence} of 255'
     else:
         text = f'flow differs by at most {difference.flow_px:.1e} px'
-    print(f'{args.output}: {model.name} at {size[0]}x{size[1]}, {args.output.stat().st_size / 1e6:.1f} MB; '
-          f'ONNX Runtime against torch: {text}')
+    graph = onnx.load(str(args.output))
+    counts = cost(graph)
+    print(f'{args.output}: {model.name} for {args.runtime} at {size[0]}x{size[1]}, '
+          f'{args.output.stat().st_size / 1e6:.1f} MB; ONNX Runtime against torch: {text}\n'
+          f'{counts.parameters:,} parameters, {counts.gflops:.2f} GFLOPs, {counts.layers} layers; '
+          f'{batch_norm_text(graph)}')
     return 0

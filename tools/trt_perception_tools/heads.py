@@ -1,63 +1,121 @@
-"""What stands around a network in its exported graph: uint8 pictures in, labels or flow out.
+"""What stands around a network in its exported graph: pictures in, labels or flow out.
 
-These are the graphs for CPU runtimes: NHWC, and the argmax inside, so that bytes are copied instead of scores.
+Two graphs of one network. For onnxruntime, bytes in and out: uint8 NHWC, normalised inside. For tensorrt, what
+TensorRT 8.2 has, which is no uint8: float32 NCHW that the engine has normalised, INT32 labels. Both have the argmax
+inside, so that bytes are copied instead of scores.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from trt_perception.core.image import Size
 from trt_perception.core.model import ModelInput
 
+Runtime = Literal['onnxruntime', 'tensorrt']
+"""Whom a graph is for: a back-end of the runtime."""
+RUNTIMES: tuple[Runtime, ...] = ('onnxruntime', 'tensorrt')
 
-class _Head(nn.Module):
-    """A network fed with grey levels as the model's YAML says."""
+
+class GreyLevels(nn.Module):
+    """(1, H, W, C) uint8 -> (1, C, H, W) float32, normalised as the model's YAML says."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, image: ModelInput) -> None:
+    def __init__(self, image: ModelInput) -> None:
         super().__init__()
-        self.network = network
         self.register_buffer('mean', torch.from_numpy(image.mean).view(1, -1, 1, 1))
         self.register_buffer('std', torch.from_numpy(image.std).view(1, -1, 1, 1))
+        # The exporter would keep them.
+        self._is_identity = not image.mean.any() and bool((image.std == 1).all())
 
-    def _normalised(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the network's input."""
         # Transpose before the cast: a quarter of the bytes to move.
-        return (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        levels = image.permute(0, 3, 1, 2).float()
+        return levels if self._is_identity else (levels - self.mean) / self.std
 
 
-class SegmentationHead(_Head):
-    """(1, H, W, 3) uint8, in the YAML's colour order -> labels (1, H, W) uint8, and confidence (1, H, W) uint8.
+def _feed(image: ModelInput, runtime: Runtime) -> nn.Module:
+    # The runtime normalises a float input itself (core/preprocess.py, and on the GPU kernels.cu).
+    return GreyLevels(image) if runtime == 'onnxruntime' else nn.Identity()
+
+
+def network_inputs(pictures: Sequence[np.ndarray], image: ModelInput, runtime: Runtime) -> tuple[Tensor, ...]:
+    """Return what an engine of this runtime feeds of (1, H, W, C) uint8 pictures in the YAML's colour order."""
+    tensors = tuple(torch.from_numpy(picture) for picture in pictures)
+    return tensors if runtime == 'onnxruntime' else tuple(GreyLevels(image)(tensor) for tensor in tensors)
+
+
+class SegmentationHead(nn.Module):
+    """A picture -> labels (1, H, W), and confidence (1, H, W), 255 = certain.
+
+    Takes (1, H, W, 3) uint8 in the YAML's colour order and gives uint8; for tensorrt it takes (1, 3, H, W) float32,
+    normalised, and gives INT32, both outputs, so that the engine narrows them to bytes by one kernel.
 
     Labels are the argmax over the first `classes` outputs; outputs beyond them (CamVid's void) are not seen, so that
     every pixel gets a class. Measured for ESPNet on CamVid test: mIoU 56.95 % and pixel accuracy 87.5 %, against
     56.88 % and 85.6 % with pixels given up as void.
-    Confidence is the softmax probability of the label among the same outputs, 255 = certain.
+    Confidence is the softmax probability of the label among the same outputs.
     """
 
-    def __init__(self, network: nn.Module, image: ModelInput, classes: int, confidence: bool = True) -> None:
-        super().__init__(network, image)
+    certain: Tensor
+
+    def __init__(self, network: nn.Module, image: ModelInput, classes: int, confidence: bool = True,
+                 runtime: Runtime = 'onnxruntime') -> None:
+        super().__init__()
+        self.feed = _feed(image, runtime)
+        self.network = network
         self.classes = classes
         self.confidence = confidence
+        self.dtype = torch.uint8 if runtime == 'onnxruntime' else torch.int32
+        # A tensor, because a number over a tensor is exported as Reciprocal, which TensorRT 8.2 does not list.
+        self.register_buffer('certain', torch.tensor(255.0))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return labels, and confidence where it is wanted."""
-        scores = self.network(self._normalised(image))[:, :self.classes]
-        labels = scores.argmax(1).to(torch.uint8)
+        scores = self.network(self.feed(image))[:, :self.classes]
+        labels = scores.argmax(1).to(self.dtype)
         if not self.confidence:
             return (labels,)
         # The largest softmax probability is 1 / sum(exp(score - largest score)): no softmax of all classes.
         best = scores.amax(1, keepdim=True)
-        confidence = torch.round(255 / torch.exp(scores - best).sum(1))
-        return labels, confidence.to(torch.uint8)
+        confidence = torch.round(self.certain / torch.exp(scores - best).sum(1))
+        return labels, confidence.to(self.dtype)
 
 
-class FlowHead(_Head):
-    """Two (1, H, W, C) uint8 pictures -> flow (1, h, w, 2) float32, px of the input, from the first to the second."""
+class FlowHead(nn.Module):
+    """Two pictures -> flow (1, h, w, 2) float32, px of the input, from the first to the second.
+
+    Takes (1, H, W, C) uint8 in the YAML's colour order; for tensorrt (1, C, H, W) float32, normalised.
+    """
+
+    def __init__(self, network: nn.Module, image: ModelInput, flow_px: float = 1, size: Size | None = None,
+                 runtime: Runtime = 'onnxruntime') -> None:
+        """Wrap a network.
+
+        Args:
+            flow_px: the network's unit of flow, px of the input.
+            size: (height, width) of the result, bilinear; None = as the network gives it.
+        """
+        super().__init__()
+        self.feed = _feed(image, runtime)
+        self.network = network
+        self.flow_px = flow_px
+        self.size = size
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor]:
         """Return the flow on the first picture's grid."""
         # torch.cat of uint8 would be exported as a detour over int64.
-        pair = torch.cat([self._normalised(first), self._normalised(second)], 1)
-        return (self.network(pair).permute(0, 2, 3, 1),)
+        flow = self.network(torch.cat([self.feed(first), self.feed(second)], 1))
+        if self.flow_px != 1:
+            flow = flow * self.flow_px
+        if self.size:
+            flow = functional.interpolate(flow, self.size, mode='bilinear', align_corners=False)
+        return (flow.permute(0, 2, 3, 1),)

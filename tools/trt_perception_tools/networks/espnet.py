@@ -138,7 +138,7 @@ class EspNet(nn.Module):
     Takes (1, 3, H, W) float32, normalised, H and W multiples of 8; gives (1, classes, H, W) float32 scores.
     """
 
-    def __init__(self, classes: int, p: int = 2, q: int = 8) -> None:
+    def __init__(self, classes: int = 20, p: int = 2, q: int = 8) -> None:
         super().__init__()
         self.encoder = _Encoder(classes, p, q)
         self.level3_C = _Conv(64 + 64 + 3, classes, 1)

@@ -15,9 +15,11 @@ from torch.nn import functional
 
 from trt_perception.core.errors import ConfigError
 
+from .repvgg import RepVggBlock
 from .state_dict import load_state
 from .tracing import constants
 
+Encoder = Literal['resnet18', 'mobilenet_v2', 'repvgg']
 Upsample = Literal['bilinear', 'nearest']
 
 _MEAN = (73.15, 82.90, 72.3)
@@ -183,6 +185,33 @@ class _MobileNetV2(_Backbone):
         return skips
 
 
+class _RepVgg(_Backbone):
+    """RepVGG-A0 (Ding et al., CVPR 2021); `repvgg.merge` makes its blocks plain convolutions."""
+
+    _BLOCKS = (2, 4, 14, 1)
+
+    def __init__(self, width: float, features: int, upsample: Upsample) -> None:
+        widths = [_scaled(channels, width) for channels in (48, 96, 192, 1280)]
+        super().__init__(widths, features, upsample)
+        inputs = widths[0]
+        self.stage0 = RepVggBlock(3, inputs, 2)
+        for number, (outputs, blocks) in enumerate(zip(widths, self._BLOCKS, strict=True), 1):
+            stage = [RepVggBlock(inputs, outputs, 2), *(RepVggBlock(outputs, outputs) for _ in range(blocks - 1))]
+            self.add_module(f'stage{number}', nn.Sequential(*stage))
+            inputs = outputs
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        x = self.stage0(x)
+        skips = []
+        for number in range(1, len(self._BLOCKS) + 1):
+            x = self.get_submodule(f'stage{number}')(x)
+            skips.append(x)
+        return skips
+
+
+_ENCODERS = {'resnet18': _ResNet18, 'mobilenet_v2': _MobileNetV2, 'repvgg': _RepVgg}
+
+
 class SwiftNet(nn.Module):
     """Scores of every class at full resolution.
 
@@ -190,8 +219,8 @@ class SwiftNet(nn.Module):
     `backbone.img_std`, H and W multiples of 32; gives (1, classes, H, W) float32 scores.
     """
 
-    def __init__(self, classes: int = 19, encoder: Literal['resnet18', 'mobilenet_v2'] = 'resnet18',
-                 width: float = 1.0, upsample: Upsample = 'bilinear') -> None:
+    def __init__(self, classes: int = 19, encoder: Encoder = 'resnet18', width: float = 1.0,
+                 upsample: Upsample = 'bilinear') -> None:
         """Build the published network, or a variant that has to be trained.
 
         Args:
@@ -205,8 +234,7 @@ class SwiftNet(nn.Module):
         if width <= 0 or 16 * width % 1:
             raise ConfigError(f'SwiftNet: got width {width}, expected a multiple of 1/16, e.g. 0.5.')
         features = _scaled(_FEATURES, width)
-        build = _ResNet18 if encoder == 'resnet18' else _MobileNetV2
-        self.backbone = build(width, features, upsample)
+        self.backbone = _ENCODERS[encoder](width, features, upsample)
         self.logits = _NormReluConv(features, classes, bias=True)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -261,6 +289,7 @@ def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bi
     if norm is None or bias is None:
         raise ConfigError(f'{where}: no arrays logits.norm.weight and logits.conv.bias, expected the state dict of a '
                           'single-scale SwiftNet. Train or download one with github.com/orsic/swiftnet.')
-    mobile = any(name.startswith('backbone.features.') for name in weights)
-    network = SwiftNet(bias.size, 'mobilenet_v2' if mobile else 'resnet18', norm.size / _FEATURES, upsample)
+    parts = {name.split('.')[1] for name in weights if name.startswith('backbone.')}
+    encoder: Encoder = 'mobilenet_v2' if 'features' in parts else 'repvgg' if 'stage0' in parts else 'resnet18'
+    network = SwiftNet(bias.size, encoder, norm.size / _FEATURES, upsample)
     return load_state(network, weights, where)

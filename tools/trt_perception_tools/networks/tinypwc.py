@@ -1,0 +1,155 @@
+"""TinyPwc: a small optical-flow network of this project: feature pyramid, warping, cost volumes, 0.4 M weights.
+
+Borrowed: pyramid, warping and cost volume at two scales from PWC-Net (Sun et al., CVPR 2018); refinement at 1/4 from
+the features of the first picture and the warped ones of the second from LiteFlowNet's sub-pixel unit (Hui et al., CVPR
+2018); features of unit length in the cost volume from ARFlow (Liu et al., CVPR 2020). Only operators that the ONNX
+parser of TensorRT 8.2 has: the warp gathers with INT32 indices, the cost volume pads, slices, multiplies and averages.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trt_perception.core.errors import ConfigError
+
+
+class TinyPwc(nn.Module):
+    """Flow from the first picture to the second.
+
+    Takes (N, 2, H, W) float32, grey (x - 128) / 128 of both pictures, H and W multiples of 16; gives
+    (N, 2, H / 4, W / 4) float32, u right and v down, px of the input, on the first picture's grid.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels = nn.Sequential(_conv(1, 16, 2), _conv(16, 32, 2))
+        self.eighth = nn.Sequential(_conv(32, 48, 2), _conv(48, 48))
+        self.sixteenth = nn.Sequential(_conv(48, 64, 2), _conv(64, 64))
+        self.match16 = nn.Conv2d(64, 32, 1)
+        self.match8 = nn.Conv2d(48, 32, 1)
+        self.match4 = nn.Conv2d(32, 16, 1)
+        self.decode16 = _Decoder(nn.Sequential(_conv(81 + 64, 64), _conv(64, 64, dilation=2), _conv(64, 48)), 48, 16)
+        self.decode8 = _Decoder(nn.Sequential(_conv(25 + 2 + 5 + 48, 48), _conv(48, 48), _conv(48, 32)), 32, 16)
+        self.decode4 = _Decoder(nn.Sequential(_conv(16 + 16 + 2 + 14, 32), _conv(32, 16)), 16, 0)
+        # With torch's own start the signal fades from layer to layer, and nothing was learnt in 500 steps.
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+                nn.init.zeros_(module.bias)
+        for decoder in (self.decode16, self.decode8, self.decode4):
+            nn.init.normal_(decoder.flow.weight, std=0.01)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Return the flow."""
+        return self.pyramid(pair)[-1]
+
+    def pyramid(self, pair: Tensor) -> list[Tensor]:
+        """Return the flow at 1/16, 1/8 and 1/4 of the input's size, px of the input."""
+        quarter = self.pixels(torch.cat([pair[:, :1], pair[:, 1:]]))
+        eighth = self.eighth(quarter)
+        sixteenth = self.sixteenth(eighth)
+
+        first, second = _unit(self.match16(sixteenth)).chunk(2)
+        volume = cost_volume(first, second, 4)
+        flow16, features = self.decode16(torch.cat([volume, sixteenth[:len(pair)]], 1))
+
+        first, second = _unit(self.match8(eighth)).chunk(2)
+        before = 2 * _double(flow16)
+        volume = cost_volume(first, warp(second, before), 2)
+        flow8, features = self.decode8(torch.cat([volume, before, _double(features[:, :5]), eighth[:len(pair)]], 1))
+        flow8 = before + flow8
+
+        first, second = self.match4(quarter).chunk(2)
+        before = 2 * _double(flow8)
+        flow4, _ = self.decode4(torch.cat([first, warp(second, before), before, _double(features[:, :14])], 1))
+        flow4 = before + flow4
+        return [flow16 * 16, flow8 * 8, flow4 * 4]
+
+
+class _Decoder(nn.Module):
+    """Convolutions that end in a flow, px of their level, and in `features` channels for the next level."""
+
+    def __init__(self, body: nn.Module, width: int, features: int) -> None:
+        super().__init__()
+        self.body = body
+        self.flow = nn.Conv2d(width, 2, 3, padding=1)
+        self.features = nn.Conv2d(width, features, 1) if features else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.body(x)
+        # In half precision 100 px would have steps of 0.5.
+        return self.flow(x).float(), self.features(x).relu() if self.features is not None else x
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation), nn.ReLU())
+
+
+def _separable(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs), nn.Conv2d(inputs, outputs, 1),
+                         nn.ReLU())
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
+
+
+def _unit(x: Tensor) -> Tensor:
+    # What all places have in common tells none apart.
+    x = x - x.mean((2, 3), keepdim=True)
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
+
+
+def cost_volume(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """Correlate (N, C, H, W) features: (N, (2 radius + 1)^2, H, W), mean product with the second ones moved by
+    (dx, dy), dy outer.
+    """
+    height, width = first.shape[2:]
+    side = 2 * radius + 1
+    padded = functional.pad(second, (radius,) * 4)
+    rows = torch.stack([padded[:, :, :, dx:dx + width] for dx in range(side)], 2)
+    first = first.unsqueeze(2)
+    return torch.cat([(first * rows[:, :, :, dy:dy + height]).mean(1) for dy in range(side)], 1)
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Sample (N, C, H, W) features bilinearly at x + flow, (N, 2, H, W) px; outside the border counts."""
+    n, channels, height, width = features.shape
+    flow = flow.detach()
+    columns = torch.arange(width, dtype=torch.float32, device=flow.device)
+    rows = torch.arange(height, dtype=torch.float32, device=flow.device).view(-1, 1)
+    x = (columns + flow[:, 0]).clamp(0, width - 1)
+    y = (rows + flow[:, 1]).clamp(0, height - 1)
+    left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
+    right, bottom = (x - left).view(-1, 1), (y - top).view(-1, 1)
+    start = torch.arange(n, dtype=torch.int32, device=flow.device).view(-1, 1, 1) * (height * width)
+    index = (start + top.to(torch.int32) * width + left.to(torch.int32)).view(-1)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    right, bottom = right.to(table.dtype), bottom.to(table.dtype)
+    upper = table.index_select(0, index) * (1 - right) + table.index_select(0, index + 1) * right
+    lower = table.index_select(0, index + width) * (1 - right) + table.index_select(0, index + width + 1) * right
+    warped = upper * (1 - bottom) + lower * bottom
+    return warped.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def load(weights: Mapping[str, np.ndarray], where: str) -> TinyPwc:
+    """Build the network with the arrays of its state dict.
+
+    Raises:
+        ConfigError: `weights`, which came from the file `where`, are not TinyPwc's.
+    """
+    network = TinyPwc()
+    expected = network.state_dict()
+    for name, parameter in expected.items():
+        if name not in weights:
+            raise ConfigError(f'{where}: no array {name}, expected the state dict of TinyPwc. Take the weights that '
+                              '`trt_perception_tools train` wrote.')
+        if tuple(weights[name].shape) != tuple(parameter.shape):
+            raise ConfigError(f'{where}: {name}: got shape {tuple(weights[name].shape)}, expected '
+                              f'{tuple(parameter.shape)}. Take weights of this version of TinyPwc.')
+    network.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in expected})
+    return network.eval()
