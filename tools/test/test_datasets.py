@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from trt_perception.core.errors import ConfigError
-from trt_perception_tools.datasets import flow_pairs, labelled_pictures, read_annotation, read_flo, read_picture
+from trt_perception_tools.datasets import (
+    flow_pairs,
+    labelled_pictures,
+    read_annotation,
+    read_flo,
+    read_flow,
+    read_picture,
+)
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
@@ -105,3 +112,51 @@ def test_no_pairs_and_half_a_pair_are_refused(tmp_path: Path):
     write_picture(tmp_path / 'a-img0.png', np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(ConfigError, match=r'a-gt\.flo: no a-img0\.\* with a-img1\.\*'):
         flow_pairs(tmp_path)
+
+
+def write_kitti_flow(path: Path, flow: np.ndarray, known: np.ndarray) -> None:
+    u, v = (np.round(flow[..., channel] * 64 + 2 ** 15) for channel in (0, 1))
+    write_picture(path, np.stack([known, v, u], 2).astype(np.uint16))  # OpenCV writes the last channel first.
+
+
+def test_kitti_flow_is_64ths_of_a_pixel_with_unknown_as_nan(tmp_path: Path):
+    flow = np.array([[[1.5, -2], [-512, 511.984375], [3, 4]]], np.float32)
+    write_kitti_flow(tmp_path / 'x.png', flow, np.array([[1, 1, 0]]))
+    flow[0, 2] = np.nan
+    np.testing.assert_array_equal(read_flow(tmp_path / 'x.png'), flow)
+
+
+def test_an_8_bit_picture_is_no_kitti_flow(tmp_path: Path):
+    write_picture(tmp_path / 'x.png', np.zeros((2, 3, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r'x\.png: expected a 16-bit PNG of three channels'):
+        read_flow(tmp_path / 'x.png')
+
+
+def test_sintel_pairs_are_listed_for_each_pass(tmp_path: Path):
+    write_flo(tmp_path / 'flow' / 'alley' / 'frame_0009.flo', np.ones((2, 3, 2), np.float32))
+    for kind in ('clean', 'final'):
+        for number in (9, 10):
+            write_picture(tmp_path / kind / 'alley' / f'frame_{number:04d}.png', np.zeros((2, 3, 3), np.uint8))
+    assert [(pair.name, pair.second.relative_to(tmp_path).as_posix()) for pair in flow_pairs(tmp_path)] == [
+        ('clean/alley/frame_0009', 'clean/alley/frame_0010.png'),
+        ('final/alley/frame_0009', 'final/alley/frame_0010.png')]
+    (tmp_path / 'final' / 'alley' / 'frame_0010.png').unlink()
+    with pytest.raises(ConfigError, match=r'frame_0009\.flo: no frame_0009\.\* with frame_0010\.\* in .*final'):
+        flow_pairs(tmp_path)
+
+
+def test_kitti_pairs_are_the_tenth_and_eleventh_picture(tmp_path: Path):
+    write_kitti_flow(tmp_path / 'flow_occ' / '000007_10.png', np.zeros((2, 3, 2)), np.ones((2, 3)))
+    for number in (10, 11):
+        write_picture(tmp_path / 'image_2' / f'000007_{number}.png', np.zeros((2, 3, 3), np.uint8))
+    (pair,) = flow_pairs(tmp_path)
+    assert (pair.name, pair.first.name, pair.second.name, pair.flow.parent.name) == (
+        '000007', '000007_10.png', '000007_11.png', 'flow_occ')
+
+
+def test_flying_chairs_pairs_are_found_under_their_published_names(tmp_path: Path):
+    write_flo(tmp_path / '00001_flow.flo', np.zeros((2, 3, 2), np.float32))
+    for number in (1, 2):
+        write_picture(tmp_path / f'00001_img{number}.ppm', np.zeros((2, 3, 3), np.uint8))
+    (pair,) = flow_pairs(tmp_path)
+    assert (pair.name, pair.first.name, pair.second.name) == ('00001', '00001_img1.ppm', '00001_img2.ppm')

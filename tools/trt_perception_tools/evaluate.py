@@ -1,7 +1,7 @@
 """Score models on a dataset with ground truth, through the pipeline that the nodes run.
 
-Segmentation: --data is a CamVid folder (test.txt, test/, testannot/). Optical flow: a folder of Middlebury or
-FlyingChairs pairs (.flo). Exit status 1 when --fail-under or --fail-above is not met.
+Segmentation: --data is a CamVid folder (test.txt, test/, testannot/). Optical flow: a folder of Middlebury,
+FlyingChairs, Sintel or KITTI pairs. Exit status 1 when --fail-under or --fail-above is not met.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .datasets import (
     flow_pairs,
     labelled_pictures,
     read_annotation,
-    read_flo,
+    read_flow,
     read_picture,
 )
 from .metrics import class_iou, confusion_matrix, flow_score, mean_iou, pixel_accuracy
@@ -104,7 +104,7 @@ def evaluate_flow(model: Model, pairs: Sequence[FlowPair], options: EngineOption
     for pair in tqdm(pairs, model.name, unit='pair', leave=False, disable=None):
         first, second = (frame_from_picture(read_picture(path), stamp_ns) for path, stamp_ns in (
             (pair.first, 0), (pair.second, _PAIR_INTERVAL_NS)))
-        truth = read_flo(pair.flow)
+        truth = read_flow(pair.flow)
         pipeline.reset()
         pipeline.process(first)
         start = time.perf_counter()

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trt_perception.core.errors import ConfigError
+from .state_dict import load_state
+from .tracing import constants
 
 
 class TinyPwc(nn.Module):
@@ -35,6 +36,7 @@ class TinyPwc(nn.Module):
         self.decode16 = _Decoder(nn.Sequential(_conv(81 + 64, 64), _conv(64, 64, dilation=2), _conv(64, 48)), 48, 16)
         self.decode8 = _Decoder(nn.Sequential(_conv(25 + 2 + 5 + 48, 48), _conv(48, 48), _conv(48, 32)), 32, 16)
         self.decode4 = _Decoder(nn.Sequential(_conv(16 + 16 + 2 + 14, 32), _conv(32, 16)), 16, 0)
+        self.warp = Warp()
         # With torch's own start the signal fades from layer to layer, and nothing was learnt in 500 steps.
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
@@ -55,19 +57,69 @@ class TinyPwc(nn.Module):
 
         first, second = _unit(self.match16(sixteenth)).chunk(2)
         volume = cost_volume(first, second, 4)
-        flow16, features = self.decode16(torch.cat([volume, sixteenth[:len(pair)]], 1))
+        flow16, features = self.decode16(torch.cat([volume, sixteenth.chunk(2)[0]], 1))
 
         first, second = _unit(self.match8(eighth)).chunk(2)
         before = 2 * _double(flow16)
-        volume = cost_volume(first, warp(second, before), 2)
-        flow8, features = self.decode8(torch.cat([volume, before, _double(features[:, :5]), eighth[:len(pair)]], 1))
+        volume = cost_volume(first, self.warp(second, before), 2)
+        flow8, features = self.decode8(torch.cat([volume, before, _double(features[:, :5]), eighth.chunk(2)[0]], 1))
         flow8 = before + flow8
 
         first, second = self.match4(quarter).chunk(2)
         before = 2 * _double(flow8)
-        flow4, _ = self.decode4(torch.cat([first, warp(second, before), before, _double(features[:, :14])], 1))
+        flow4, _ = self.decode4(torch.cat([first, self.warp(second, before), before, _double(features[:, :14])], 1))
         flow4 = before + flow4
         return [flow16 * 16, flow8 * 8, flow4 * 4]
+
+
+class _Coordinates(nn.Module):
+    """Where bilinear sampling along a flow field reads, always in FP32 and INT32.
+
+    A module, so that its nodes have `/coordinates/` in their names and can be kept FP32 when a graph becomes FP16.
+    """
+
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return for every pixel its upper left neighbour and the distances from that.
+
+        Args:
+            flow: (N, 2, H, W) px.
+
+        Returns:
+            (N * H * W) INT32, index among all pixels; (N * H * W, 1) FP32, px to the right; likewise down.
+        """
+        with constants():
+            n, _, height, width = (int(side) for side in flow.shape)
+        flow = flow.float()
+        x = (flow[:, 0] + torch.arange(width, dtype=torch.float32, device=flow.device)).clamp(0, width - 1)
+        below = torch.arange(height, dtype=torch.float32, device=flow.device).view(-1, 1)
+        y = (flow[:, 1] + below).clamp(0, height - 1)
+        # In the last column all weight is on the right-hand neighbour, which then is that column.
+        left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
+        start = torch.arange(n, dtype=torch.int32, device=flow.device).view(-1, 1, 1) * (height * width)
+        index = start + top.to(torch.int32) * width + left.to(torch.int32)
+        return index.view(-1), (x - left).view(-1, 1), (y - top).view(-1, 1)
+
+
+class Warp(nn.Module):
+    """Bilinear sampling along a flow field by gathering; outside the picture its border counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coordinates = _Coordinates()
+
+    def forward(self, features: Tensor, flow: Tensor) -> Tensor:
+        """Return (N, C, H, W): `features` (N, C, H, W) at every pixel plus `flow` (N, 2, H, W) px.
+
+        No gradient goes into the flow: every level learns from its own error.
+        """
+        with constants():
+            n, channels, height, width = (int(side) for side in features.shape)
+        index, right, down = self.coordinates(flow.detach())
+        right, down = right.type_as(features), down.type_as(features)
+        pixels = features.permute(0, 2, 3, 1).reshape(-1, channels)
+        a, b, c, d = (pixels.index_select(0, index + offset) for offset in (0, 1, width, width + 1))
+        upper, lower = a + (b - a) * right, c + (d - c) * right
+        return (upper + (lower - upper) * down).view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
 class _Decoder(nn.Module):
@@ -107,49 +159,35 @@ def _unit(x: Tensor) -> Tensor:
 def cost_volume(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """Correlate (N, C, H, W) features: (N, (2 radius + 1)^2, H, W), mean product with the second ones moved by
     (dx, dy), dy outer.
+
+    Products of whole blocks of columns, from which the wanted diagonals are cut: less memory to move than the products
+    of single displacements.
     """
-    height, width = first.shape[2:]
+    n, channels, height, width = first.shape
     side = 2 * radius + 1
+    block = _block(width)
+    window = block + 2 * radius
+    left = (first / channels).reshape(n, channels, height, width // block, block).permute(0, 2, 3, 4, 1)
     padded = functional.pad(second, (radius,) * 4)
-    rows = torch.stack([padded[:, :, :, dx:dx + width] for dx in range(side)], 2)
-    first = first.unsqueeze(2)
-    return torch.cat([(first * rows[:, :, :, dy:dy + height]).mean(1) for dy in range(side)], 1)
+    right = torch.stack([padded[..., start:start + window] for start in range(0, width, block)], 2)
+    right = right.permute(0, 3, 2, 1, 4)
+    products = torch.stack([left @ right[:, dy:dy + height] for dy in range(side)], 1)
+    # Column x of a block meets the columns x .. x + side of its window. One more column per row makes them upright.
+    products = functional.pad(products.flatten(-2), (0, block)).unflatten(-1, (block, window + 1))[..., :side]
+    return products.permute(0, 1, 5, 2, 3, 4).reshape(n, side * side, height, width)
 
 
-def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Sample (N, C, H, W) features bilinearly at x + flow, (N, 2, H, W) px; outside the border counts."""
-    n, channels, height, width = features.shape
-    flow = flow.detach()
-    columns = torch.arange(width, dtype=torch.float32, device=flow.device)
-    rows = torch.arange(height, dtype=torch.float32, device=flow.device).view(-1, 1)
-    x = (columns + flow[:, 0]).clamp(0, width - 1)
-    y = (rows + flow[:, 1]).clamp(0, height - 1)
-    left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
-    right, bottom = (x - left).view(-1, 1), (y - top).view(-1, 1)
-    start = torch.arange(n, dtype=torch.int32, device=flow.device).view(-1, 1, 1) * (height * width)
-    index = (start + top.to(torch.int32) * width + left.to(torch.int32)).view(-1)
-    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
-    right, bottom = right.to(table.dtype), bottom.to(table.dtype)
-    upper = table.index_select(0, index) * (1 - right) + table.index_select(0, index + 1) * right
-    lower = table.index_select(0, index + width) * (1 - right) + table.index_select(0, index + width + 1) * right
-    warped = upper * (1 - bottom) + lower * bottom
-    return warped.view(n, height, width, channels).permute(0, 3, 1, 2)
+def _block(width: int) -> int:
+    """Return the block that divides a row and is nearest to 16, which was the fastest."""
+    with constants():
+        columns = int(width)
+    return min((each for each in range(1, columns + 1) if columns % each == 0), key=lambda each: abs(each - 16))
 
 
 def load(weights: Mapping[str, np.ndarray], where: str) -> TinyPwc:
-    """Build the network with the arrays of its state dict.
+    """Build the network with its state dict, as training saves it.
 
     Raises:
         ConfigError: `weights`, which came from the file `where`, are not TinyPwc's.
     """
-    network = TinyPwc()
-    expected = network.state_dict()
-    for name, parameter in expected.items():
-        if name not in weights:
-            raise ConfigError(f'{where}: no array {name}, expected the state dict of TinyPwc. Take the weights that '
-                              '`trt_perception_tools train` wrote.')
-        if tuple(weights[name].shape) != tuple(parameter.shape):
-            raise ConfigError(f'{where}: {name}: got shape {tuple(weights[name].shape)}, expected '
-                              f'{tuple(parameter.shape)}. Take weights of this version of TinyPwc.')
-    network.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in expected})
-    return network.eval()
+    return load_state(TinyPwc(), weights, where)
