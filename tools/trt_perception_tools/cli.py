@@ -16,6 +16,7 @@ VERBS = {
     'describe-network': 'count parameters, operations and layers before and after export',
     'evaluate': 'score models on a dataset, through the deployed pipeline',
     'train': 'train a network by a recipe and keep its best weights',
+    'prune': 'remove channels of a trained network and fine-tune what is left',
     'demo': 'run the nodes on a street clip and make pictures of what they publish',
     'street-bag': "make the demo's clip from a video",
     'readme': "renew the README's generated tables",

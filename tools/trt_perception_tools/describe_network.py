@@ -34,13 +34,14 @@ def describe(network: Network, options: dict[str, object], size: Size) -> tuple[
     example = [torch.zeros(1, channels, *size)]
     merged = merge(module)
     exported = simplify(to_onnx(merged, example))
-    rows = [('trained', _cost_of_module(module, example))]
+    rows = [('trained', cost_of_module(module, example))]
     if merged is not module:
-        rows.append(('merged', _cost_of_module(merged, example)))
+        rows.append(('merged', cost_of_module(merged, example)))
     return [*rows, ('exported', cost(exported))], batch_norm_text(exported)
 
 
-def _cost_of_module(module: nn.Module, example: list[Tensor]) -> Cost:
+def cost_of_module(module: nn.Module, example: list[Tensor]) -> Cost:
+    """Count a module as it is trained."""
     # Its graph holds constants too, such as the matrices by which SwiftNet pools.
     parameters = sum(each.numel() for each in module.parameters())
     graph = simplify(to_onnx(module, example, fold=False), fold=False)

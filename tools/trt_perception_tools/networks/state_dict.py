@@ -1,4 +1,4 @@
-"""Puts the arrays of a checkpoint into a network that has the checkpoint's own module names."""
+"""Puts the arrays of a checkpoint into a network that has the checkpoint's own module names, or their widths too."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -27,3 +27,17 @@ def load_state(network: _Module, weights: Mapping[str, np.ndarray], where: str) 
     except RuntimeError as error:
         raise ConfigError(f'{where}: expected the weights of {type(network).__name__}: {error}') from error
     return network.eval()
+
+
+def fit_widths(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    """Give convolutions and batch normalisations the channels that they have in `weights`, without the values."""
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if name in weights:
+            tensor.data = tensor.data.new_empty(weights[name].shape)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            if module.groups > 1:  # Depthwise.
+                module.groups = len(module.weight)
+            module.in_channels, module.out_channels = module.weight.shape[1] * module.groups, len(module.weight)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.num_features = len(module.weight)

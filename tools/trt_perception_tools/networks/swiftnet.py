@@ -16,7 +16,7 @@ from torch.nn import functional
 from trt_perception.core.errors import ConfigError
 
 from .repvgg import RepVggBlock
-from .state_dict import load_state
+from .state_dict import fit_widths, load_state
 from .tracing import constants
 
 Encoder = Literal['resnet18', 'mobilenet_v2', 'repvgg']
@@ -233,6 +233,7 @@ class SwiftNet(nn.Module):
         super().__init__()
         if width <= 0 or 16 * width % 1:
             raise ConfigError(f'SwiftNet: got width {width}, expected a multiple of 1/16, e.g. 0.5.')
+        self.width = width
         features = _scaled(_FEATURES, width)
         self.backbone = _ENCODERS[encoder](width, features, upsample)
         self.logits = _NormReluConv(features, classes, bias=True)
@@ -240,6 +241,10 @@ class SwiftNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return the scores of every class."""
         return _resize(self.logits(self.backbone(image)), image, 'bilinear')
+
+    def keep_width(self) -> None:
+        """Put the width among the weights, for `load`: once channels have been removed, shapes no longer tell it."""
+        self.register_buffer('unpruned_width', torch.tensor(self.width))
 
 
 def _conv_norm_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -280,7 +285,7 @@ def _pooling(inputs: int, outputs: int) -> np.ndarray:
 
 
 def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bilinear') -> SwiftNet:
-    """Build the network that fits a published state dict: classes, encoder and width follow from it.
+    """Build the network that fits a published state dict, or a pruned one: classes, encoder and width follow from it.
 
     Raises:
         ConfigError: `weights`, which came from the file `where`, are not SwiftNet's.
@@ -291,5 +296,11 @@ def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bi
                           'single-scale SwiftNet. Train or download one with github.com/orsic/swiftnet.')
     parts = {name.split('.')[1] for name in weights if name.startswith('backbone.')}
     encoder: Encoder = 'mobilenet_v2' if 'features' in parts else 'repvgg' if 'stage0' in parts else 'resnet18'
-    network = SwiftNet(bias.size, encoder, norm.size / _FEATURES, upsample)
+    unpruned_width = weights.get('unpruned_width')
+    if unpruned_width is None:
+        return load_state(SwiftNet(bias.size, encoder, norm.size / _FEATURES, upsample), weights, where)
+    # Shortcuts depend on the width: MobileNetV2 has one where the number of channels stays the same.
+    network = SwiftNet(bias.size, encoder, float(unpruned_width), upsample)
+    network.keep_width()
+    fit_widths(network, weights)
     return load_state(network, weights, where)
