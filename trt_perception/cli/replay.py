@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Play the bag."""
-    if args.rate <= 0:
+    if not args.rate > 0:  # Nor NaN.
         raise ConfigError('--rate: got {:g}, expected a number above 0.'.format(args.rate))
     for rule in args.remap:
         if not all(rule.partition(':=')):

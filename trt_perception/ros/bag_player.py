@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ..core.errors import FrameError
+from ..core.errors import ConfigError, FrameError
 from ..transport import use_shared_memory_profile
 from .bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
 from .messages import ImageWriter, frame_from_compressed
@@ -69,6 +69,7 @@ class BagPlayer(Node):
         """Play the bag once."""
         began_s = time.monotonic()
         now_ns = self._bag.start_ns
+        self._tick(now_ns)  # Before the first image, which in a loop would be too old for the clock of the end.
         for count, recorded in enumerate(self._bag.messages()):
             while now_ns < recorded.time_ns:  # Between two images time goes on, in ticks.
                 now_ns = min(now_ns + _TICK_NS, recorded.time_ns)
@@ -120,7 +121,11 @@ def play(bag: Bag, options: PlayOptions) -> None:
     """Play a bag, until its end or Ctrl-C."""
     use_shared_memory_profile()
     rules = [word for rule in options.remap for word in ('-r', rule)]
-    rclpy.init(args=['--ros-args'] + rules if rules else [])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C: launch and systemd send it.
+    try:
+        rclpy.init(args=['--ros-args'] + rules if rules else [])
+    except RuntimeError as error:  # Its text goes on with places in C code.
+        raise ConfigError('--remap: ' + ' '.join(str(error).split(', at /')[0].split())) from error
     try:
         player = BagPlayer(bag, options)
         player.wait()
@@ -130,7 +135,11 @@ def play(bag: Bag, options: PlayOptions) -> None:
         player.run_on(1.5)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # Ctrl-C is how a loop ends.
+    except RuntimeError:  # After Ctrl-C publishing fails.
+        if rclpy.ok():
+            raise
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second one must not cut the clean-up short.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # A second one must not cut the clean-up short.
         if rclpy.ok():
             rclpy.shutdown()

@@ -46,15 +46,15 @@ class PerceptionNode(Node):
         on_change(self, settings, self._worker.settings_changed)
         base = self._resolved('image')  # Remapping `image` moves its siblings too, as in image_transport.
         kind, topic = (CompressedImage, base + '/compressed') if compressed else (Image, base)
-        self._image = self.create_subscription(kind, topic, self._worker.put, BEST_EFFORT, **overridable())
+        self._image = self.create_subscription(kind, topic, self._worker.put, **overridable(BEST_EFFORT))
         self._camera_info = self.create_subscription(CameraInfo, base.rsplit('/', 1)[0] + '/camera_info',
                                                      self._take_camera_info, BEST_EFFORT)
         self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
         self._diagnostics = Diagnostics(self.get_name() + ': perception', self._image.topic_name, self._worker)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
-        self._last_tick_s = self._last_image_s = time.monotonic()
-        self._received = 0
+        self._last_tick_s = self._silent_since_s = time.monotonic()
+        self._source = (0, False)
         self._worker.start()
 
     def close(self) -> None:
@@ -82,14 +82,15 @@ class PerceptionNode(Node):
         self._diagnostics_publisher.publish(self._diagnostics.array(header, now_s - self._last_tick_s))
         self._last_tick_s = now_s
         received = self._worker.counts['received']
-        if received != self._received:
-            self._received, self._last_image_s = received, now_s
-        elif now_s - self._last_image_s > _SILENCE_S:
-            self._explain_silence()
+        publishers = self.get_publishers_info_by_topic(self._image.topic_name)
+        source = received, bool(publishers)
+        if source != self._source:  # An image came; or a publisher, which may take its time.
+            self._source, self._silent_since_s = source, now_s
+        elif now_s - self._silent_since_s > _SILENCE_S:
+            self._explain_silence(publishers)
 
-    def _explain_silence(self) -> None:
+    def _explain_silence(self, publishers: List[Any]) -> None:
         topic = self._image.topic_name
-        publishers = self.get_publishers_info_by_topic(topic)
         if not publishers:
             self.get_logger().warning("Nobody publishes {}. Remap `image` to the camera's topic.".format(topic),
                                       throttle_duration_sec=30.0)
@@ -97,21 +98,18 @@ class PerceptionNode(Node):
         offers = '; '.join('{}{} offers {}, {}, {}'.format(
             info.node_namespace.rstrip('/') + '/', info.node_name, info.topic_type,
             info.qos_profile.reliability.name, info.qos_profile.durability.name) for info in publishers)
+        asked = self._image.qos_profile
         self.get_logger().warning(
             'No image on {} for {:.0f} s although there is a publisher. Asked for: {}, {}, {}. {}. Check that types '
             'and QoS fit; if they do, images may be lost on the way: see `trt_perception doctor`.'.format(
-                topic, _SILENCE_S, 'sensor_msgs/msg/' + self._image.msg_type.__name__, BEST_EFFORT.reliability.name,
-                BEST_EFFORT.durability.name, offers), throttle_duration_sec=30.0)
-
-
-def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+                topic, _SILENCE_S, 'sensor_msgs/msg/' + self._image.msg_type.__name__, asked.reliability.name,
+                asked.durability.name, offers), throttle_duration_sec=30.0)
 
 
 def _interrupt(number: int, frame: Any) -> None:
     # Only once: Ctrl-C in `ros2 launch` reaches the node twice, and the second must not cut the clean-up short.
-    _ignore_signals()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: None)  # With SIG_IGN, Python complains of one that is already on its way.
     raise KeyboardInterrupt
 
 
@@ -145,7 +143,8 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
         if rclpy.ok():
             raise
     finally:
-        _ignore_signals()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # Also while Python ends, which resets handlers of its own.
         if node is not None:
             node.close()
         executor.shutdown()

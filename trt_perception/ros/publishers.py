@@ -37,7 +37,7 @@ class TaskPublishers:
 
     def _create(self, topic: str, kind: type, qos: QoSProfile = RELIABLE) -> Publisher:
         self._publishers[topic] = self._node.create_publisher(
-            kind, '{}/{}'.format(self._task, topic), qos, **overridable())
+            kind, '{}/{}'.format(self._task, topic), **overridable(qos))
         return self._publishers[topic]
 
     def _create_image(self, topic: str, encoding: str) -> None:

@@ -1,4 +1,5 @@
 """Quality of service of the topics, and the user's right to override it."""
+import copy
 from typing import Any, Dict
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -17,8 +18,9 @@ LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=Relia
                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def overridable() -> Dict[str, Any]:
-    """Return the argument of create_publisher / create_subscription that declares `qos_overrides` parameters."""
-    if QoSOverridingOptions is None:
-        return {}
-    return {'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+def overridable(profile: QoSProfile) -> Dict[str, Any]:
+    """Return the arguments of create_publisher / create_subscription for a profile with `qos_overrides` parameters."""
+    arguments: Dict[str, Any] = {'qos_profile': copy.copy(profile)}  # A copy: rclpy writes the overrides into it.
+    if QoSOverridingOptions is not None:
+        arguments['qos_overriding_options'] = QoSOverridingOptions.with_default_policies()
+    return arguments
