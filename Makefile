@@ -12,7 +12,7 @@ MODELS := models/espnet_camvid.onnx models/nanoflownet.onnx
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/demo $(MODELS)  ## Segment a street clip and compute its flow, in ROS 2 nodes; pictures in out/demo
+demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes; pictures in out/demo
 	$(BIN)/trt_perception_tools demo
 
 models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)

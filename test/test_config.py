@@ -17,6 +17,7 @@ from trt_perception.core.settings import defaults, find_setting
 from trt_perception.core.share import share_path
 from trt_perception.engines import BACKENDS, EngineOptions, open_engine
 
+NOT_SHIPPED = ('espnet_camvid', 'nanoflownet')
 MODELS = {task: [name for name in model_names() if load_model(name).task == task]
           for task in (SEGMENTATION, OPTICAL_FLOW)}
 CPU = EngineOptions('onnxruntime')
@@ -52,7 +53,8 @@ def test_every_model_loads_with_its_files(name):
         assert by_precision
         for precision in by_precision:
             assert precision in PRECISIONS
-            assert os.path.getsize(model.network_file(backend, precision)) > 1000
+            if name not in NOT_SHIPPED:
+                assert os.path.getsize(model.network_file(backend, precision)) > 1000
 
 
 @pytest.mark.parametrize('name', names_in('labels'))
@@ -69,15 +71,23 @@ def test_both_tasks_have_a_model_and_the_defaults_are_among_them():
 def test_every_shipped_network_belongs_to_a_model():
     used = {os.path.basename(file) for name in model_names() for files in load_model(name).files.values()
             for file in files.values()}
-    assert {os.path.basename(path) for path in glob(share_path('models', '*.onnx'))} == used
+    there = {os.path.basename(path) for path in glob(share_path('models', '*.onnx'))}
+    assert used - {name + '.onnx' for name in NOT_SHIPPED} <= there <= used
 
 
 # Networks.
 
+def opened(model):
+    """Return the engine of a model of ours; other people's are skipped where they were not exported."""
+    if model.name in NOT_SHIPPED and not os.path.isfile(share_path('models', model.name + '.onnx')):
+        pytest.skip('models/{}.onnx is not there: `make models` makes it from published weights'.format(model.name))
+    return open_engine(model, CPU)
+
+
 @pytest.mark.parametrize('name', MODELS[SEGMENTATION])
 def test_a_segmentation_network_gives_labels_of_its_set(name):
     model = load_model(name)
-    pipeline = SegmentationPipeline(open_engine(model, CPU), model, NETWORK)
+    pipeline = SegmentationPipeline(opened(model), model, NETWORK)
     height, width = pipeline.process(frame_from_picture(np.zeros((48, 64, 3), np.uint8))).labels.shape
     ids = {each.id for each in model.labels.classes} | {VOID}
     random = np.random.RandomState(0)
@@ -94,7 +104,7 @@ def test_the_default_segmentation_network_tells_colours_apart():
     picture = np.empty((360, 480, 3), np.uint8)
     picture[:150], picture[150:] = (235, 225, 215), (90, 88, 86)  # BGR
     picture = np.clip(picture + np.random.RandomState(0).normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
-    labels = SegmentationPipeline(open_engine(model, CPU), model).process(frame_from_picture(picture)).labels
+    labels = SegmentationPipeline(opened(model), model).process(frame_from_picture(picture)).labels
     ids = {each.name: each.id for each in model.labels.classes}
     assert (labels[:100] == ids['sky']).mean() > 0.8
     assert (labels[260:] == ids['road']).mean() > 0.8
@@ -121,7 +131,7 @@ def texture():
 def test_an_optical_flow_network_sees_which_way_a_picture_moves(texture, name, grid, motion):
     u, v = motion
     model = load_model(name)
-    pipeline = OpticalFlowPipeline(open_engine(model, CPU), model, grid)
+    pipeline = OpticalFlowPipeline(opened(model), model, grid)
     height, width = 384, 512
     for stamp, (x, y) in ((1, (0, 0)), (2, (u, v))):  # The content moves by (u, v): the window by the opposite.
         window = texture[50 - y:50 - y + height, 70 - x:70 - x + width]

@@ -78,7 +78,7 @@ def test_missing_bag_is_asked_for():
 @pytest.mark.skipif(shutil.which('ros2') is None, reason='no `ros2` command here')
 def test_replayed_street_comes_out_as_label_maps_and_flow_with_its_own_stamps(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', str(random.randrange(1, 100)))
-    for network in ('espnet_camvid', 'nanoflownet'):
+    for network in ('swiftnet_camvid', 'tinypwc'):
         if not (ROOT / 'models' / (network + '.onnx')).exists():
             pytest.skip('models/{}.onnx is not there: make models'.format(network))
     import rclpy

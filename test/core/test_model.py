@@ -99,11 +99,11 @@ def test_a_label_set_is_found_beside_the_model_or_by_name(tmp_path):
 
 def test_the_network_file_is_taken_beside_the_yaml_before_the_shipped_one(tmp_path):
     fields = networks.segmentation_fields()
-    fields['files'] = {'onnxruntime': {'fp32': 'espnet_camvid.onnx'}}
+    fields['files'] = {'onnxruntime': {'fp32': 'swiftnet_camvid.onnx'}}
     model = load_model(networks.write_model(tmp_path, fields))
-    assert model.network_file('onnxruntime', 'fp32') == share_path('models', 'espnet_camvid.onnx')
-    (tmp_path / 'espnet_camvid.onnx').write_text('mine')
-    assert model.network_file('onnxruntime', 'fp32') == str(tmp_path / 'espnet_camvid.onnx')
+    assert model.network_file('onnxruntime', 'fp32') == share_path('models', 'swiftnet_camvid.onnx')
+    (tmp_path / 'swiftnet_camvid.onnx').write_text('mine')
+    assert model.network_file('onnxruntime', 'fp32') == str(tmp_path / 'swiftnet_camvid.onnx')
 
 
 def test_a_network_file_may_be_an_absolute_path(tmp_path):

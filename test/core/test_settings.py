@@ -13,7 +13,7 @@ TEXT = Setting('model', 'a', 'x')
 CHOICE = Setting('precision', '', 'x', choices=('', 'fp32'))
 
 OF_THE_INTERFACE = {  # Of the table in interfaces.md: name -> default.
-    'segmentation.model': 'espnet_camvid', 'optical_flow.model': 'nanoflownet', 'engine': 'auto',
+    'segmentation.model': 'swiftnet_camvid', 'optical_flow.model': 'tinypwc', 'engine': 'auto',
     'image_transport': 'raw', 'output_size': 'camera', 'flow_grid': 'current', 'max_frame_age': 0.2,
     'max_pair_gap': 0.5, 'lazy': True}
 

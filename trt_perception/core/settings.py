@@ -48,11 +48,11 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting('segmentation.model', 'espnet_camvid', 'Segmentation model: a name in config/models, or the path of a YAML',
-            task=SEGMENTATION),
+    Setting('segmentation.model', 'swiftnet_camvid',
+            'Segmentation model: a name in config/models, or the path of a YAML', task=SEGMENTATION),
     Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
             limits=(0, 1), runtime=True, task=SEGMENTATION),
-    Setting('optical_flow.model', 'nanoflownet', 'Optical-flow model: a name in config/models, or the path of a YAML',
+    Setting('optical_flow.model', 'tinypwc', 'Optical-flow model: a name in config/models, or the path of a YAML',
             task=OPTICAL_FLOW),
     Setting('optical_flow.color_max', 0.0, 'Flow shown fully saturated in optical_flow/color (px); 0 = 99th percentile '
             'of each frame', limits=(0, 1e4), runtime=True, task=OPTICAL_FLOW),
