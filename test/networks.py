@@ -144,3 +144,27 @@ def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='u
 def network_path(model):
     """Return the path of a tiny model's ONNX file, as error texts write it."""
     return os.path.join(os.path.dirname(model.path), 'tiny.onnx')
+
+
+def slow_segmentation_model(folder, layers, size=(120, 160), channels=16):
+    """Write a segmentation network that works hard for its result, and return its model.
+
+    As `segmentation_model`, but between input and scores there are `layers` dense 3x3 convolutions, each of which
+    gives back what it is given: the label of a pixel stays the index of its largest channel.
+    """
+    first = np.zeros((channels, 3, 1, 1), np.float32)
+    first[range(3), range(3)] = 1
+    same = np.zeros((channels, channels, 3, 3), np.float32)
+    same[range(channels), range(channels), 1, 1] = 1
+    nodes = [helper.make_node('Transpose', ['image'], ['planes'], perm=[0, 3, 1, 2]),
+             helper.make_node('Cast', ['planes'], ['float'], to=TensorProto.FLOAT),
+             helper.make_node('Conv', ['float', 'first'], ['layer 0'])]
+    nodes += [helper.make_node('Conv', ['layer {}'.format(n), 'same'], ['layer {}'.format(n + 1)], pads=[1, 1, 1, 1])
+              for n in range(layers)]
+    nodes += [helper.make_node('ArgMax', ['layer {}'.format(layers)], ['index'], axis=1, keepdims=0),
+              helper.make_node('Cast', ['index'], ['labels'], to=TensorProto.UINT8)]
+    save_network(folder / 'tiny.onnx', nodes, [('image', 'uint8', [1] + list(size) + [3])],
+                 [('labels', 'uint8', [1] + list(size))], [('first', first), ('same', same)])
+    fields = segmentation_fields()
+    del fields['output']['confidence']
+    return load_model(write_model(folder, fields))

@@ -1,0 +1,101 @@
+import subprocess
+import sys
+
+import pytest
+from rig import ROOT, trt_perception
+
+from trt_perception import __version__, cli
+from trt_perception.cli import doctor, replay, run
+from trt_perception.core.errors import ConfigError, EngineError
+
+OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
+                   '--use-sim-time', '{optical_flow,perception,segmentation}'],
+           'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
+                      '--wait S'],
+           'doctor': []}
+
+
+def test_without_a_verb_the_help_is_printed(capsys):
+    assert cli.main([]) == 2
+    output = capsys.readouterr()
+    assert output.err == ''
+    for verb in OPTIONS:
+        assert '    {} '.format(verb) in output.out
+
+
+@pytest.mark.parametrize('verb', sorted(OPTIONS))
+def test_every_verb_explains_itself(capsys, verb):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([verb, '--help'])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith('usage: trt_perception ' + verb)
+    first_line = {'run': run, 'replay': replay, 'doctor': doctor}[verb].__doc__.strip().splitlines()[0]
+    assert first_line in text
+    for option in OPTIONS[verb]:
+        assert option in text
+    assert set(OPTIONS) == set(cli.VERBS)
+
+
+def test_an_unknown_verb_is_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(['rn'])
+    assert caught.value.code == 2
+    assert "invalid choice: 'rn'" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(['--version'])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == __version__ + '\n'
+
+
+def test_python_m_runs_the_command():
+    done = subprocess.run([sys.executable] + trt_perception('doctor', '--no-such-option'), cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert b'unrecognized arguments: --no-such-option' in done.stderr
+
+
+@pytest.mark.parametrize('error', [ConfigError('parameter x: wrong.'), EngineError('no engine.')])
+def test_an_expected_error_becomes_one_line_and_status_2(capsys, monkeypatch, error):
+    def fail(args):
+        raise error
+    monkeypatch.setattr(doctor, 'execute', fail)
+    assert cli.main(['doctor']) == 2
+    output = capsys.readouterr()
+    assert output.out == ''
+    assert output.err == 'trt_perception doctor: {}: {}\n'.format(type(error).__name__, error)
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def fail(args):
+        raise ZeroDivisionError
+    monkeypatch.setattr(doctor, 'execute', fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(['doctor'])
+
+
+def test_ctrl_c_gives_the_status_that_shells_expect(monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(doctor, 'execute', interrupted)
+    assert cli.main(['doctor']) == 130
+
+
+@pytest.mark.parametrize(('verb', 'module', 'argv', 'expected'), [
+    ('doctor', doctor, [], {}),
+    ('doctor', doctor, ['--ros-args', '-r', '__node:=doctor'], {}),
+    ('replay', replay, ['street', '--rate', '2', '--ros-args', '--params-file', 'x'],
+     {'bag': 'street', 'rate': 2.0, 'loop': False}),
+])
+def test_as_a_program_of_its_own_a_verb_drops_what_launch_adds(monkeypatch, verb, module, argv, expected):
+    calls = []
+    monkeypatch.setattr(module, 'execute', lambda args: calls.append(vars(args)) or 0)
+    monkeypatch.setattr(sys, 'argv', ['trt_perception_' + verb] + argv)
+    assert module.main() == 0
+    [given] = calls
+    assert {key: given[key] for key in expected} == expected
+    assert cli.main_of(verb, argv) == 0
+    assert calls == [given, given]

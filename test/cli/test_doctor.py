@@ -1,0 +1,153 @@
+import importlib.util
+import re
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from trt_perception.cli import main
+from trt_perception.core import share
+from trt_perception.core.share import share_path
+from trt_perception.engines import BACKENDS
+from trt_perception.transport import PROFILE_VARIABLES, profile_variable
+
+Usage = namedtuple('Usage', 'total used free')
+
+
+@pytest.fixture(autouse=True)
+def quiet_shell(monkeypatch):
+    """No transport profile chosen and room in /dev/shm, whatever machine this is."""
+    for name in PROFILE_VARIABLES + ('RMW_IMPLEMENTATION',):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(2**30, 0, 2**30))
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Return a function that hides packages."""
+    real = importlib.util.find_spec
+
+    def hide(*names):
+        monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None if name in names else real(name))
+    return hide
+
+
+def findings(capsys):
+    """Run the command and return its exit status and its findings: {subject: (level, text)}."""
+    status = main(['doctor'])
+    output = capsys.readouterr()
+    assert output.err == ''
+    lines = [re.match(r'^(ok|note|FAIL) +(.*?)  +(.*)$', line).groups() for line in output.out.splitlines()]
+    return status, {subject: (level, text) for level, subject, text in lines}
+
+
+def test_on_a_healthy_machine_nothing_fails(capsys):
+    import cv2
+    import numpy
+    import onnxruntime
+    status, found = findings(capsys)
+    assert status == 0
+    assert 'FAIL' not in [level for level, _ in found.values()]
+    assert found['numpy'] == ('ok', numpy.__version__)
+    assert found['cv2'] == ('ok', cv2.__version__)
+    assert found['engine onnxruntime'] == ('ok', onnxruntime.__version__)
+    assert found['rclpy'][0] == 'ok'
+    assert 'rmw_fastrtps' in found['rclpy'][1]
+    assert found['/dev/shm'] == ('ok', '1024 MB free')
+    assert found['package files'][0] == 'ok'
+    assert {'model swiftnet_camvid', 'model tinypwc'} <= set(found)
+
+
+def test_without_any_runtime_it_fails_and_says_what_to_install(capsys, without):
+    without(*[backend.package for backend in BACKENDS.values()])
+    status, found = findings(capsys)
+    assert status == 1
+    for name, backend in BACKENDS.items():
+        assert found['engine ' + name] == ('note', 'the Python package {} is not installed'.format(backend.package))
+    assert found['engines'] == ('FAIL', 'none of the above: no node can run. pip install onnxruntime')
+
+
+def test_a_missing_library_fails(capsys, without):
+    without('yaml')
+    status, found = findings(capsys)
+    assert status == 1
+    assert found['yaml'][0] == 'FAIL'
+    assert 'python3-yaml' in found['yaml'][1]
+
+
+def test_without_ros_it_fails_and_says_what_to_install(capsys, without):
+    without('rclpy')
+    status, found = findings(capsys)
+    assert status == 1
+    assert found['rclpy'][0] == 'FAIL'
+    assert 'ros-rclpy[fastrtps]' in found['rclpy'][1]
+    assert 'transport' not in found
+
+
+def test_a_missing_network_file_is_named(capsys, monkeypatch, tmp_path):
+    shutil.copytree(share_path('config'), str(tmp_path / 'config'))
+    (tmp_path / 'models').mkdir()
+    shutil.copy(share_path('models', 'tinypwc.onnx'), str(tmp_path / 'models'))
+    monkeypatch.setattr(share, '_candidates', lambda: iter([str(tmp_path)]))
+    status, found = findings(capsys)
+    assert status == 0
+    level, text = found['model swiftnet_camvid']
+    assert level == 'note'
+    assert 'swiftnet_camvid.onnx is neither beside the YAML nor in {}'.format(tmp_path / 'models') in text
+    assert found['model tinypwc'] == ('ok', 'optical_flow, onnxruntime: fp32')
+    assert found['package files'] == ('ok', str(tmp_path))
+
+
+def test_a_broken_model_file_is_a_finding_and_not_the_end(capsys, monkeypatch, tmp_path):
+    shutil.copytree(share_path('config'), str(tmp_path / 'config'))
+    (tmp_path / 'config' / 'models' / 'broken.yaml').write_text('task: dance')
+    monkeypatch.setattr(share, '_candidates', lambda: iter([str(tmp_path)]))
+    _, found = findings(capsys)
+    level, text = found['model broken']
+    assert level == 'note'
+    assert "broken.yaml: task: got 'dance', expected one of segmentation, optical_flow." in text
+    assert 'model tinypwc' in found
+
+
+def test_without_a_transport_profile_it_gives_the_line_for_the_shell(capsys):
+    _, found = findings(capsys)
+    level, text = found['transport']
+    assert level == 'note'
+    assert text.endswith('Run: export {}={}'.format(profile_variable(), share_path('config', 'fastdds_shm.xml')))
+
+
+@pytest.mark.parametrize('variable', PROFILE_VARIABLES)
+def test_the_transport_profile_of_the_shell_is_recognised(capsys, monkeypatch, variable):
+    monkeypatch.setenv(variable, share_path('config', 'fastdds_shm.xml'))
+    assert findings(capsys)[1]['transport'] == (
+        'ok', 'shared memory, 64 MB: ' + share_path('config', 'fastdds_shm.xml'))
+    monkeypatch.setenv(variable, '/etc/mine.xml')
+    level, text = findings(capsys)[1]['transport']
+    assert level == 'note'
+    assert text.startswith('your own profile /etc/mine.xml. ')
+
+
+def test_too_little_shared_memory_fails(capsys, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(2**26, 0, 100 * 2**20))
+    status, found = findings(capsys)
+    assert status == 1
+    assert found['/dev/shm'][0] == 'FAIL'
+    assert found['/dev/shm'][1].startswith('only 100 MB free; each node takes 64. ')
+
+
+def test_no_shared_memory_fails(capsys, monkeypatch):
+    def missing(path):
+        raise FileNotFoundError(2, 'No such file or directory', path)
+    monkeypatch.setattr(shutil, 'disk_usage', missing)
+    status, found = findings(capsys)
+    assert status == 1
+    assert found['/dev/shm'][0] == 'FAIL'
+    assert '--ipc=host' in found['/dev/shm'][1]
+
+
+def test_another_middleware_is_noted(capsys, monkeypatch):
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    _, found = findings(capsys)
+    assert found['rclpy'][1].endswith('on rmw_cyclonedds_cpp')
+    assert found['transport'][0] == 'note'
+    assert found['transport'][1].startswith('rmw_cyclonedds_cpp: ')

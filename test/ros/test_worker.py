@@ -1,0 +1,201 @@
+import os
+import time
+
+import networks
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from rig import header, image, picture, pixels_of, stamp_of
+from sensor_msgs.msg import Image
+
+from trt_perception.core.errors import EngineError
+from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.engines import open_engine
+from trt_perception.ros import publishers, worker
+
+TEXT = 'tiny.onnx: ONNX Runtime failed to run it: out of memory'
+
+
+@pytest.fixture
+def faults(monkeypatch):
+    """Let the node's engines fail: those of a task when it is in `infer`, opening when it is in `open`."""
+    class Faults:
+        infer = set()
+        open = set()
+        opened = []
+    faults = Faults()
+
+    def failing(model, options, decoder):
+        if model.task in faults.open:
+            raise EngineError('cannot open ' + model.task)
+        engine = open_engine(model, options, decoder)
+        infer = engine._infer
+
+        def run():
+            if model.task in faults.infer:
+                raise EngineError(TEXT)
+            return infer()
+        engine._infer = run
+        faults.opened.append(engine)
+        return engine
+    faults.opened = []
+    monkeypatch.setattr(worker, 'open_engine', failing)
+    return faults
+
+
+@pytest.fixture
+def running(rig, tmp_path):
+    """Return a function that starts a node with tiny models for these tasks; what it publishes goes to the dict."""
+    def start(tasks):
+        arguments, received = [], {}
+        for task in tasks:
+            (tmp_path / task).mkdir()
+            (networks.segmentation_model if task == SEGMENTATION else networks.flow_model)(tmp_path / task)
+            arguments += ['-p', '{}.model:={}/tiny.yaml'.format(task, tmp_path / task)]
+            topic = task + ('/label_map' if task == SEGMENTATION else '/flow')
+            received[task] = rig.watch(Image, topic)
+        rig.start(tasks, *arguments)
+        for task in tasks:
+            rig.watched(task + ('/label_map' if task == SEGMENTATION else '/flow'))
+        return received
+    return start
+
+
+def show(rig, *numbers):
+    return [rig.show(image(picture(number), 10**9 + number * 10**7)) for number in numbers]
+
+
+def status_of(rig):
+    [status] = rig.node._diagnostics.array(header(1), 1.0).status
+    return status
+
+
+def test_after_an_engine_fault_the_engine_is_reopened_and_the_node_goes_on(rig, faults, running):
+    labels = running([SEGMENTATION])[SEGMENTATION]
+    rig.node._timer.cancel()  # Each status tells of the time since the one before: only the test may ask.
+    assert show(rig, 0) == ['processed']
+    assert status_of(rig).level == DiagnosticStatus.OK
+    faults.infer.add(SEGMENTATION)
+    assert show(rig, 1) == ['engine_fault']
+    failed_s = time.monotonic()
+    faults.infer.clear()
+    assert rig.worker.tasks[0].engine is None
+    assert show(rig, 2, 3) == ['engine_fault', 'engine_fault']
+    assert status_of(rig).level == DiagnosticStatus.ERROR
+    assert status_of(rig).message == 'engine fault, reopening: ' + TEXT
+    rig.until(lambda: rig.logged(TEXT + ' Reopening in 1 s.'), 'the error in the log')
+    assert len(faults.opened) == 1
+    number = 4
+    while show(rig, number) == ['engine_fault']:
+        rig.work(0.05)
+        number += 1
+        assert time.monotonic() < failed_s + 20
+    assert time.monotonic() > failed_s + 0.95
+    assert len(faults.opened) == 2
+    assert faults.opened[0] is not faults.opened[1]
+    assert show(rig, number + 1) == ['processed']
+    rig.until(lambda: len(labels) == 3, 'the label maps')
+    assert [stamp_of(m) for m in labels] == [10**9 + n * 10**7 for n in (0, number, number + 1)]
+    assert status_of(rig).level == DiagnosticStatus.WARN  # For one interval: frames were lost since the last one.
+    assert status_of(rig).level == DiagnosticStatus.OK
+    counts = rig.worker.counts
+    assert counts['engine_fault'] == counts['received'] - 3 == number - 1
+
+
+def test_the_wait_before_reopening_doubles_up_to_half_a_minute(rig, faults, running):
+    running([SEGMENTATION])
+    faults.infer.add(SEGMENTATION)
+    faults.open.add(SEGMENTATION)
+    waits = []
+    for number in range(7):
+        before_s = time.monotonic()
+        assert show(rig, number) == ['engine_fault']
+        waits.append(round(rig.worker._retry_at_s - before_s))
+        assert rig.worker.last_error == (TEXT if number == 0 else 'cannot open segmentation')
+        rig.worker._retry_at_s = 0.0
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+    rig.until(lambda: rig.logged('cannot open segmentation Reopening in 16 s.'), 'the error in the log')
+    faults.open.clear()
+    faults.infer.clear()
+    assert show(rig, 7) == ['processed']
+    faults.infer.add(SEGMENTATION)
+    before_s = time.monotonic()
+    assert show(rig, 8) == ['engine_fault']
+    assert round(rig.worker._retry_at_s - before_s) == 1
+
+
+def test_a_network_file_that_went_away_is_waited_for(rig, faults, running, tmp_path):
+    labels = running([SEGMENTATION])[SEGMENTATION]
+    file = str(tmp_path / SEGMENTATION / 'tiny.onnx')
+    os.rename(file, file + '.away')
+    faults.infer.add(SEGMENTATION)
+    assert show(rig, 0) == ['engine_fault']
+    faults.infer.clear()
+    rig.worker._retry_at_s = 0.0
+    assert show(rig, 1) == ['engine_fault']
+    assert 'tiny.onnx is neither beside the YAML nor in ' in status_of(rig).message
+    os.rename(file + '.away', file)
+    rig.worker._retry_at_s = 0.0
+    assert show(rig, 2) == ['processed']
+    rig.until(lambda: labels, 'the label map')
+
+
+def test_a_fault_of_one_engine_starts_both_anew(rig, faults, running):
+    received = running(TASKS)
+    assert show(rig, 0, 1) == ['processed', 'processed']
+    faults.infer.add(OPTICAL_FLOW)
+    assert show(rig, 2) == ['engine_fault']
+    faults.infer.clear()
+    rig.worker._retry_at_s = 0.0
+    assert show(rig, 3, 4) == ['processed', 'processed']
+    rig.until(lambda: len(received[SEGMENTATION]) == 5 and len(received[OPTICAL_FLOW]) == 2, 'the outputs')
+    assert [stamp_of(m) for m in received[SEGMENTATION]] == [10**9 + n * 10**7 for n in range(5)]
+    # Image 3 starts a pair: the new engine has not seen image 2.
+    assert [stamp_of(m) for m in received[OPTICAL_FLOW]] == [10**9 + n * 10**7 for n in (1, 4)]
+    u = np.unique(pixels_of(received[OPTICAL_FLOW][1])[..., 0])
+    assert np.isfinite(u).all()
+    assert len(u) > 4
+    assert len(faults.opened) == 4
+
+
+def test_a_bug_ends_the_worker_and_is_handed_to_the_main_thread(rig, running, monkeypatch):
+    running([SEGMENTATION])
+    error = ZeroDivisionError('a bug')
+
+    def publish(*args):
+        raise error
+    monkeypatch.setattr(publishers.SegmentationPublishers, 'publish', publish)
+    rig.camera.publish(image(picture(0), 1))
+    rig.until(rig.node.stopped.done, 'the end of the worker')
+    assert rig.node.stopped.exception() is error
+    rig.until(lambda: not rig.worker.is_alive(), 'the end of the worker')
+    assert rig.worker.tasks[0].engine is None
+
+
+def test_an_engine_that_cannot_be_opened_at_start_ends_the_worker(rig, faults, tmp_path):
+    networks.segmentation_model(tmp_path)
+    faults.open.add(SEGMENTATION)
+    with pytest.raises(EngineError, match='cannot open segmentation'):
+        rig.start([SEGMENTATION], '-p', 'segmentation.model:={}/tiny.yaml'.format(tmp_path))
+    rig.until(lambda: not rig.worker.is_alive(), 'the end of the worker')
+
+
+def test_close_finishes_the_frame_in_hand_and_closes_the_engine(rig, running):
+    labels = running([SEGMENTATION])[SEGMENTATION]
+    show(rig, 0)
+    engine = rig.worker.tasks[0].engine
+    rig.node.close()
+    assert not rig.worker.is_alive()
+    assert rig.worker.tasks[0].engine is None
+    assert not engine._tensors
+    rig.node.close()  # Twice is no harm.
+    rig.until(lambda: labels, 'the label map')
+    assert not rig.node.stopped.done()
+
+
+def test_a_node_may_close_before_its_worker_has_begun(rig, tmp_path):
+    networks.segmentation_model(tmp_path)
+    rig.start([SEGMENTATION], '-p', 'segmentation.model:={}/tiny.yaml'.format(tmp_path))
+    another = worker.Worker(rig.node, [SEGMENTATION], rig.worker.settings, None, None)
+    another.stop()
+    assert not another.is_alive()
