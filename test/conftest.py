@@ -1,8 +1,35 @@
-"""Lets every test import `networks`, and the package from the checkout, whatever the import mode of pytest."""
+"""What all tests share: `networks` and the package can be imported, whatever the import mode of pytest; ROS fixtures.
+
+`rig` imports rclpy, so the fixtures import it only when a test asks for them.
+"""
 import os
 import sys
+
+import pytest
 
 _TEST = os.path.dirname(os.path.abspath(__file__))
 for _folder in (os.path.dirname(_TEST), _TEST):
     if _folder not in sys.path:
         sys.path.insert(0, _folder)
+
+
+@pytest.fixture
+def domain(monkeypatch, tmp_path):
+    """Give the test a ROS domain of its own, on this machine only, and our transport profile."""
+    from rig import free_domain
+
+    from trt_perception.transport import profile_environment
+    with free_domain() as number:
+        for name, value in dict(profile_environment(), ROS_DOMAIN_ID=str(number), ROS_LOG_DIR=str(tmp_path / 'log'),
+                                ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST').items():
+            monkeypatch.setenv(name, value)
+        yield number
+
+
+@pytest.fixture
+def rig(domain):
+    """Give the test a Rig."""
+    from rig import Rig
+    it = Rig(domain)
+    yield it
+    it.close()
