@@ -232,6 +232,7 @@ def test_profiles_that_do_not_fit_are_both_named(rig, arguments, impatient):
 
 def test_the_silence_begins_with_the_last_image(rig, arguments):
     rig.start([SEGMENTATION], *arguments)
+    rig.node._timer.cancel()
     rig.node._silent_since_s -= 1000
     show(rig, [0])
     for _ in range(3):
@@ -245,6 +246,7 @@ def test_the_silence_begins_with_the_last_image(rig, arguments):
 
 def test_a_publisher_that_has_just_come_is_not_late(rig, arguments):
     rig.start([SEGMENTATION], *arguments, kind=None)
+    rig.node._timer.cancel()
     rig.node._publish_diagnostics()
     rig.node._silent_since_s -= 1000
     publisher = rig.outside.create_publisher(Image, '/image', DEEP)
