@@ -59,11 +59,12 @@ def test_on_a_healthy_machine_nothing_fails(capsys):
 
 
 def test_without_any_runtime_it_fails_and_says_what_to_install(capsys, without):
-    without(*[backend.package for backend in BACKENDS.values()])
+    without(*[name for backend in BACKENDS.values() for package in backend.packages for name in package.split('|')])
     status, found = findings(capsys)
     assert status == 1
     for name, backend in BACKENDS.items():
-        assert found['engine ' + name] == ('note', 'the Python package {} is not installed'.format(backend.package))
+        assert found['engine ' + name] == ('note', 'the Python package {} is not installed'.format(
+            backend.packages[0].replace('|', ' or ')))
     assert found['engines'] == ('FAIL', 'none of the above: no node can run. pip install onnxruntime')
 
 

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 @pytest.fixture
 def absent(monkeypatch):
     """Put a back-end whose package nobody has into the table, first."""
-    table = {'warp': Backend('warp_engine', 'warp_runtime_that_nobody_has', 'fp16')}
+    table = {'warp': Backend('warp_engine', ('numpy', 'warp_runtime_that_nobody_has'), 'fp16', automatic=True)}
     table.update(BACKENDS)
     monkeypatch.setattr(engines, 'BACKENDS', table)
 
@@ -46,50 +46,95 @@ def test_the_import_test_would_notice():
     assert 'onnxruntime' in modules_after('import trt_perception.engines.onnxruntime_engine')
 
 
-def test_onnxruntime_is_there_with_fp32():
+@pytest.fixture
+def model(tmp_path):
+    """Return a model with a network for ONNX Runtime only."""
+    return networks.segmentation_model(tmp_path)
+
+
+def with_files(model, *backends):
+    return model._replace(files={backend: {'fp32': 'tiny.onnx'} for backend in backends})
+
+
+def table_of(**backends):
+    return dict({name: Backend(name + '_engine', *fields) for name, fields in backends.items()},
+                onnxruntime=BACKENDS['onnxruntime'])
+
+
+def test_onnxruntime_is_there_with_fp32(model):
     assert 'onnxruntime' in available_backends()
-    assert resolve(EngineOptions(backend='onnxruntime')) == ('onnxruntime', 'fp32')
+    assert resolve(model, EngineOptions(backend='onnxruntime')) == ('onnxruntime', 'fp32')
 
 
-def test_auto_takes_the_first_that_is_installed(absent):
+def test_auto_takes_the_first_that_is_installed(absent, model):
     assert list(engines.BACKENDS)[0] == 'warp'
     assert 'warp' not in available_backends()
-    assert resolve(EngineOptions())[0] == available_backends()[0]
+    assert resolve(with_files(model, 'warp', 'onnxruntime'), EngineOptions())[0] == 'onnxruntime'
 
 
-def test_auto_follows_the_order_of_the_table(monkeypatch):
-    monkeypatch.setattr(engines, 'BACKENDS', {'quick': Backend('quick_engine', 'numpy', 'fp16'),
-                                              'onnxruntime': BACKENDS['onnxruntime']})
+def test_auto_follows_the_order_of_the_table(monkeypatch, model):
+    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True)))
+    both = with_files(model, 'quick', 'onnxruntime')
     assert available_backends() == ['quick', 'onnxruntime']
-    assert resolve(EngineOptions()) == ('quick', 'fp16')
-    assert resolve(EngineOptions(precision='int8')) == ('quick', 'int8')
-    assert resolve(EngineOptions(backend='onnxruntime')) == ('onnxruntime', 'fp32')
+    assert resolve(both, EngineOptions()) == ('quick', 'fp16')
+    assert resolve(both, EngineOptions(precision='int8')) == ('quick', 'int8')
+    assert resolve(both, EngineOptions(backend='onnxruntime')) == ('onnxruntime', 'fp32')
 
 
-def test_an_unknown_back_end_is_refused_with_the_known_ones():
+def test_auto_passes_over_a_back_end_for_which_the_model_has_no_network(monkeypatch, model):
+    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True)))
+    assert resolve(with_files(model, 'onnxruntime'), EngineOptions()) == ('onnxruntime', 'fp32')
+    assert resolve(with_files(model, 'other'), EngineOptions()) == ('quick', 'fp16')
+
+
+def test_auto_never_takes_a_back_end_that_is_for_the_asking(monkeypatch, model):
+    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16')))
+    both = with_files(model, 'quick', 'onnxruntime')
+    assert resolve(both, EngineOptions())[0] == 'onnxruntime'
+    assert resolve(both, EngineOptions('quick'))[0] == 'quick'
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_auto_takes_a_gpu_back_end_where_there_is_a_gpu(monkeypatch, tmp_path, model, gpu):
+    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True, True)))
+    if gpu:
+        (tmp_path / 'nvidia0').write_bytes(b'')
+    monkeypatch.setattr(engines, '_GPU_FILES', (str(tmp_path / 'nvidia[0-9]*'),))
+    chosen = resolve(with_files(model, 'quick', 'onnxruntime'), EngineOptions())[0]
+    assert chosen == ('quick' if gpu else 'onnxruntime')
+    assert ('quick' in available_backends()) is gpu
+
+
+def test_one_of_two_packages_is_enough():
+    assert Backend('x', ('numpy|nobody_has_this',), 'fp32').missing == ''
+    assert Backend('x', ('nobody_has_this|numpy',), 'fp32').missing == ''
+    assert Backend('x', ('numpy', 'nobody_has_a|nobody_has_b'), 'fp32').missing == 'nobody_has_a or nobody_has_b'
+
+
+def test_an_unknown_back_end_is_refused_with_the_known_ones(model):
     known = ', '.join(['auto'] + list(BACKENDS))
-    assert error_of(resolve, EngineOptions(backend='onnxruntme')) == (
+    assert error_of(resolve, model, EngineOptions(backend='onnxruntme')) == (
         "engine: got 'onnxruntme', expected one of {}. Did you mean 'onnxruntime'?".format(known))
-    assert error_of(resolve, EngineOptions(backend='zzz')) == "engine: got 'zzz', expected one of {}.".format(known)
+    assert error_of(resolve, model, EngineOptions(backend='zzz')) == (
+        "engine: got 'zzz', expected one of {}.".format(known))
 
 
-def test_a_named_back_end_that_is_not_installed_stops(absent):
-    assert error_of(resolve, EngineOptions(backend='warp')) == (
+def test_a_named_back_end_that_is_not_installed_stops(absent, model):
+    assert error_of(resolve, model, EngineOptions(backend='warp')) == (
         'engine: warp was asked for, but the Python package warp_runtime_that_nobody_has is not installed here. '
         'Install it, or set engine: auto.')
 
 
-def test_auto_without_any_back_end_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(engines, 'BACKENDS', {'a': Backend('a_engine', 'package_a_nobody_has', 'fp16'),
-                                              'b': Backend('b_engine', 'package_b_nobody_has', 'fp32')})
-    assert error_of(resolve, EngineOptions()) == (
-        'engine: auto found none of package_a_nobody_has, package_b_nobody_has. Install one: pip install '
-        'package_b_nobody_has')
+def test_auto_without_any_back_end_says_what_to_install(monkeypatch, model):
+    monkeypatch.setattr(engines, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
+                                              'b': Backend('b_engine', ('numpy',), 'fp32')})
+    assert error_of(resolve, model, EngineOptions()) == (
+        'engine: auto found none of a. Install one: pip install onnxruntime')
 
 
-def test_an_unknown_precision_is_refused_with_the_known_ones():
-    assert error_of(resolve, EngineOptions('onnxruntime', 'fp64')) == (
-        "precision: got 'fp64', expected one of fp32, fp16, int8.")
+def test_an_unknown_precision_is_refused_with_the_known_ones(model):
+    assert error_of(resolve, model, EngineOptions('onnxruntime', 'fp64')) == (
+        "precision: got 'fp64', expected one of fp32, fp16, bf16, int8.")
 
 
 def test_a_precision_without_a_network_is_refused_and_not_replaced(tmp_path):

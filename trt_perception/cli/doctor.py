@@ -12,7 +12,7 @@ from typing import Iterator, Tuple
 from ..core.errors import ConfigError
 from ..core.model import load_model, model_names
 from ..core.share import share_directory, share_path
-from ..engines import BACKENDS
+from ..engines import BACKENDS, available_backends
 from ..transport import PROFILE_VARIABLES, profile_variable
 from . import main_of
 
@@ -39,15 +39,17 @@ def check_libraries() -> Iterator[Finding]:
 
 def check_backends() -> Iterator[Finding]:
     """Look for inference runtimes."""
-    found = False
+    usable = available_backends()
     for name, backend in BACKENDS.items():
-        if importlib.util.find_spec(backend.package) is None:
-            yield NOTE, 'engine ' + name, 'the Python package {} is not installed'.format(backend.package)
+        if backend.missing:
+            yield NOTE, 'engine ' + name, 'the Python package {} is not installed'.format(backend.missing)
+        elif name not in usable:
+            yield NOTE, 'engine ' + name, 'no NVIDIA GPU is visible here'
         else:
-            found = True
-            module = importlib.import_module(backend.package)
+            module = importlib.import_module(next(
+                each for each in backend.packages[0].split('|') if importlib.util.find_spec(each)))
             yield OK, 'engine ' + name, str(getattr(module, '__version__', 'installed'))
-    if not found:
+    if not usable:
         yield FAIL, 'engines', 'none of the above: no node can run. pip install onnxruntime'
 
 

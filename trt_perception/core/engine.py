@@ -21,8 +21,10 @@ class Engine(abc.ABC):
     Attributes:
         inputs, outputs: what the network takes and gives.
         input_size: (height, width) of the pictures it sees.
-        precision: 'fp32', 'fp16' or 'int8', as built.
+        precision: one of model.PRECISIONS, as built.
         file: the network file.
+        stage_ms: stages inside the last put_image and infer, ms: upload, preprocess, infer, download; empty where the
+            runtime does not tell them apart, or was not asked to (EngineOptions.profile).
     """
 
     backend = ''
@@ -34,6 +36,7 @@ class Engine(abc.ABC):
         self.precision = precision
         self.inputs: Tuple[TensorSpec, ...] = tuple(inputs)
         self.outputs: Tuple[TensorSpec, ...] = tuple(outputs)
+        self.stage_ms: Dict[str, float] = {}
         self._thread = threading.get_ident()
         specs = {spec.name: spec for spec in self.inputs}
         if set(specs) != set(model.input.names):

@@ -17,7 +17,7 @@ from .share import share_path
 SEGMENTATION = 'segmentation'
 OPTICAL_FLOW = 'optical_flow'
 TASKS = (SEGMENTATION, OPTICAL_FLOW)
-PRECISIONS = ('fp32', 'fp16', 'int8')
+PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 CHANNELS = {'rgb': 3, 'bgr': 3, 'gray': 1}
 
 

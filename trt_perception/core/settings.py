@@ -2,7 +2,7 @@
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import ConfigError
-from .model import OPTICAL_FLOW, SEGMENTATION, TASKS, did_you_mean
+from .model import OPTICAL_FLOW, PRECISIONS, SEGMENTATION, TASKS, did_you_mean
 
 Settings = Dict[str, Any]
 """Checked values by parameter name."""
@@ -60,10 +60,10 @@ SETTINGS = (
             task=OPTICAL_FLOW),
     Setting('max_pair_gap', 0.5, 'Longest time between the two images of a flow field (s); 0 = no limit',
             limits=(0, 3600), runtime=True, task=OPTICAL_FLOW),
-    Setting('engine', 'auto', 'Inference runtime; auto = the best one that is installed: tensorrt, else onnxruntime. '
-            'A named one that cannot be had stops the node'),
-    Setting('precision', '', "fp32, fp16 or int8; '' = fp16 on TensorRT, fp32 on the CPU",
-            ('', 'fp32', 'fp16', 'int8')),
+    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt where '
+            'there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
+    Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT, fp32 on the CPU",
+            ('',) + PRECISIONS),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),

@@ -1,4 +1,5 @@
 """Inference runtimes behind one interface: one file each, imported only when chosen."""
+import glob
 import importlib
 import importlib.util
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -16,37 +17,69 @@ class Backend(NamedTuple):
 
     module: str
     """Module of this package whose `open_engine(model, precision, options, decoder)` opens an engine."""
-    package: str
-    """What must be importable, and is installed under that name by pip."""
+    packages: Tuple[str, ...]
+    """Python packages that must be importable; 'a|b' = one of the two."""
     precision: str
     """Default."""
+    automatic: bool = False
+    """Whether `auto` may choose it."""
+    gpu: bool = False
+    """Whether it needs an NVIDIA GPU, without which `auto` passes it over."""
+
+    @property
+    def missing(self) -> str:
+        """The first of `packages` that is not installed, or ''."""
+        for package in self.packages:
+            if not any(_installed(name) for name in package.split('|')):
+                return package.replace('|', ' or ')
+        return ''
 
 
 # In the order in which `auto` tries them.
 BACKENDS: Dict[str, Backend] = {
-    'onnxruntime': Backend('onnxruntime_engine', 'onnxruntime', 'fp32'),
+    'tensorrt': Backend('tensorrt_engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True),
+    'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True),
+    'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
+    'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32'),
 }
+
+# Device files of the NVIDIA driver on PCs, on Jetsons, and in WSL 2.
+_GPU_FILES = ('/dev/nvidia[0-9]*', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')
 
 
 class EngineOptions(NamedTuple):
     """How to open an engine; a back-end ignores what does not concern it."""
 
     backend: str = AUTO
-    """A key of BACKENDS, or 'auto': the first of them that can be imported."""
+    """A key of BACKENDS, or 'auto': the first automatic one that is installed and for which the model has a file."""
     precision: str = ''
     """One of PRECISIONS, or '' for the back-end's default."""
     num_threads: int = 0
     """CPU threads per engine; 0 = all cores."""
+    cache_dir: str = ''
+    """Where built engines are kept; '' = ~/.cache/trt_perception."""
+    rebuild: bool = False
+    """Build anew even where a built engine is in the cache."""
+    workspace_bytes: int = 0
+    """Memory that a TensorRT build may try layers with; 0 = TensorRT's default."""
+    dla_core: int = -1
+    """Deep-learning accelerator of a Xavier or Orin; -1 = the GPU."""
+    gpu_id: int = 0
+    """CUDA device."""
+    profile: bool = False
+    """Whether the engine measures its own stages (see Engine.stage_ms)."""
 
 
 DEFAULT_OPTIONS = EngineOptions()
 
+
 def available_backends() -> List[str]:
-    """Return the names of the back-ends whose package is installed, in the order of preference."""
-    return [name for name, backend in BACKENDS.items() if importlib.util.find_spec(backend.package) is not None]
+    """Return the names of the back-ends that can run here, in the order of preference."""
+    return [name for name, backend in BACKENDS.items()
+            if not backend.missing and (not backend.gpu or _has_nvidia_gpu())]
 
 
-def resolve(options: EngineOptions) -> Tuple[str, str]:
+def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
     """Return back-end and precision that `options` ask for.
 
     Raises:
@@ -54,17 +87,19 @@ def resolve(options: EngineOptions) -> Tuple[str, str]:
     """
     name = options.backend
     if name == AUTO:
-        found = available_backends()
-        if not found:
-            raise ConfigError('engine: auto found none of {}. Install one: pip install {}'.format(
-                ', '.join(b.package for b in BACKENDS.values()), list(BACKENDS.values())[-1].package))
-        name = found[0]
+        usable = [each for each in available_backends() if BACKENDS[each].automatic]
+        if not usable:
+            raise ConfigError('engine: auto found none of {}. Install one: pip install onnxruntime'.format(
+                ', '.join(each for each in BACKENDS if BACKENDS[each].automatic)))
+        # Without any file for them, let the first say what the model lacks.
+        name = next((each for each in usable if each in model.files), usable[0])
     if name not in BACKENDS:
         raise ConfigError('engine: got {!r}, expected one of {}{}'.format(
             name, ', '.join([AUTO] + list(BACKENDS)), did_you_mean(name, BACKENDS)))
-    if importlib.util.find_spec(BACKENDS[name].package) is None:
+    missing = BACKENDS[name].missing
+    if missing:
         raise ConfigError('engine: {} was asked for, but the Python package {} is not installed here. Install it, or '
-                          'set engine: auto.'.format(name, BACKENDS[name].package))
+                          'set engine: auto.'.format(name, missing))
     precision = options.precision or BACKENDS[name].precision
     if precision not in PRECISIONS:
         raise ConfigError('precision: got {!r}, expected one of {}.'.format(precision, ', '.join(PRECISIONS)))
@@ -82,8 +117,16 @@ def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS,
         ConfigError: back-end, precision or network file cannot be had.
         EngineError: the file is no network, or not the one that the model describes.
     """
-    name, precision = resolve(options)
+    name, precision = resolve(model, options)
     module = importlib.import_module('.' + BACKENDS[name].module, __name__)
     engine: Engine = module.open_engine(model, precision, options, decoder)
     engine.infer()
     return engine
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _has_nvidia_gpu() -> bool:
+    return any(glob.glob(pattern) for pattern in _GPU_FILES)
