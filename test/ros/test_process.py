@@ -114,8 +114,9 @@ sys.exit(perception_node.run('segmentation', ['segmentation'], ['--ros-args'] + 
 INTERRUPTED = """
 original = {module}.{function}
 def interrupted(*args, **kwargs):
+    time.sleep(0.2)  # In the worker: so that the main thread spins.
     {what}
-    time.sleep(0.3)
+    time.sleep(0.2)
     return original(*args, **kwargs)
 {module}.{function} = interrupted
 """
