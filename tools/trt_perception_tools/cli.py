@@ -13,6 +13,7 @@ VERBS = {
     'import-model': "take other people's network: ONNX, TensorFlow frozen graph or TFLite",
     'check-onnx': 'list what TensorRT 8.2 to 11 cannot take in an ONNX file',
     'slim-onnx': 'simplify an ONNX file, and drop outputs that nobody needs',
+    'share-weights': 'store what several ONNX files have in common once',
     'describe-network': 'count parameters, operations and layers before and after export',
     'evaluate': 'score models on a dataset, through the deployed pipeline',
     'train': 'train a network by a recipe and keep its best weights',
