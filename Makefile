@@ -5,7 +5,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
-MODELS := models/espnet_camvid.onnx models/nanoflownet.onnx
+MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 
 .PHONY: help demo models test lint types test-py36 constraints clean
 
@@ -64,11 +64,12 @@ clean:  ## Remove what the targets made
 	.venv36/bin/python -m pip --quiet install --requirement requirements/py36.txt
 	@touch $@
 
-models/espnet_camvid.onnx: WEIGHTS = $(DATA)/weights_espnet/espnet_p_2_q_8_camvid.npz
-models/nanoflownet.onnx: WEIGHTS = $(DATA)/weights_nanoflownet/nanoflownet.npz
-$(MODELS): models/%.onnx: | .venv/demo
+models/espnet_camvid.%: WEIGHTS = $(DATA)/weights_espnet/espnet_p_2_q_8_camvid.npz
+models/nanoflownet.%: WEIGHTS = $(DATA)/weights_nanoflownet/nanoflownet.npz
+$(MODELS): | .venv/demo
 	@test -f $(WEIGHTS) || { printf '%s\n' \
-	  'No $(WEIGHTS): the published weights of $* are not here.' \
+	  'No $(WEIGHTS): the published weights of $@ are not here.' \
 	  'They are not part of this repository. Put them there, or: make $(MAKECMDGOALS) DATA=/path/to/data' >&2; exit 1; }
 	@$(MAKE) --no-print-directory .venv/test
-	$(BIN)/trt_perception_tools export $* --weights $(WEIGHTS) --output $@
+	$(BIN)/trt_perception_tools export $(firstword $(subst ., ,$(@F))) --weights $(WEIGHTS) --output $@ \
+	  $(if $(findstring .tensorrt.,$@),--for tensorrt)
