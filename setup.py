@@ -16,6 +16,7 @@ setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(include=[NAME, NAME + '.*']),
+    package_data={NAME + '.engines': ['kernels.cu']},
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
         ('share/' + NAME, ['package.xml']),
@@ -45,5 +46,8 @@ setup(
         'trt_perception = trt_perception.cli:main',
         'replay = trt_perception.cli.replay:main',
         'doctor = trt_perception.cli.doctor:main',
+        'build_engine = trt_perception.cli.build_engine:main',
+        'bench = trt_perception.cli.bench:main',
+        'calibrate_capture = trt_perception.cli.calibrate_capture:main',
     ]},
 )

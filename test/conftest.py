@@ -33,3 +33,23 @@ def rig(domain):
     it = Rig(domain)
     yield it
     it.close()
+
+
+@pytest.fixture(scope='session')
+def compiled_kernels(tmp_path_factory):
+    """Give the folder with kernels.cu as compiled for this machine's CPU."""
+    from kernels_host import HostKernels, compiler
+    if not compiler():
+        pytest.skip('no C++ compiler here to run kernels.cu with')
+    folder = tmp_path_factory.mktemp('kernels')
+    HostKernels(folder)
+    return folder
+
+
+@pytest.fixture
+def tensorrt(monkeypatch, tmp_path, compiled_kernels):
+    """Give the test, and the processes that it starts, TensorRT on a GPU: both doubles."""
+    from tensorrt_rig import TensorRT
+    it = TensorRT(monkeypatch, tmp_path, compiled_kernels)
+    yield it
+    it.forget()

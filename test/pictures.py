@@ -1,0 +1,14 @@
+"""Random pictures, and the camera frames that show them."""
+import numpy as np
+
+from trt_perception.core.image import frame_from_picture
+
+
+def picture(seed, channels=3, size=(6, 8)):
+    """Return (H, W, channels) uint8 of random grey levels."""
+    return np.random.RandomState(seed).randint(0, 256, tuple(size) + (channels,)).astype(np.uint8)
+
+
+def frame_showing(rgb, stamp_ns=0):
+    """Return a bgr8 frame of (H, W, 3) RGB, or of (H, W, 1) gray."""
+    return frame_from_picture(np.ascontiguousarray(np.broadcast_to(rgb[..., ::-1], rgb.shape[:2] + (3,))), stamp_ns)
