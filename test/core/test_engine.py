@@ -75,3 +75,10 @@ def test_the_engines_tensors_must_be_those_of_the_model(model):
     with pytest.raises(EngineError) as caught:
         HandBack(model, 'x.onnx', 'fp32', SPECS, SPECS[1:])
     assert str(caught.value) == "x.onnx: no output 'first', it has second. Correct `output` in {}.".format(model.path)
+
+
+def test_unless_it_says_otherwise_an_engine_leaves_resizing_to_the_caller(model):
+    engine = HandBack(model, 'x.onnx', 'fp32', SPECS, SPECS)
+    engine.put_image('first', frame_of_level(10))
+    assert engine.resize_output('first', (12, 16)) is False
+    assert engine.infer()['first'].shape == (1, 6, 8, 1)

@@ -131,7 +131,7 @@ WRONG_SEGMENTATION = [
     (('files', 'onnxruntime'), 'tiny.onnx', "files.onnxruntime: got 'tiny.onnx', expected a mapping of fields."),
     (('files', 'onnxruntime', 'fp32'), 7, 'files.onnxruntime: fp32: got 7, expected a file name.'),
     (('files', 'onnxruntime', 'fp_16'), 'a.onnx',
-     "files.onnxruntime: unknown field 'fp_16'. Did you mean 'fp16'? Known: fp32, fp16, int8."),
+     "files.onnxruntime: unknown field 'fp_16'. Did you mean 'fp16'? Known: fp32, fp16, bf16, int8."),
     (('labels',), GONE, 'labels: missing, expected a name in config/labels.'),
     (('labels',), [1], 'labels: got [1], expected a name in config/labels.'),
     (('lables',), 'x', "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels.".format(_ROOT)),

@@ -10,7 +10,8 @@ from trt_perception.core.image import FrameDecoder, make_frame
 from trt_perception.core.optical_flow import CURRENT, PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.segmentation import NETWORK
 from trt_perception.core.timing import StageTimer
-from trt_perception.engines import open_engine
+from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 SIZE = (6, 8)
 LAYOUTS = ['NHWC', 'NCHW']
@@ -121,6 +122,32 @@ def test_the_models_flow_scale_is_applied(tmp_path, scale, grid, expected):
     pipeline = pipeline_of(networks.flow_model(tmp_path, fields=fields), grid)
     pipeline.process(frame_showing(10, 1))
     assert levels(pipeline.process(frame_showing(20, 2))) == expected
+
+
+def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path):
+    class Resizing(OnnxRuntimeEngine):
+        """Enlarges and multiplies its output itself."""
+
+        asked = []
+
+        def _resize_output(self, name, size, factors):
+            self.asked.append((name, size, factors))
+            self.size, self.factors = size, np.array(factors, np.float32)
+            return True
+
+        def _infer(self):
+            return {name: np.broadcast_to(array[:, :1, :1], (1,) + self.size + (2,)) * self.factors
+                    for name, array in super()._infer().items()}
+
+    model = networks.flow_model(tmp_path)
+    pipeline = OpticalFlowPipeline(Resizing(model, 'fp32', EngineOptions()), model)
+    sizes = [(6, 8)] * 3 + [(12, 8)] * 3
+    results = [pipeline.process(frame_showing(np.full(size, stamp + 1, np.uint8), stamp))
+               for stamp, size in enumerate(sizes)]
+    assert Resizing.asked == [('flow', (6, 8), (-1, -1)), ('flow', (12, 8), (-1, -2))]
+    assert results[0] is results[3] is None
+    assert results[2].flow.shape == (6, 8, 2)
+    assert levels(results[5]) == (-6, -10)
 
 
 # Pairs.

@@ -7,7 +7,8 @@ from trt_perception.core.errors import EngineError
 from trt_perception.core.image import frame_from_picture, make_frame
 from trt_perception.core.segmentation import CAMERA, NETWORK, SegmentationPipeline
 from trt_perception.core.timing import StageTimer
-from trt_perception.engines import open_engine
+from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 SIZE = (6, 8)
 
@@ -116,6 +117,33 @@ def test_a_camera_that_changes_its_size_is_followed(tmp_path):
     for factor in (1, 2, 1, 3):
         result = pipeline.process(frame_showing(blocks(picture(factor), factor)))
         np.testing.assert_array_equal(result.labels, blocks(picture(factor).argmax(axis=2), factor))
+
+
+@pytest.mark.parametrize('roles', [('labels', 'confidence'), ('labels',), ('confidence',)])
+def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path, roles):
+    class Resizing(OnnxRuntimeEngine):
+        """Enlarges some of its outputs itself."""
+
+        asked = []
+
+        def _resize_output(self, name, size, factors):
+            self.asked.append((name, size, factors))
+            self.size = size
+            return name in roles
+
+        def _infer(self):
+            factor = self.size[0] // 6
+            return {name: blocks(array[0], factor)[np.newaxis] if name in roles else array
+                    for name, array in super()._infer().items()}
+
+    model = networks.segmentation_model(tmp_path)
+    pipeline = SegmentationPipeline(Resizing(model, 'fp32', EngineOptions()), model)
+    for seed, factor in enumerate([1, 1, 2, 2, 3, 1]):
+        result = pipeline.process(frame_showing(blocks(picture(seed), factor)))
+        np.testing.assert_array_equal(result.labels, blocks(picture(seed).argmax(axis=2), factor))
+        np.testing.assert_array_equal(result.confidence, blocks(picture(seed).max(axis=2), factor))
+    assert Resizing.asked == [(name, (6 * factor, 8 * factor), None) for factor in (1, 2, 3, 1)
+                              for name in ('labels', 'confidence')]
 
 
 def test_a_network_without_confidence_gives_none(tmp_path):

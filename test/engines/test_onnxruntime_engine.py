@@ -5,24 +5,16 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from pictures import frame_showing, picture
 
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.core.image import FrameDecoder, frame_from_picture
+from trt_perception.core.image import FrameDecoder
 from trt_perception.core.model import load_model
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 SIZE = (6, 8)
-
-
-def picture(seed, channels=3, size=SIZE):
-    return np.random.RandomState(seed).randint(0, 256, size + (channels,)).astype(np.uint8)
-
-
-def frame_showing(rgb, stamp_ns=0):
-    """Return a bgr8 frame of (H, W, 3) RGB, or of (H, W, 1) gray."""
-    return frame_from_picture(np.ascontiguousarray(np.broadcast_to(rgb[..., ::-1], rgb.shape[:2] + (3,))), stamp_ns)
 
 
 def error_of(call, *args, **options):
@@ -232,16 +224,17 @@ def test_a_dynamic_shape_is_refused(tmp_path, options, shape):
 def test_a_batch_of_two_is_refused(tmp_path):
     model = networks.segmentation_model(tmp_path, batch=2)
     assert error_of(open_engine, model).startswith(
-        "{}: input 'image': got uint8 (2, 6, 8, 3), expected (1, H, W, 3) or (1, 3, H, W), uint8 or float32, for color "
-        'rgb. Export the network with a static shape and batch 1'.format(networks.network_path(model)))
+        "{}: input 'image': got uint8 (2, 6, 8, 3), expected (1, H, W, 3) or (1, 3, H, W), uint8, float32 or "
+        'float16, for color rgb. Export the network with a static shape and batch 1'.format(
+            networks.network_path(model)))
 
 
 def test_a_wrong_channel_count_is_refused(tmp_path):
     model = networks.segmentation_model(tmp_path, channels=4)
     assert error_of(open_engine, model) == (
-        "{}: input 'image': got uint8 (1, 6, 8, 4), expected (1, H, W, 3) or (1, 3, H, W), uint8 or float32, for color "
-        'rgb. Export the network with a static shape and batch 1, or correct `color` in the model YAML.'.format(
-            networks.network_path(model)))
+        "{}: input 'image': got uint8 (1, 6, 8, 4), expected (1, H, W, 3) or (1, 3, H, W), uint8, float32 or "
+        'float16, for color rgb. Export the network with a static shape and batch 1, or correct `color` in the model '
+        'YAML.'.format(networks.network_path(model)))
 
 
 def test_an_input_type_that_pictures_cannot_have_is_refused(tmp_path):

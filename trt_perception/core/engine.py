@@ -1,7 +1,7 @@
 """The engine contract: what every inference runtime does for the pipelines. Knows tensors and images, not tasks."""
 import abc
 import threading
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Engine(abc.ABC):
             raise EngineError('{}: inputs differ in size: {}. Both frames of a pair need one size.'.format(
                 file, ', '.join('{}x{}'.format(*size) for size in sorted(sizes))))
         self.input_size: Size = sizes.pop()
-        self._tensors = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.inputs}
+        self._tensors: Dict[str, Any] = {spec.name: self._allocate(spec) for spec in self.inputs}
 
     def put_image(self, name: str, frame: Frame) -> None:
         """Bring a camera frame into input `name`: decode, resize, normalise, lay out, as the model's YAML says.
@@ -81,6 +81,21 @@ class Engine(abc.ABC):
         self._check_thread()
         return self._infer()
 
+    def resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]] = None) -> bool:
+        """Ask that from now on an output comes on another pixel grid: labels nearest, flow bilinear and multiplied.
+
+        Its shape keeps its axes: labels end in (H, W), flow is (1, H, W, 2).
+
+        Args:
+            size: (height, width) of that grid, px.
+            factors: for u and v: target pixels per unit of the output, with the sign; None for labels.
+
+        Returns:
+            Whether the engine does it. If not, all is as before, and the caller resizes.
+        """
+        self._check_thread()
+        return self._resize_output(name, size, factors)
+
     def close(self) -> None:
         """Give back what the engine holds. May be called twice."""
         self._tensors.clear()
@@ -90,11 +105,18 @@ class Engine(abc.ABC):
             raise EngineError('{}: used from another thread than the one that opened it. Open the engine in the '
                               'thread that runs it.'.format(self.file))
 
+    def _allocate(self, spec: TensorSpec) -> Any:
+        """Return the memory of an input, filled with 0."""
+        return np.zeros(spec.shape, spec.dtype)
+
     def _put_image(self, name: str, frame: Frame) -> None:
         self._writers[name].write(frame, self._tensors[name])
 
     def _swap(self, a: str, b: str) -> None:
         self._tensors[a], self._tensors[b] = self._tensors[b], self._tensors[a]
+
+    def _resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]]) -> bool:
+        return False
 
     @abc.abstractmethod
     def _infer(self) -> Dict[str, np.ndarray]:

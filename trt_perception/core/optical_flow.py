@@ -56,7 +56,7 @@ class OpticalFlowPipeline:
                 engine.file, self._output, spec.dtype.name, spec.shape))
         self._size: Size = spec.shape[1:3] if self._channels_last else spec.shape[2:4]
         self._before: Optional[Frame] = None
-        self._flow = np.empty((0, 0, 2), np.float32)
+        self._target: Optional[Size] = None
 
     def process(self, frame: Frame) -> Optional[FlowField]:
         """Compute the flow between the previous frame and this one; None when this one starts a pair.
@@ -75,10 +75,11 @@ class OpticalFlowPipeline:
         try:
             if before is None or not self._makes_pair(before, frame):
                 return None
+            self._set_target((frame.height, frame.width) if self._output_size == CAMERA else self._size)
             with self._timer.stage('optical_flow infer'):
                 flow = self._engine.infer()[self._output][0]
             with self._timer.stage('optical_flow decode'):
-                self._decode(flow if self._channels_last else flow.transpose(1, 2, 0), frame)
+                self._decode(flow if self._channels_last else flow.transpose(1, 2, 0))
         finally:
             self._engine.swap(self._current, self._previous)
         grid = frame if self._flow_grid == CURRENT else before
@@ -94,12 +95,20 @@ class OpticalFlowPipeline:
                 and (frame.height, frame.width, frame.encoding, frame.frame_id)
                 == (before.height, before.width, before.encoding, before.frame_id))
 
-    def _decode(self, flow: np.ndarray, frame: Frame) -> None:
-        target = (frame.height, frame.width) if self._output_size == CAMERA else self._size
-        if self._flow.shape[:2] != target:
-            self._flow = self._allocate('flow', target + (2,), np.float32)
+    def _set_target(self, target: Size) -> None:
+        if target == self._target:
+            return
         height, width = self._engine.input_size
-        resize_flow(flow, self._flow, (self._flow_scale * target[1] / width, self._flow_scale * target[0] / height))
+        factors = (self._flow_scale * target[1] / width, self._flow_scale * target[0] / height)
+        self._flow = self._allocate('flow', target + (2,), np.float32)
+        self._factors = None if self._engine.resize_output(self._output, target, factors) else factors
+        self._target = target
+
+    def _decode(self, flow: np.ndarray) -> None:
+        if self._factors is None:
+            np.copyto(self._flow, flow)
+        else:
+            resize_flow(flow, self._flow, self._factors)
         # One comparison finds NaN and infinity alike, and a healthy field costs one pass.
         if not np.isfinite(np.sum(self._flow)):
             self._flow[~np.isfinite(self._flow).all(axis=-1)] = np.nan

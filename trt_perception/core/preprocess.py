@@ -10,8 +10,8 @@ from .model import CHANNELS, ModelInput
 class InputWriter:
     """Fills one image input of a network as the model's YAML says: decode, resize, normalise, lay out.
 
-    A float32 input gets `(grey level - mean) / std`; a uint8 input gets the grey levels as they are. Both may be
-    NHWC or NCHW.
+    A float32 or float16 input gets `(grey level - mean) / std`; a uint8 input gets the grey levels as they are. All
+    may be NHWC or NCHW.
 
     Raises:
         EngineError: the network's input is none of these.
@@ -20,9 +20,10 @@ class InputWriter:
     def __init__(self, spec: TensorSpec, image: ModelInput, decoder: FrameDecoder, where: str) -> None:
         channels = CHANNELS[image.color]
         shape = tuple(spec.shape)
-        expected = '(1, H, W, {0}) or (1, {0}, H, W), uint8 or float32, for color {1}'.format(channels, image.color)
+        expected = '(1, H, W, {0}) or (1, {0}, H, W), uint8, float32 or float16, for color {1}'.format(
+            channels, image.color)
         if len(shape) != 4 or shape[0] != 1 or channels not in (shape[1], shape[3]) or min(shape) < 1 \
-                or spec.dtype not in (np.uint8, np.float32):
+                or spec.dtype not in (np.uint8, np.float32, np.float16):
             raise EngineError('{}: input {!r}: got {} {}, expected {}. Export the network with a static shape and '
                               'batch 1, or correct `color` in the model YAML.'.format(
                                   where, spec.name, np.dtype(spec.dtype).name, shape, expected))
@@ -30,7 +31,9 @@ class InputWriter:
         self.size = shape[1:3] if self._channels_last else shape[2:4]
         """(height, width) of the network's picture."""
         self._color = image.color
-        self._normalise = spec.dtype == np.float32
+        self._normalise = spec.dtype != np.uint8
+        # A float16 plane is computed here, so that it is rounded once.
+        self._plane = np.empty(self.size, np.float32) if spec.dtype == np.float16 else None
         self._mean = image.mean
         self._std = image.std
         self._decoder = decoder
@@ -49,6 +52,8 @@ class InputWriter:
             pixels[...] = picture
             return
         for channel in range(picture.shape[2]):  # Per plane: no temporary float picture.
-            plane = pixels[..., channel]
+            plane = pixels[..., channel] if self._plane is None else self._plane
             np.subtract(picture[..., channel], self._mean[channel], out=plane)
             plane /= self._std[channel]
+            if self._plane is not None:
+                pixels[..., channel] = self._plane

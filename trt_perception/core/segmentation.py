@@ -69,23 +69,26 @@ class SegmentationPipeline:
         """
         with self._timer.stage('segmentation preprocess'):
             self._engine.put_image(self._input, frame)
+        self._set_target((frame.height, frame.width) if self._output_size == CAMERA else self._size)
         with self._timer.stage('segmentation infer'):
             outputs = self._engine.infer()
         with self._timer.stage('segmentation decode'):
-            self._set_target((frame.height, frame.width) if self._output_size == CAMERA else self._size)
             for role, name in self._names.items():
-                result = outputs[name].reshape(self._size)
-                if self._resizer is None:
-                    np.copyto(self._results[role], result)
+                resizer, result = self._resizers[role], self._results[role]
+                if resizer is None:
+                    np.copyto(result, outputs[name].reshape(result.shape))
                 else:
-                    self._resizer.resize(result, self._results[role])
+                    resizer.resize(outputs[name].reshape(self._size), result)
         return LabelMap(self._results['labels'], self._results.get('confidence'), frame.stamp_ns, frame.frame_id)
 
     def reset(self) -> None:
         """Forget earlier frames: segmentation has none."""
 
     def _set_target(self, target: Size) -> None:
-        if target != self._target:
-            self._results = {role: self._allocate(role, target, np.uint8) for role in self._names}
-            self._resizer = NearestResizer(self._size, target) if target != self._size else None
-            self._target = target
+        if target == self._target:
+            return
+        self._results = {role: self._allocate(role, target, np.uint8) for role in self._names}
+        resizer = NearestResizer(self._size, target) if target != self._size else None
+        self._resizers = {role: None if self._engine.resize_output(name, target) else resizer
+                          for role, name in self._names.items()}
+        self._target = target

@@ -1,5 +1,4 @@
 """ONNX networks on the CPU with ONNX Runtime: works everywhere."""
-import os
 from typing import Any, Dict, Optional
 
 import numpy as np
@@ -31,7 +30,7 @@ class OnnxRuntimeEngine(Engine):
                  decoder: Optional[FrameDecoder] = None) -> None:
         file = model.network_file(self.backend, precision)
         settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.num_threads or _cores()
+        settings.intra_op_num_threads = options.threads
         settings.log_severity_level = 3
         # Spinning threads win little latency and cost CPU that the camera driver needs.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
@@ -62,11 +61,6 @@ class OnnxRuntimeEngine(Engine):
         except Exception as error:
             raise EngineError('{}: ONNX Runtime failed to run it: {}'.format(self.file, error)) from error
         return self._results
-
-
-def _cores() -> int:
-    # Of this process, not of the machine: containers and taskset narrow it.
-    return len(os.sched_getaffinity(0))
 
 
 def _spec(file: str, argument: Any) -> TensorSpec:
