@@ -65,7 +65,7 @@ def save_network(path, nodes, inputs, outputs, constants=()):
 
 
 def segmentation_model(folder, size=(6, 8), layout='NHWC', kind='uint8', labels='uint8', channels=3, batch=1,
-                       labels_shape=None, confidence_size=None, fields=None):
+                       labels_shape=None, confidence='uint8', confidence_size=None, fields=None):
     """Write a segmentation network and return its model.
 
     The label is the index of the largest input channel, the confidence that channel's value within 0..255.
@@ -74,6 +74,7 @@ def segmentation_model(folder, size=(6, 8), layout='NHWC', kind='uint8', labels=
         size: of the input, px; a text makes that side dynamic.
         labels: type of the output `labels`; float32 = the scores themselves.
         labels_shape: of the output `labels`; None = (1, H, W).
+        confidence: type of the output `confidence`.
         confidence_size: of the output `confidence`; None = that of the input.
     """
     last = layout == 'NHWC'
@@ -84,10 +85,10 @@ def segmentation_model(folder, size=(6, 8), layout='NHWC', kind='uint8', labels=
               helper.make_node('Clip', ['largest', 'zero', 'full'], ['clipped'])]
     constants = [('weights', np.eye(channels, dtype=np.float32)), ('zero', np.float32(0)), ('full', np.float32(255))]
     if confidence_size is None:
-        nodes.append(helper.make_node('Cast', ['clipped'], ['confidence'], to=TensorProto.UINT8))
+        nodes.append(helper.make_node('Cast', ['clipped'], ['confidence'], to=_TYPES[confidence]))
     else:
         nodes += [helper.make_node('Slice', ['clipped', 'begin', 'end', 'axes'], ['part']),
-                  helper.make_node('Cast', ['part'], ['confidence'], to=TensorProto.UINT8)]
+                  helper.make_node('Cast', ['part'], ['confidence'], to=_TYPES[confidence])]
         constants += [('begin', np.array([0, 0])), ('end', np.array(confidence_size)), ('axes', np.array([1, 2]))]
     shape = [batch] + list(size)
     if labels == 'float32':
@@ -104,8 +105,8 @@ def segmentation_model(folder, size=(6, 8), layout='NHWC', kind='uint8', labels=
             constants.append(('shape', np.array(labels_shape, np.int64)))
     image = shape + [channels] if last else [batch, channels] + list(size)
     save_network(folder / 'tiny.onnx', nodes, [('image', kind, image)],
-                 [('labels', labels, labels_shape), ('confidence', 'uint8', [batch] + list(confidence_size or size))],
-                 constants)
+                 [('labels', labels, labels_shape),
+                  ('confidence', confidence, [batch] + list(confidence_size or size))], constants)
     return load_model(write_model(folder, fields or segmentation_fields()))
 
 

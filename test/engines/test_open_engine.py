@@ -8,7 +8,15 @@ import pytest
 
 from trt_perception import engines
 from trt_perception.core.errors import ConfigError
-from trt_perception.engines import BACKENDS, Backend, EngineOptions, available_backends, open_engine, resolve
+from trt_perception.engines import (
+    BACKENDS,
+    Backend,
+    EngineOptions,
+    available_backends,
+    open_engine,
+    prepare_engine,
+    resolve,
+)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -125,6 +133,14 @@ def test_a_named_back_end_that_is_not_installed_stops(absent, model):
         'Install it, or set engine: auto.')
 
 
+@pytest.mark.parametrize('call', [open_engine, lambda *args: prepare_engine(*args, progress=None)])
+def test_a_package_that_cannot_be_imported_is_told_with_its_reason(monkeypatch, model, call):
+    monkeypatch.setattr(engines, 'BACKENDS', table_of(half=(('numpy',), 'fp32', False, False, 'half_builder')))
+    text = error_of(call, model, EngineOptions('half'))
+    assert text.startswith('engine: half: its Python packages are installed, but cannot be imported: No module named')
+    assert text.endswith('Repair them, or choose another engine.')
+
+
 def test_auto_without_any_back_end_says_what_to_install(monkeypatch, model):
     monkeypatch.setattr(engines, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
                                               'b': Backend('b_engine', ('numpy',), 'fp32')})
@@ -161,3 +177,9 @@ def test_opening_runs_the_network_once(tmp_path, monkeypatch):
     assert runs == [1]
     assert isinstance(engine, OnnxRuntimeEngine)
     assert np.all(engine.infer()['confidence'] == 0)
+
+
+def test_zero_threads_means_the_cores_of_this_process(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {2, 5, 7})
+    assert EngineOptions().threads == 3
+    assert EngineOptions(num_threads=2).threads == 2

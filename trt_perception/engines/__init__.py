@@ -2,12 +2,15 @@
 import glob
 import importlib
 import importlib.util
-from typing import Dict, List, NamedTuple, Optional, Tuple
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..core.engine import Engine
 from ..core.errors import ConfigError
 from ..core.image import FrameDecoder
 from ..core.model import PRECISIONS, Model, did_you_mean
+from .child_process import Progress
+from .engine_cache import BuiltEngine
 
 AUTO = 'auto'
 
@@ -25,6 +28,8 @@ class Backend(NamedTuple):
     """Whether `auto` may choose it."""
     gpu: bool = False
     """Whether it needs an NVIDIA GPU, without which `auto` passes it over."""
+    builder: str = ''
+    """Module of this package whose `engine_file(model, precision, options, progress)` makes what it opens; minutes."""
 
     @property
     def missing(self) -> str:
@@ -37,7 +42,8 @@ class Backend(NamedTuple):
 
 # In the order in which `auto` tries them.
 BACKENDS: Dict[str, Backend] = {
-    'tensorrt': Backend('tensorrt_engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True),
+    'tensorrt': Backend('tensorrt_engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True,
+                        builder='tensorrt_build'),
     'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True),
     'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
     'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32'),
@@ -68,6 +74,11 @@ class EngineOptions(NamedTuple):
     """CUDA device."""
     profile: bool = False
     """Whether the engine measures its own stages (see Engine.stage_ms)."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads to start: of this process's cores, not of the machine's: containers and taskset narrow them."""
+        return self.num_threads or len(os.sched_getaffinity(0))
 
 
 DEFAULT_OPTIONS = EngineOptions()
@@ -106,6 +117,25 @@ def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
     return name, precision
 
 
+def prepare_engine(model: Model, options: EngineOptions, progress: Progress) -> Optional[BuiltEngine]:
+    """Build what `open_engine` will open, unless that is there already; in any thread.
+
+    Args:
+        progress: called while a build is going on; what it raises ends the build.
+
+    Returns:
+        What will be opened; None for back-ends that open the model's file as it is.
+
+    Raises:
+        ConfigError, EngineError: as `open_engine`.
+    """
+    name, precision = resolve(model, options)
+    if not BACKENDS[name].builder:
+        return None
+    built: BuiltEngine = _imported(name, BACKENDS[name].builder).engine_file(model, precision, options, progress)
+    return built
+
+
 def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS,
                 decoder: Optional[FrameDecoder] = None) -> Engine:
     """Open a model's network and run it once to warm up.
@@ -118,10 +148,17 @@ def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS,
         EngineError: the file is no network, or not the one that the model describes.
     """
     name, precision = resolve(model, options)
-    module = importlib.import_module('.' + BACKENDS[name].module, __name__)
-    engine: Engine = module.open_engine(model, precision, options, decoder)
+    engine: Engine = _imported(name, BACKENDS[name].module).open_engine(model, precision, options, decoder)
     engine.infer()
     return engine
+
+
+def _imported(name: str, module: str) -> Any:
+    try:
+        return importlib.import_module('.' + module, __name__)
+    except ImportError as error:  # E.g. the Python package without the library under it.
+        raise ConfigError('engine: {}: its Python packages are installed, but cannot be imported: {}. Repair them, or '
+                          'choose another engine.'.format(name, error)) from error
 
 
 def _installed(package: str) -> bool:

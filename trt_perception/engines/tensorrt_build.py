@@ -1,0 +1,459 @@
+"""ONNX -> TensorRT engine: which network and flags give a precision, the build, and the check of what came out.
+
+Everybody calls `engine_file`; what is not in the cache is built in a child process, which runs this module.
+"""
+import json
+import os
+import re
+import threading
+import time
+from collections import Counter
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+import tensorrt as trt
+
+from ..core.data import TensorSpec
+from ..core.errors import ConfigError, EngineError, PerceptionError
+from ..core.model import Model, load_model
+from . import EngineOptions, calibration, child_process, golden
+from .child_process import Progress
+from .cuda import Gpu, GpuInfo, gpu_info
+from .engine_cache import BuiltEngine, EngineCache, Recipe, network_sha256
+
+READY = ('.engine', '.plan')
+"""What the name of a file ends with that is an engine already."""
+
+# To be raised when a change of this file makes other engines of the same networks.
+_RULES = 1
+
+# Builder flags of a precision where types are the builder's choice: TensorRT up to 10.
+_FLAGS = {'fp32': (), 'fp16': ('FP16',), 'bf16': ('BF16',), 'int8': ('INT8', 'FP16')}
+
+# Layers that must stay FP32: in half precision coordinates lose 1.1 % of the flow (TinyPwc, PWC-Net).
+_PINNED = '/coordinates/'
+
+# TensorRT before 8.4 allows layers no workspace at all unless told to. A limit: only what a layer needs is taken.
+_OLD_WORKSPACE_BYTES = 2**30
+
+# Layers of an engine that compute nothing.
+_IDLE_LAYERS = ('Reformat', 'NoOp', 'Constant')
+_TYPES = (('bf16', r'bf16|bfloat'), ('fp16', r'fp16|half'), ('int8', r'int8'), ('fp8', r'fp8'), ('fp32', r'fp32|float'))
+
+_TELL_S = 0.2
+
+
+def engine_file(model: Model, precision: str, options: EngineOptions, progress: Progress = lambda text: None,
+                pictures: str = '') -> BuiltEngine:
+    """Return the engine of a model: the model's own, one from the cache, or a new one, which takes minutes.
+
+    Args:
+        progress: what it raises ends the build.
+        pictures: folder of pictures to calibrate INT8 with, anew.
+
+    Raises:
+        ConfigError: there is no network for this precision, or this GPU or TensorRT cannot have it.
+        EngineError: the build failed, or its result is wrong.
+    """
+    network = network_of(model, precision)
+    if network.endswith(READY):
+        return BuiltEngine(network, precision, '{}: ready-made, used as it is'.format(network))
+    recipe = recipe_of(model, precision, gpu_info(options.gpu_id), options)
+    cache = EngineCache(options.cache_dir)
+    built = None if options.rebuild or pictures else cache.find(recipe)
+    if built is None:
+        request = {'model': os.path.abspath(model.path), 'precision': precision, 'options': options._asdict(),
+                   'pictures': pictures}
+        child_process.run(__name__, request, 'building {} {}'.format(model.name, precision), progress)
+        built = cache.find(recipe)
+    if built is None:
+        raise EngineError('{}: no {} engine, although it was just built. Is something else writing to that '
+                          'folder?'.format(cache.path(recipe.stem), precision))
+    return built
+
+
+def network_of(model: Model, precision: str) -> str:
+    """Return the file that a precision is built from, or the ready engine.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    listed = model.files.get('tensorrt', {})
+    if _weakly_typed() and not all(hasattr(trt.BuilderFlag, flag) for flag in _FLAGS[precision]):
+        raise ConfigError('{}: precision: {} was asked for, but TensorRT {} has no {}. Choose another '
+                          'precision.'.format(model.path, precision, trt.__version__, precision.upper()))
+    if precision in listed or 'fp32' not in listed or listed['fp32'].endswith(READY):
+        return model.network_file('tensorrt', precision)
+    if not _weakly_typed():
+        raise ConfigError('{}: files.tensorrt: no {} network, and TensorRT {} makes none from the fp32 one: its '
+                          'networks are strongly typed only. Make one with `trt_perception_tools quantize`, or choose '
+                          'another precision.'.format(model.path, precision, trt.__version__))
+    return model.network_file('tensorrt', 'fp32')
+
+
+def recipe_of(model: Model, precision: str, gpu: GpuInfo, options: EngineOptions) -> Recipe:
+    """Return what names the engine of a model."""
+    return Recipe(model.name, precision, network_sha256(network_of(model, precision)), trt.__version__,
+                  '{}, sm_{}{}'.format(gpu.name, *gpu.capability), options.workspace_bytes, options.dla_core, _RULES)
+
+
+def layer_precisions(information: str) -> Dict[str, int]:
+    """Count an engine's layers by the type that they read.
+
+    Args:
+        information: the engine inspector's JSON, of an engine with detailed profiling verbosity.
+    """
+    counts: Dict[str, int] = Counter()
+    for layer in json.loads(information).get('Layers', []):
+        if isinstance(layer, dict) and layer.get('LayerType') not in _IDLE_LAYERS:
+            tensors = layer.get('Inputs', []) + layer.get('Outputs', [])
+            text = next((str(tensor['Format/Datatype']) for tensor in tensors if 'Format/Datatype' in tensor), '')
+            for precision, pattern in _TYPES:
+                if re.search(pattern, text, re.IGNORECASE):
+                    counts[precision] += 1
+                    break
+    return dict(counts)
+
+
+class _Log(trt.ILogger):
+    """TensorRT's messages: printed, and the errors kept for our own."""
+
+    def __init__(self) -> None:
+        trt.ILogger.__init__(self)
+        self.errors: List[str] = []
+
+    def log(self, severity: Any, msg: str) -> None:
+        if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
+            self.errors.append(msg.strip())
+        if severity not in (trt.ILogger.Severity.INFO, trt.ILogger.Severity.VERBOSE):
+            print(msg, flush=True)
+
+    def reason(self) -> str:
+        """Return all errors so far."""
+        return ' | '.join(self.errors) or 'it gave no reason.'
+
+
+class _Workshop:
+    """Builds the engines that one request needs, under the cache's lock, with a GPU at hand."""
+
+    def __init__(self, model: Model, options: EngineOptions, pictures: str, cache: EngineCache, gpu: Gpu,
+                 report: Progress) -> None:
+        self._model = model
+        self._options = options
+        self._pictures = pictures
+        self._cache = cache
+        self._gpu = gpu
+        self._report = report
+        self._log = _Log()
+
+    def make(self, precision: str) -> None:
+        """Put the engine of a precision into the cache; in place of an FP16 engine that is wrong, one in FP32.
+
+        Raises:
+            ConfigError, EngineError: as `engine_file`.
+        """
+        recipe = self._recipe(precision)
+        anew = self._options.rebuild or self._pictures
+        if not anew and self._cache.find(recipe) is not None:
+            return  # Another builder has made it while this one waited for the lock.
+        network = network_of(self._model, precision)
+        began_s = time.monotonic()
+        with self._gpu.using('building ' + network):
+            data, layers = self._build(network, precision)
+        seconds = time.monotonic() - began_s
+        draft = self._cache.draft(recipe, data)
+        self._report('comparing with the golden frame')
+        verdict = self._verdict(precision, draft, network)
+        facts = {'network': network, 'build_seconds': round(seconds, 1), 'layers': layers,
+                 'golden': verdict._asdict(), 'calibration': self._pictures,
+                 'summary': '{} asked {}: {}; golden frame: {}; built in {:.0f} s'.format(
+                     self._model.name, precision, _counted(layers), verdict.text, seconds)}
+        if verdict.passed is not False:
+            self._cache.publish(recipe, draft, facts)
+            return
+        os.remove(draft)
+        problem = '{}: the {} engine of {} is wrong: {}.'.format(self._model.name, precision, network, verdict.text)
+        replaceable = precision == 'fp16' and 'fp32' in self._model.files['tensorrt'] and self._options.dla_core < 0
+        if not replaceable:
+            raise EngineError(problem + ' Look for the layers at fault with `trt_perception_tools evaluate`, or choose '
+                                        'another precision.')
+        self.make('fp32')
+        self._cache.replace(recipe, self._recipe('fp32'), dict(
+            facts, warning=problem + ' FP32 is used instead. Keep the layers at fault in FP32 with '
+                                     '`trt_perception_tools quantize`, or set precision: fp32.'))
+
+    def _recipe(self, precision: str) -> Recipe:
+        return recipe_of(self._model, precision, self._gpu.info, self._options)
+
+    def _build(self, network_file: str, precision: str) -> Tuple[bytes, Dict[str, int]]:
+        """Return the serialized engine and the number of its layers per precision."""
+        builder = trt.Builder(self._log)
+        self._refuse_what_the_gpu_lacks(builder, precision)
+        network = builder.create_network(_creation_flags())
+        parser = trt.OnnxParser(network, self._log)
+        self._report('reading ' + os.path.basename(network_file))
+        if not parser.parse_from_file(network_file):
+            raise EngineError('{}: TensorRT {} cannot read it: {}. See what it lacks with `trt_perception_tools '
+                              'check-onnx {}`.'.format(network_file, trt.__version__, _parser_errors(parser),
+                                                       network_file))
+        config = builder.create_builder_config()
+        self._set_memory(config)
+        if _weakly_typed():
+            for flag in _FLAGS[precision]:
+                config.set_flag(getattr(trt.BuilderFlag, flag))
+            if precision != 'fp32' and _pin(network):
+                config.set_flag(_obey())
+        if self._options.dla_core >= 0:
+            config.default_device_type = trt.DeviceType.DLA
+            config.DLA_core = self._options.dla_core
+            config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+        if hasattr(trt.ProfilingVerbosity, 'DETAILED'):  # So that the inspector tells types, not only names.
+            config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        if hasattr(trt, 'IProgressMonitor'):
+            monitor = _progress_monitor(self._report)
+            config.progress_monitor = monitor
+        calibrator = None
+        if precision == 'int8' and not _quantised(network):
+            calibrator = self._calibrator(config, network, network_file)
+        timing = self._timing_cache(config)
+        self._report('trying layers')
+        serialized = builder.build_serialized_network(network, config)
+        if serialized is None:
+            raise EngineError('{}: TensorRT {} built no {} engine: {}'.format(
+                network_file, trt.__version__, precision, self._log.reason()))
+        data = bytes(serialized)
+        self._cache.save(timing, bytes(config.get_timing_cache().serialize()))
+        if calibrator is not None and calibrator.table:
+            self._cache.save(_table_name(self._model, network_file), calibrator.table)
+        return data, self._inspect(data)
+
+    def _refuse_what_the_gpu_lacks(self, builder: 'trt.Builder', precision: str) -> None:
+        gpu = self._gpu.info
+        # TensorRT 11 no longer asks: every GPU that it supports is fast.
+        if precision == 'int8' and not getattr(builder, 'platform_has_fast_int8', True):
+            raise ConfigError('precision: int8 was asked for, but the GPU {} (sm_{}{}) has no fast INT8 (DP4A) '
+                              'instructions: it would be slower than FP16. Set precision: fp16.'.format(
+                                  gpu.name, *gpu.capability))
+        if self._options.dla_core >= builder.num_DLA_cores:
+            raise ConfigError('dla_core: got {}, but {} has {} DLA cores. Set dla_core: -1 for the GPU.'.format(
+                self._options.dla_core, gpu.name, builder.num_DLA_cores or 'no'))
+        if self._options.dla_core >= 0 and precision not in ('fp16', 'int8'):
+            raise ConfigError('dla_core: got {} with precision {}, but a DLA core computes in fp16 and int8 only. Set '
+                              'precision: fp16.'.format(self._options.dla_core, precision))
+
+    def _set_memory(self, config: 'trt.IBuilderConfig') -> None:
+        if not hasattr(config, 'set_memory_pool_limit'):
+            config.max_workspace_size = self._options.workspace_bytes or _OLD_WORKSPACE_BYTES
+        elif self._options.workspace_bytes:
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, self._options.workspace_bytes)
+
+    def _timing_cache(self, config: 'trt.IBuilderConfig') -> str:
+        """Give the builder what it has measured in earlier builds; return the name of the file for it."""
+        name = 'timing-{}-{}.cache'.format(re.sub(r'\W+', '_', self._gpu.info.name), trt.__version__)
+        try:
+            with open(self._cache.path(name), 'rb') as file:
+                known = file.read()
+        except OSError:
+            known = b''
+        cache = config.create_timing_cache(known)
+        if cache is None or not config.set_timing_cache(cache, False):  # Damaged, or of another driver.
+            config.set_timing_cache(config.create_timing_cache(b''), False)
+        return name
+
+    def _calibrator(self, config: 'trt.IBuilderConfig', network: 'trt.INetworkDefinition', network_file: str) -> Any:
+        """Return what the config calibrates with; TensorRT does not keep it alive."""
+        table = b''
+        if not hasattr(trt, 'IInt8EntropyCalibrator2'):
+            raise ConfigError('{}: it has no Q/DQ nodes, and TensorRT {} does not calibrate. Make an int8 network with '
+                              '`trt_perception_tools quantize`.'.format(network_file, trt.__version__))
+        if not self._pictures:
+            try:
+                with open(self._cache.path(_table_name(self._model, network_file)), 'rb') as file:
+                    table = file.read()
+            except OSError as error:
+                raise ConfigError(
+                    '{}: it has no Q/DQ nodes and was never calibrated here. Make an int8 network with '
+                    '`trt_perception_tools quantize`, or run `trt_perception build-engine {} --precision int8 '
+                    '--calibration FOLDER_OF_PICTURES`.'.format(network_file, self._model.path)) from error
+        calibrator = _entropy_calibrator(self._model, network, self._gpu, self._pictures, table, self._report)
+        config.int8_calibrator = calibrator
+        return calibrator
+
+    def _inspect(self, data: bytes) -> Dict[str, int]:
+        runtime = trt.Runtime(self._log)  # Held, for the engine needs it.
+        engine = runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            raise EngineError('{}: TensorRT {} cannot read the engine that it has just built: {}'.format(
+                self._model.name, trt.__version__, self._log.reason()))
+        if not hasattr(engine, 'create_engine_inspector'):
+            return {}
+        return layer_precisions(engine.create_engine_inspector().get_engine_information(
+            trt.LayerInformationFormat.JSON))
+
+    def _verdict(self, precision: str, engine_path: str, network: str) -> golden.Verdict:
+        from .tensorrt_engine import TensorRTEngine  # It imports this module.
+        fp32 = self._model.network_file('tensorrt', 'fp32') if 'fp32' in self._model.files['tensorrt'] else network
+        paths = [golden.golden_path(each) for each in (network, fp32)]
+        stored = next((path for path in paths if os.path.isfile(path)), None)
+        engine = TensorRTEngine(self._model, engine_path, precision, self._options)
+        try:
+            engine.infer()
+            try:
+                expected = golden.read(stored) if stored else golden.reference(self._model, fp32)
+            except PerceptionError as error:
+                if stored:
+                    raise
+                return golden.Verdict(None, 'not checked: {}'.format(error))
+            return golden.check(engine, self._model, precision, expected)
+        finally:
+            engine.close()
+
+
+def _work(request: Dict[str, Any], report: Progress) -> None:
+    model, options = load_model(request['model']), EngineOptions(**request['options'])
+    cache = EngineCache(options.cache_dir)
+    with cache.lock(lambda: report('waiting for another builder')):
+        gpu = Gpu(options.gpu_id)
+        try:
+            _Workshop(model, options, request['pictures'], cache, gpu, report).make(request['precision'])
+        finally:
+            gpu.close()
+
+
+def _weakly_typed() -> bool:
+    """Whether the builder chooses types by flags: TensorRT up to 10."""
+    return hasattr(trt.BuilderFlag, 'FP16')
+
+
+def _creation_flags() -> int:
+    # Explicit batch: unknown since 11, without effect in 10, needed before. Strongly typed: the only way since 11.
+    names = ('EXPLICIT_BATCH',) if _weakly_typed() else ('STRONGLY_TYPED',)
+    return sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in names)
+
+
+def _obey() -> Any:
+    # TensorRT before 8.2 knows only the former name.
+    if hasattr(trt.BuilderFlag, 'OBEY_PRECISION_CONSTRAINTS'):
+        return trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
+    return trt.BuilderFlag.STRICT_TYPES
+
+
+def _pin(network: 'trt.INetworkDefinition') -> bool:
+    """Keep the layers of _PINNED in FP32, and return whether there are any."""
+    pinned = False
+    for layer in (network.get_layer(number) for number in range(network.num_layers)):
+        if _PINNED not in layer.name:
+            continue
+        outputs = [number for number in range(layer.num_outputs) if _is_float(layer.get_output(number))]
+        if outputs or any(_is_float(layer.get_input(number)) for number in range(layer.num_inputs)):
+            layer.precision = trt.DataType.FLOAT
+            pinned = True
+        for number in outputs:
+            layer.set_output_type(number, trt.DataType.FLOAT)
+    return pinned
+
+
+def _is_float(tensor: 'trt.ITensor') -> bool:
+    return tensor is not None and tensor.dtype == trt.DataType.FLOAT and not tensor.is_shape_tensor
+
+
+def _quantised(network: 'trt.INetworkDefinition') -> bool:
+    """Whether the network has Q/DQ nodes, which need no calibration."""
+    return any(network.get_layer(number).type == trt.LayerType.QUANTIZE for number in range(network.num_layers))
+
+
+def _parser_errors(parser: 'trt.OnnxParser') -> str:
+    texts = []
+    for error in (parser.get_error(number) for number in range(parser.num_errors)):
+        where = 'node {}'.format(error.node())
+        if hasattr(error, 'node_name'):
+            where += ' {} ({})'.format(error.node_name(), error.node_operator())
+        texts.append('{}: {}'.format(where, error.desc().strip()))
+    return '; '.join(texts) or 'it gave no reason'
+
+
+def _counted(layers: Dict[str, int]) -> str:
+    if not layers:
+        return 'layers unknown'
+    ordered = sorted(layers.items(), key=lambda item: -item[1])
+    first, rest = ordered[0], ordered[1:]
+    return ', '.join(['{} of {} layers {}'.format(first[1], sum(layers.values()), first[0])]
+                     + ['{} {}'.format(count, name) for name, count in rest])
+
+
+def _table_name(model: Model, network_file: str) -> str:
+    return '{}-{}.calibration'.format(model.name, network_sha256(network_file)[:12])
+
+
+def _progress_monitor(report: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):
+        """Called from several threads."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._lock = threading.Lock()
+            self._phases: Dict[str, Tuple[int, int]] = {}
+            self._told_s = 0.0
+
+        def phase_start(self, phase_name: str, parent_phase: Optional[str], num_steps: int) -> None:
+            self._note(phase_name, 0, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            self._note(phase_name, step + 1, self._phases.get(phase_name, (0, 0))[1])
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            with self._lock:
+                self._phases.pop(phase_name, None)
+
+        def _note(self, name: str, step: int, steps: int) -> None:
+            with self._lock:
+                self._phases[name] = (step, steps)
+                if time.monotonic() - self._told_s >= _TELL_S:
+                    self._told_s = time.monotonic()
+                    report(', '.join('{} {}/{}'.format(each, *self._phases[each]) for each in self._phases))
+    return Monitor()
+
+
+def _entropy_calibrator(model: Model, network: 'trt.INetworkDefinition', gpu: Gpu, folder: str, table: bytes,
+                        report: Progress) -> Any:
+    pictures = calibration.pictures_of(folder) if folder else []
+    inputs = [network.get_input(number) for number in range(network.num_inputs)]
+    specs = [TensorSpec(tensor.name, tuple(tensor.shape), np.dtype(np.float32)) for tensor in inputs]
+    staged = {spec.name: gpu.staging(spec.shape, spec.dtype) for spec in specs}
+
+    class Calibrator(trt.IInt8EntropyCalibrator2):
+        """Shows the pictures of a folder, or hands out the table of an earlier calibration."""
+
+        def __init__(self) -> None:
+            trt.IInt8EntropyCalibrator2.__init__(self)
+            self.table = table
+            self._batches = calibration.batches(model, specs, pictures, report)
+
+        def get_batch_size(self) -> int:
+            return 1
+
+        def get_batch(self, names: List[str]) -> Optional[List[int]]:
+            tensors = next(self._batches, None)
+            if tensors is None:
+                return None
+            for name in names:
+                staged[name].fill(tensors[name])
+            gpu.synchronize()
+            return [staged[name].address for name in names]
+
+        def read_calibration_cache(self) -> Optional[bytes]:
+            return self.table or None
+
+        def write_calibration_cache(self, cache: Any) -> None:
+            self.table = bytes(cache)
+    return Calibrator()
+
+
+def main() -> None:
+    """Build what the parent process asks for."""
+    child_process.serve(_work)
+
+
+if __name__ == '__main__':
+    main()
