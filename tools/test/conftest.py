@@ -1,11 +1,11 @@
-"""Lets every test import both packages from the checkout, and finds the published weights and datasets."""
+"""Lets every test import both packages, and what tests share, from the checkout; finds weights and datasets."""
 import sys
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-for _folder in (_ROOT, _ROOT / 'tools'):
+for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test'):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 

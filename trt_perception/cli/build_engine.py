@@ -1,0 +1,95 @@
+"""Build the TensorRT engine of a model now, so that the first start of a node does not have to.
+
+Takes minutes. Engines are kept in a cache and named after all that went into them; what is there is not built again:
+    trt_perception build-engine swiftnet_camvid --precision fp16
+"""
+import argparse
+import os
+import shutil
+import sys
+import time
+
+from ..core.errors import ConfigError
+from ..core.model import PRECISIONS, load_model
+from ..engines import EngineOptions, resolve
+from . import main_of
+
+_QUIET_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('model', help='a name in config/models, or the path of a YAML')
+    parser.add_argument('--precision', choices=PRECISIONS, default='', help='default: fp16')
+    parser.add_argument('--cache-dir', metavar='FOLDER', default='',
+                        help='where engines are kept (default: ~/.cache/trt_perception)')
+    parser.add_argument('--force', action='store_true', help='build anew even if the engine is in the cache')
+    parser.add_argument('--workspace', type=int, default=0, metavar='MB',
+                        help='memory that layers may take while they work (default: as TensorRT likes)')
+    parser.add_argument('--dla-core', type=int, default=-1, metavar='N',
+                        help='deep-learning accelerator of a Xavier or Orin (default: -1, the GPU)')
+    parser.add_argument('--gpu', type=int, default=0, metavar='N', help='CUDA device (default: 0)')
+    parser.add_argument('--calibration', metavar='FOLDER', default='',
+                        help='for int8 from the fp32 network, up to TensorRT 10: some hundred typical pictures')
+    parser.add_argument('--output', metavar='FILE', help='copy the engine there, too')
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Build the engine, and tell what came of it."""
+    if args.workspace < 0:
+        raise ConfigError('--workspace: got {}, expected megabytes, or 0.'.format(args.workspace))
+    model = load_model(args.model)
+    options = EngineOptions('tensorrt', args.precision, cache_dir=args.cache_dir, rebuild=args.force,
+                            workspace_bytes=args.workspace * 2**20, dla_core=args.dla_core, gpu_id=args.gpu)
+    _, precision = resolve(model, options)
+    from ..engines.tensorrt_build import engine_file  # Not before `resolve` has found TensorRT.
+    line = _ProgressLine()
+    try:
+        built = engine_file(model, precision, options, line.show, args.calibration)
+    finally:
+        line.end()
+    if built.warning:
+        print('warning: ' + built.warning, file=sys.stderr)
+    print(built.summary)
+    print(built.path)
+    if args.output:
+        _copy(built.path, args.output)
+    return 0
+
+
+class _ProgressLine:
+    """Writes progress over one line of a terminal, and elsewhere now and then a line of its own."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._width = 0
+        self._next_s = time.monotonic()
+
+    def show(self, text: str) -> None:
+        """Show how far the work is."""
+        if self._terminal:
+            sys.stderr.write('\r' + text.ljust(self._width))
+            self._width = len(text)
+        elif time.monotonic() >= self._next_s:
+            self._next_s += _QUIET_S
+            sys.stderr.write(text + '\n')
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._width:
+            sys.stderr.write('\n')
+
+
+def _copy(source: str, target: str) -> None:
+    part = target + '.part'
+    try:
+        shutil.copyfile(source, part)
+        os.replace(part, target)
+    except OSError as error:
+        raise ConfigError('--output {}: {}. Give a file that can be written.'.format(target, error.strerror)) from error
+
+
+def main() -> int:
+    """Run as `ros2 run trt_perception build_engine`."""
+    return main_of('build-engine')
