@@ -126,11 +126,15 @@ class Rig:
         """End the subscription made last."""
         self.outside.destroy_subscription(self._last_subscription)
 
-    def start(self, tasks, *arguments, name='perception', namespace=None, camera='/image', kind=Image):
+    def start(self, tasks, *arguments, name='perception', namespace=None, camera='/image', kind=Image,
+              opened=True):
         """Start a node with ROS arguments, connect the camera to it, and wait until it runs.
 
         Frames of any age are welcome unless the arguments say otherwise: stamps in tests are made up. With kind None
         there is no camera.
+
+        Args:
+            opened: whether to wait until the engines are open.
         """
         self.node = PerceptionNode(
             name, tasks, context=self.context, namespace=namespace, use_global_arguments=False,
@@ -140,7 +144,8 @@ class Rig:
         if kind is not None:
             self.camera = self.outside.create_publisher(kind, camera, DEEP)
             self.until(self.camera.get_subscription_count, 'the node to subscribe to ' + camera)
-        self.until(lambda: self.worker.state != OPENING or self.node.stopped.done(), 'the engines to open')
+        if opened:
+            self.until(lambda: self.worker.state != OPENING or self.node.stopped.done(), 'the engines to open')
         if self.node.stopped.done():
             self.node.stopped.result()
         return self.node
@@ -188,7 +193,8 @@ class Program:
 
     def __init__(self, arguments, output):
         self._path = str(output)
-        environment = dict(os.environ, PYTHONPATH=ROOT, PYTHONUNBUFFERED='1')
+        paths = [ROOT] + [path for path in [os.environ.get('PYTHONPATH')] if path]
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), PYTHONUNBUFFERED='1')
         with open(self._path, 'wb') as file:
             self.process = subprocess.Popen([sys.executable] + [str(a) for a in arguments], cwd=ROOT, stdout=file,
                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)

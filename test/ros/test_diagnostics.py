@@ -9,8 +9,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from trt_perception.core import board
 from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
-from trt_perception.ros import perception_node
+from trt_perception.ros import diagnostics, perception_node
 from trt_perception.ros.qos import BEST_EFFORT
 from trt_perception.ros.worker import DROPS
 
@@ -103,6 +104,25 @@ def test_model_and_engine_are_named(rig, arguments, tmp_path):
         assert values[task + ' precision asked'] == 'default'
         assert values[task + ' precision built'] == 'fp32'
         assert values[task + ' network'] == str(tmp_path / task / 'tiny.onnx')
+
+
+def test_a_jetson_tells_of_itself(rig, arguments, monkeypatch):
+    jetson = board.Board('NVIDIA Jetson TX2', 'MAXN (0)', board.Clock(1113.6, 2035.2, 'schedutil'),
+                         board.Clock(114.75, 1300.5, 'nvhost_podgov'), {'GPU-therm': 39.0, 'BCPU-therm': 41.52})
+    monkeypatch.setattr(diagnostics, 'read_board', lambda: jetson)
+    rig.start([SEGMENTATION], *arguments)
+    values = values_of(status_of(rig))
+    assert values['board'] == 'NVIDIA Jetson TX2'
+    assert values['power mode'] == 'MAXN (0)'
+    assert values['CPU clock (MHz)'] == '1114 of 2035, schedutil'
+    assert values['GPU clock (MHz)'] == '115 of 1300, nvhost_podgov'
+    assert (values['temperature GPU-therm (C)'], values['temperature BCPU-therm (C)']) == ('39.0', '41.5')
+
+
+def test_what_a_machine_does_not_tell_is_left_out(rig, arguments, monkeypatch):
+    monkeypatch.setattr(diagnostics, 'read_board', lambda: board.Board('', '', None, None, {}))
+    rig.start([SEGMENTATION], *arguments)
+    assert not [key for key in values_of(status_of(rig)) if re.match('board|power|.* clock|temperature', key)]
 
 
 def test_the_level_follows_the_state(rig, arguments):

@@ -39,7 +39,9 @@ def test_without_arguments_everything_is_at_its_default(node_of):
     assert settings == {
         'segmentation.model': 'swiftnet_camvid', 'segmentation.overlay_alpha': 0.5, 'optical_flow.model': 'tinypwc',
         'optical_flow.color_max': 0.0, 'flow_grid': 'current', 'max_pair_gap': 0.5, 'engine': 'auto', 'precision': '',
-        'num_threads': 0, 'image_transport': 'raw', 'output_size': 'camera', 'max_frame_age': 0.2, 'lazy': True}
+        'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0, 'dla_core': -1, 'gpu_id': 0,
+        'serve_while_building': '', 'num_threads': 0, 'image_transport': 'raw', 'output_size': 'camera',
+        'max_frame_age': 0.2, 'lazy': True}
     assert {name: node.get_parameter(name).value for name in settings} == settings
 
 
@@ -70,7 +72,7 @@ def test_a_yaml_file_overrides_defaults_and_may_write_1_for_1_0(node_of, tmp_pat
     ('flow_grid:=next', "parameter flow_grid: got 'next', expected one of current, previous."),
     ('image_transport:=theora', "parameter image_transport: got 'theora', expected one of raw, compressed."),
     ('output_size:=half', "parameter output_size: got 'half', expected one of camera, network."),
-    ('precision:=fp8', "parameter precision: got 'fp8', expected one of '', fp32, fp16, int8."),
+    ('precision:=fp8', "parameter precision: got 'fp8', expected one of '', fp32, fp16, bf16, int8."),
     ('lazy:=1', 'parameter lazy: got 1, expected true or false.'),
     ('max_frame_age:=soon', "parameter max_frame_age: got 'soon', expected a number from 0 to 3600."),
     ('max_frame_age:=true', 'parameter max_frame_age: got True, expected a number from 0 to 3600.'),

@@ -60,10 +60,19 @@ SETTINGS = (
             task=OPTICAL_FLOW),
     Setting('max_pair_gap', 0.5, 'Longest time between the two images of a flow field (s); 0 = no limit',
             limits=(0, 3600), runtime=True, task=OPTICAL_FLOW),
-    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt where '
-            'there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
+    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt '
+            'where there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
     Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT, fp32 on the CPU",
             ('',) + PRECISIONS),
+    Setting('engine_cache_dir', '', "Where built TensorRT engines are kept; '' = ~/.cache/trt_perception"),
+    Setting('force_engine_update', False, 'Build the TensorRT engine anew at start, even if it is in the cache'),
+    Setting('max_workspace_size', 0, "Memory that layers of a TensorRT engine may take while they work (bytes); 0 = "
+            "TensorRT's default, before 8.4 1 GB", limits=(0, 1e12)),
+    Setting('dla_core', -1, 'Deep-learning accelerator of a Xavier or Orin that runs the TensorRT engine; -1 = the GPU',
+            limits=(-1, 7)),
+    Setting('gpu_id', 0, 'CUDA device that runs the TensorRT engine', limits=(0, 255)),
+    Setting('serve_while_building', '', "Inference runtime that serves while the TensorRT engine is built; '' = none: "
+            'the node waits', ('', 'onnxruntime')),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),

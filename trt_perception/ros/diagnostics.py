@@ -1,10 +1,11 @@
-"""What the node is doing, as diagnostic_msgs: state, model, engine, rates, drops, latency and age."""
+"""What the node is doing, as diagnostic_msgs: state, model, engine, rates, drops, latency and age, the board."""
 import resource
 from typing import Dict, List
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
+from ..core.board import Clock, read_board
 from .worker import DROPS, FAULT, OPENING, Worker
 
 
@@ -31,7 +32,7 @@ class Diagnostics:
         elif not worker.enabled:
             status.level, status.message = DiagnosticStatus.OK, 'paused'
         elif worker.state == OPENING:
-            status.level, status.message = DiagnosticStatus.OK, worker.state
+            status.level, status.message = DiagnosticStatus.OK, worker.building or worker.state
         elif any(unusable.values()):
             status.level, status.message = DiagnosticStatus.WARN, 'frames dropped: {}{}'.format(
                 ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
@@ -39,6 +40,8 @@ class Diagnostics:
         else:
             status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
                 worker.state, rates['received'], rates['processed'])
+        if worker.building and worker.building not in status.message:
+            status.message += '; ' + worker.building
         values = [('rate in (Hz)', '{:.2f}'.format(rates['received'])),
                   ('rate out (Hz)', '{:.2f}'.format(rates['processed'])),
                   ('frames received', str(counts.get('received', 0))),
@@ -49,6 +52,7 @@ class Diagnostics:
             values.append((stage + ' p50/p95/p99/max (ms)', '{:.2f} / {:.2f} / {:.2f} / {:.2f}'.format(*p[1:])))
         values.append(('peak memory (MB)', '{:.0f}'.format(
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))
+        values += _board()
         status.values = [KeyValue(key=key, value=value) for key, value in values]
         return DiagnosticArray(header=header, status=[status])
 
@@ -63,3 +67,17 @@ class Diagnostics:
                 values.append((task.name + ' precision built', engine.precision))
                 values.append((task.name + ' network', engine.file))
         return values
+
+
+def _board() -> List[tuple]:
+    """Return what the machine tells of itself; a Jetson tells all of it."""
+    board = read_board()
+    values = [(key, value) for key, value in (('board', board.model), ('power mode', board.power_mode)) if value]
+    values += [(name + ' clock (MHz)', _clock(clock)) for name, clock in (('CPU', board.cpu), ('GPU', board.gpu))
+               if clock is not None]
+    return values + [('temperature {} (C)'.format(zone), '{:.1f}'.format(celsius))
+                     for zone, celsius in board.temperatures_c.items()]
+
+
+def _clock(clock: Clock) -> str:
+    return '{:.0f} of {:.0f}, {}'.format(*clock)

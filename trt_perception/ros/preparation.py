@@ -1,0 +1,57 @@
+"""Builds the engines that are not there yet in a thread of its own: whoever waits for them stays free to do else."""
+import threading
+from typing import Any, List, Optional, Sequence
+
+from ..core.model import Model
+from ..engines import EngineOptions, prepare_engine
+from ..engines.engine_cache import BuiltEngine
+
+
+class _StopError(Exception):
+    """Ends a build that nobody waits for any more."""
+
+
+class Preparation(threading.Thread):
+    """Prepares the engines of some models from the start of a `with` on; its end stops what is not done by then.
+
+    Attributes:
+        progress: how far the build is, for people; '' until it turns out that something must be built.
+        built: per model that is done, what will be opened; None where the model's file is opened as it is.
+    """
+
+    def __init__(self, models: Sequence[Model], options: EngineOptions) -> None:
+        super().__init__(name='preparation', daemon=True)
+        self.progress = ''
+        self.built: List[Optional[BuiltEngine]] = []
+        self._models = models
+        self._options = options
+        self._stopped = False
+        self._error: Optional[Exception] = None
+
+    def __enter__(self) -> 'Preparation':
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._stopped = True
+        self.join()
+
+    def run(self) -> None:
+        """Prepare one engine after the other."""
+        try:
+            for model in self._models:
+                self.built.append(prepare_engine(model, self._options, self._note))
+        except _StopError:
+            pass
+        except Exception as error:  # It belongs to whoever waits: see `check`.
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _note(self, text: str) -> None:
+        if self._stopped:
+            raise _StopError
+        self.progress = text
