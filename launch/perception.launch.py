@@ -19,7 +19,8 @@ ARGUMENTS = (
     ('segmentation_model', '', 'name in config/models, or path of a YAML'),
     ('optical_flow_model', '', 'name in config/models, or path of a YAML'),
     ('engine', '', 'auto, or the name of an inference runtime'),
-    ('precision', '', 'fp32, fp16 or int8'),
+    ('precision', '', 'fp32, fp16, bf16 or int8'),
+    ('build_only', '', 'true: end as soon as the engines are built'),
     ('image_transport', '', 'raw or compressed'),
     ('use_sim_time', 'false', 'take the time from /clock (a replayed bag)'),
 )
@@ -38,6 +39,8 @@ def nodes(context):
     # Typed as strings: launch would turn a model named 12 into a number.
     overrides = {parameter: ParameterValue(value[name], value_type=str)
                  for name, parameter in OVERRIDES.items() if value[name]}
+    if value['build_only']:
+        overrides['build_only'] = value['build_only'].lower() == 'true'
     overrides['use_sim_time'] = value['use_sim_time'].lower() == 'true'
     return [Node(package='trt_perception', executable=name + '_node', name=name, namespace=value['namespace'],
                  parameters=[value['params_file'], overrides], remappings=[('image', value['image'])],

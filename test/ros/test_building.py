@@ -187,6 +187,17 @@ def test_a_build_that_fails_stops_the_node(rig, begin, gate, serve):
     assert rig.worker.tasks[0].engine is None
 
 
+def test_a_node_that_is_there_to_build_ends_when_its_engines_are_built(domain, tensorrt, tmp_path):
+    tensorrt.use('8.2')
+    model = segmentation_model(tmp_path)
+    with Program(trt_perception('run', 'segmentation', '-p', 'engine:=tensorrt', '-p', 'engine_cache_dir:='
+                                + tensorrt.cache, '-p', 'segmentation.model:=' + model.path, '-p', 'build_only:=true'),
+                 tmp_path / 'output') as program:
+        assert program.process.wait(30) == 0, program.output
+        assert 'segmentation: tiny on tensorrt, fp16' in program.output
+    assert len(glob.glob(os.path.join(tensorrt.cache, '*.engine'))) == 1
+
+
 @pytest.mark.parametrize('serve', ['', 'onnxruntime'])
 def test_closing_the_node_ends_the_build(rig, begin, serve):
     begin([SEGMENTATION], '-p', "serve_while_building:='{}'".format(serve))

@@ -40,8 +40,8 @@ def test_without_arguments_everything_is_at_its_default(node_of):
         'segmentation.model': 'swiftnet_camvid', 'segmentation.overlay_alpha': 0.5, 'optical_flow.model': 'tinypwc',
         'optical_flow.color_max': 0.0, 'flow_grid': 'current', 'max_pair_gap': 0.5, 'engine': 'auto', 'precision': '',
         'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0, 'dla_core': -1, 'gpu_id': 0,
-        'serve_while_building': '', 'num_threads': 0, 'image_transport': 'raw', 'output_size': 'camera',
-        'max_frame_age': 0.2, 'lazy': True}
+        'serve_while_building': '', 'build_only': False, 'num_threads': 0, 'image_transport': 'raw',
+        'output_size': 'camera', 'max_frame_age': 0.2, 'lazy': True}
     assert {name: node.get_parameter(name).value for name in settings} == settings
 
 

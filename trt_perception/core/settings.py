@@ -73,6 +73,7 @@ SETTINGS = (
     Setting('gpu_id', 0, 'CUDA device that runs the TensorRT engine', limits=(0, 255)),
     Setting('serve_while_building', '', "Inference runtime that serves while the TensorRT engine is built; '' = none: "
             'the node waits', ('', 'onnxruntime')),
+    Setting('build_only', False, 'End as soon as the engines are built and can be opened'),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),

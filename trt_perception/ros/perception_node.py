@@ -29,7 +29,7 @@ class PerceptionNode(Node):
     """Subscribes to camera images and publishes label maps, flow fields, or both.
 
     Attributes:
-        stopped: future that gets the exception when the worker cannot go on.
+        stopped: future that is done when the worker has ended by itself; it has the exception, if that is why.
 
     Raises:
         ConfigError: a parameter or a model's YAML is wrong.
@@ -42,7 +42,7 @@ class PerceptionNode(Node):
         compressed = settings['image_transport'] == 'compressed'
         self._worker = Worker(self, tasks, settings,
                               messages.frame_from_compressed if compressed else messages.frame_from_image,
-                              self.stopped.set_exception)
+                              self._end)
         on_change(self, settings, self._worker.settings_changed)
         base = self._resolved('image')  # Remapping `image` moves its siblings too, as in image_transport.
         kind, topic = (CompressedImage, base + '/compressed') if compressed else (Image, base)
@@ -60,6 +60,12 @@ class PerceptionNode(Node):
     def close(self) -> None:
         """Finish the frame in hand and close the engines."""
         self._worker.stop()
+
+    def _end(self, error: Optional[Exception]) -> None:
+        if error is None:
+            self.stopped.set_result(None)
+        else:
+            self.stopped.set_exception(error)
 
     def _resolved(self, topic: str) -> str:
         """Return the full name of a topic after remapping; Foxy's node cannot tell, its subscriptions can."""

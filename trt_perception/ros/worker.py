@@ -77,11 +77,12 @@ class Worker(threading.Thread):
 
     Args:
         frame_of: turns the subscribed message into a Frame.
-        failed: told, in this thread, what ended it: the engines cannot be opened at start, or a bug.
+        ended: told, in this thread, what ended it before `stop`: the engines cannot be opened at start, or a bug; None
+            when that was all there is to do (`build_only`).
     """
 
     def __init__(self, node: Node, tasks: Sequence[str], settings: Settings, frame_of: Callable[[Any], Frame],
-                 failed: Callable[[Exception], None]) -> None:
+                 ended: Callable[[Optional[Exception]], None]) -> None:
         super().__init__(name='worker', daemon=True)
         self.counts: Dict[str, int] = Counter()
         self.timer = StageTimer()
@@ -93,7 +94,7 @@ class Worker(threading.Thread):
         self._log = node.get_logger()
         self.settings = settings
         self._frame_of = frame_of
-        self._failed = failed
+        self._ended = ended
         self._mailbox: Mailbox[Arrival] = Mailbox()
         self._decoder = FrameDecoder()
         self.tasks = [Task(node, name, settings, self._decoder) for name in tasks]
@@ -134,10 +135,13 @@ class Worker(threading.Thread):
             if self.settings['serve_while_building']:
                 self._serve_while_building()
             self._open()
-            self._work(None)
+            if self.settings['build_only']:
+                self._ended(None)
+            else:
+                self._work(None)
         except Exception as error:  # Whatever it is, the main thread must hear of it, and reports it whole.
             if self._node.context.ok():  # After Ctrl-C a publish fails, and nobody cares.
-                self._failed(error)
+                self._ended(error)
         finally:
             self._close()
 
