@@ -1,0 +1,129 @@
+"""ONNX networks on x86 CPUs with OpenVINO: FP32, BF16 on CPUs with BF16 units, INT8 from graphs with Q/DQ nodes."""
+from typing import Any, Dict, Optional
+
+import numpy as np
+import openvino as ov
+
+from ..core.data import TensorSpec
+from ..core.engine import Engine
+from ..core.errors import ConfigError, EngineError
+from ..core.image import FrameDecoder
+from ..core.model import Model
+from . import EngineOptions
+
+if not hasattr(ov, 'Core'):  # Up to 2022.3, the last for Python 3.6 and 3.7, the API is one level down.
+    import openvino.runtime as ov  # type: ignore[import-not-found,no-redef,unused-ignore]
+
+# Precision -> arithmetic of what is not quantised, capability that the CPU must name.
+_ARITHMETIC = {'fp32': ('f32', 'FP32'), 'bf16': ('bf16', 'BF16'), 'int8': ('f32', 'INT8')}
+_HEAVY = ('Convolution', 'GroupConvolution', 'Deconvolution', 'MatMul', 'FullyConnected')
+
+
+def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
+    """Open the model's ONNX file; see `engines.open_engine`."""
+    return OpenVinoEngine(model, precision, options, decoder)
+
+
+class OpenVinoEngine(Engine):
+    """A network compiled for this CPU, whose inputs and outputs are numpy arrays that OpenVINO reads and writes."""
+
+    backend = 'openvino'
+
+    def __init__(self, model: Model, precision: str, options: EngineOptions,
+                 decoder: Optional[FrameDecoder] = None) -> None:
+        file = model.network_file(self.backend, precision)
+        core = ov.Core()
+        settings = _settings(core, precision, options.threads)
+        try:
+            compiled = core.compile_model(core.read_model(file), 'CPU', settings)
+            self._request = compiled.create_infer_request()
+        except RuntimeError as error:
+            raise EngineError('{}: OpenVINO {} cannot open it: {}. Check that it is an ONNX file of an opset that this '
+                              'version knows.'.format(file, ov.get_version(), _line(error))) from error
+        _check_executed(file, compiled, precision)
+        super().__init__(model, file, precision, [_spec(file, model, port) for port in compiled.inputs],
+                         [_spec(file, model, port) for port in compiled.outputs], decoder)
+        self._ports = {spec.name: port for spec, port in zip(self.inputs, compiled.inputs)}
+        self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
+        for port, array in zip(compiled.outputs, self._results.values()):
+            self._bind(port, array)
+        for name, array in self._tensors.items():
+            self._bind(self._ports[name], array)
+
+    def close(self) -> None:
+        """Free the compiled network; see Engine."""
+        self._request = None
+        super().close()
+
+    def _bind(self, port: Any, array: np.ndarray) -> None:
+        self._request.set_tensor(port, ov.Tensor(array, shared_memory=True))
+
+    def _swap(self, a: str, b: str) -> None:
+        super()._swap(a, b)
+        for name in (a, b):
+            self._bind(self._ports[name], self._tensors[name])
+
+    def _infer(self) -> Dict[str, np.ndarray]:
+        try:
+            # Not infer(): its Python wrapper copies the outputs.
+            self._request.start_async()
+            self._request.wait()
+        except RuntimeError as error:
+            raise EngineError('{}: OpenVINO failed to run it: {}'.format(self.file, _line(error))) from error
+        return self._results
+
+
+def _settings(core: Any, precision: str, threads: int) -> Dict[str, str]:
+    if precision not in _ARITHMETIC:
+        raise ConfigError('precision: {} was asked for, but engine openvino runs {}. Choose one of those.'.format(
+            precision, ', '.join(_ARITHMETIC)))
+    arithmetic, capability = _ARITHMETIC[precision]
+    capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    if capability not in capabilities:
+        raise ConfigError('precision: {} was asked for, but this CPU ({}) has no units for it, only for {}. Choose '
+                          'precision fp32.'.format(precision, core.get_property('CPU', 'FULL_DEVICE_NAME'),
+                                                   ', '.join(capabilities)))
+    settings = {'PERFORMANCE_HINT': 'LATENCY', 'NUM_STREAMS': '1', 'INFERENCE_NUM_THREADS': str(threads),
+                'INFERENCE_PRECISION_HINT': arithmetic}
+    # A thread bound to a core waits for whatever else runs there: tinypwc took 48 instead of 20 ms on two busy cores.
+    if 'ENABLE_CPU_PINNING' in core.get_property('CPU', 'SUPPORTED_PROPERTIES'):
+        settings['ENABLE_CPU_PINNING'] = 'NO'
+    else:
+        settings['AFFINITY'] = 'NONE'
+    return settings
+
+
+def _check_executed(file: str, compiled: Any, precision: str) -> None:
+    # OpenVINO takes the precision for a hint, and may run another one without a word.
+    arithmetic = compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()
+    if arithmetic != _ARITHMETIC[precision][0]:
+        raise EngineError('{}: precision {} was asked for, but OpenVINO {} runs it in {}. Choose another '
+                          'precision.'.format(file, precision, ov.get_version(), arithmetic))
+    if precision != 'int8':
+        return
+    layers = [layer.get_rt_info() for layer in compiled.get_runtime_model().get_ops()]
+    executed = {_text(layer['runtimePrecision']).lower() for layer in layers if _text(layer['layerType']) in _HEAVY}
+    if not executed & {'i8', 'u8'}:
+        raise EngineError('{}: precision int8 was asked for, but its convolutions and matrix products run in {}. '
+                          'Give a file with Q/DQ nodes, or choose another precision.'.format(
+                              file, ', '.join(sorted(executed)) or 'no precision: it has none'))
+
+
+def _line(error: Exception) -> str:
+    # OpenVINO writes one line per level of its source.
+    return ' '.join(str(error).split())
+
+
+def _text(value: Any) -> str:
+    # Wrapped since OpenVINO 2022.3.
+    return str(getattr(value, 'value', value))
+
+
+def _spec(file: str, model: Model, port: Any) -> TensorSpec:
+    # What an Identity passes on has its name and the one of what it got: take the one that the model knows.
+    known = model.input.names + (model.output.labels, model.output.confidence, model.output.flow)
+    name = str(next((each for each in known if each in port.get_names()), port.get_any_name()))
+    if port.partial_shape.is_dynamic:
+        raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Export it with static shapes and '
+                          'batch 1.'.format(file, name, port.partial_shape))
+    return TensorSpec(name, tuple(port.shape), np.dtype(port.element_type.to_dtype()))
