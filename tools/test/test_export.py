@@ -15,7 +15,9 @@ from trt_perception.core.preprocess import InputWriter
 torch = pytest.importorskip('torch')
 
 from trt_perception_tools import export as export_module  # noqa: E402
+from trt_perception_tools import random_network  # noqa: E402
 from trt_perception_tools.check_onnx import check  # noqa: E402
+from trt_perception_tools.cli import main  # noqa: E402
 from trt_perception_tools.export import export  # noqa: E402
 from trt_perception_tools.heads import FlowHead, GreyLevels  # noqa: E402
 from trt_perception_tools.networks import (  # noqa: E402
@@ -403,3 +405,74 @@ def test_the_yamls_of_published_checkpoints_fit_their_networks(name: str):
     export_module._check_fit(model, network, network.size)
     if model.labels:
         assert len(model.labels.classes) == network.build().logits.conv.out_channels == 19
+
+
+def export_random(capsys: pytest.CaptureFixture[str], output: Path, *arguments: str) -> str:
+    status = main(['export', 'swiftnet,width=0.125', '--weights', 'random:3', '--size', '64', '96', '--output',
+                   str(output), *arguments])
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    return printed.out
+
+
+def test_random_weights_depend_on_the_seed_and_the_yaml_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                                picture: np.ndarray):
+    results = []
+    for name, seed in (('a', 'random:3'), ('b', 'random:3'), ('c', 'random')):
+        output = tmp_path / f'{name}.onnx'
+        export_random(capsys, output, '--weights', seed)
+        results.append(run(output, image=picture))
+    assert len(np.unique(results[0]['labels'])) > 3
+    np.testing.assert_array_equal(results[0]['labels'], results[1]['labels'])
+    assert (results[0]['labels'] != results[2]['labels']).any()
+    model = load_model(str(tmp_path / 'a.yaml'))
+    assert model.description == 'swiftnet,width=0.125 with RANDOM WEIGHTS (seed 3), to measure speed only'
+    assert model.network_file('onnxruntime', 'fp32') == str(tmp_path / 'a.onnx')
+    assert model.labels is not None
+    assert len(model.labels.classes) == 19
+    properties = {each.key: each.value for each in onnx.load(str(tmp_path / 'a.onnx')).metadata_props}
+    assert properties['weights'] == 'random numbers of seed 3'
+
+
+def test_labels_decided_at_a_quarter_are_those_of_the_scores_there(tmp_path: Path, picture: np.ndarray):
+    network, options = parse_network('swiftnet,width=0.125')
+    module = random_network.random_module(network, options, 3)
+    model = random_network.write_card(network, options, module, 3, tmp_path / 'q.onnx', 'onnxruntime')
+    random_network.take_statistics(module, network, model)
+    export_module.export_module(model, network, module, {}, SIZE, tmp_path / 'q.onnx', decision='quarter')
+    with torch.no_grad():
+        scores = module.quarter(torch.from_numpy(picture.transpose(0, 3, 1, 2)).float())
+    best = scores.sort(1).values[0]
+    expected = scores.argmax(1)[0].numpy()
+    clear = np.kron((best[-1] - best[-2] > 1e-3).numpy(), np.ones((4, 4))).astype(bool)
+    assert clear.mean() > 0.99
+    got = run(tmp_path / 'q.onnx', image=picture)
+    assert got['labels'].shape == got['confidence'].shape == (1, *SIZE)
+    np.testing.assert_array_equal(got['labels'][0][clear], np.kron(expected, np.ones((4, 4)))[clear])
+    graph = onnx.load(str(tmp_path / 'q.onnx'))
+    assert [finding for finding in check(graph, '8.6') if finding.fault and 'uint8' not in finding.text.lower()] == []
+
+
+def test_scores_out_are_what_the_labels_are_the_largest_of(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                          picture: np.ndarray):
+    export_random(capsys, tmp_path / 'labels.onnx')
+    export_random(capsys, tmp_path / 'logits.onnx', '--head', 'logits', '--for', 'tensorrt')
+    assert not (tmp_path / 'logits.yaml').exists()
+    scores = run(tmp_path / 'logits.onnx', image=picture.transpose(0, 3, 1, 2).astype(np.float32))
+    assert scores['logits'].shape == (1, 19, *SIZE)
+    labels = run(tmp_path / 'labels.onnx', image=picture)['labels']
+    assert (scores['logits'].argmax(1) == labels).mean() > 0.999
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['swiftnet', '--weights', 'random:x'], "--weights random:x: got seed 'x', expected a whole number"),
+    (['swiftnet', '--weights', 'random', '--network', 'espnet'], 'Give the network in place of the model'),
+    (['swiftnett', '--weights', 'random'], "network: got 'swiftnett'. Did you mean 'swiftnet'?"),
+    (['espnet', '--weights', 'random', '--head', 'quarter', '--size', '64', '96'], 'espnet has no scores at 1/4'),
+    (['nanoflownet', '--weights', 'random', '--head', 'logits', '--size', '64', '96'], 'only segmentation decides'),
+])
+def test_what_cannot_be_exported_with_random_weights_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                             arguments: list[str], message: str):
+    assert main(['export', *arguments, '--output', str(tmp_path / 'x.onnx')]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'x.onnx').exists()

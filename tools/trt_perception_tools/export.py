@@ -1,4 +1,8 @@
-"""Export a network to ONNX: published weights -> the static graph that an engine opens."""
+"""Export a network to ONNX: published weights, or random ones -> the static graph that an engine opens.
+
+With --weights random[:SEED], MODEL is a network with its options, e.g. swiftnet,width=0.5, and a YAML that says so is
+written beside the ONNX file: for measurements of speed.
+"""
 from __future__ import annotations
 
 import argparse
@@ -26,9 +30,11 @@ from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, Model, load_mo
 from .check_onnx import check, report
 from .cost import cost
 from .graph_edit import IR_VERSION, OPSET
-from .heads import RUNTIMES, FlowHead, Runtime, SegmentationHead, network_inputs
+from .heads import DECISIONS, Decision, FlowHead, SegmentationHead, network_inputs
 from .networks import NETWORKS, Network, network_of, parse_network
 from .networks.repvgg import merge
+from .random_network import random_module, seed_of, take_statistics, write_card
+from .runtimes import RUNTIMES, Runtime
 from .slim_onnx import batch_norm_text, simplify
 from .weights import read_weights
 
@@ -52,38 +58,45 @@ class Difference(NamedTuple):
 
 
 def export(model: Model, network: Network, weights: Path, size: Size, output: Path, runtime: Runtime = 'onnxruntime',
-           full_size_flow: bool = False, options: Mapping[str, Any] = _NO_OPTIONS) -> Difference:
+           full_size_flow: bool = False, options: Mapping[str, Any] = _NO_OPTIONS,
+           decision: Decision = 'labels') -> Difference:
+    """Write the network with the weights of a file as ONNX, and return how far it is from torch; see `export_module`.
+
+    Args:
+        options: of the network, as its `load` takes them.
+    """
+    _check_fit(model, network, size)
+    module = network.load(read_weights(weights), str(weights), **options)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return export_module(model, network, module, {'weights': weights.name, 'weights_sha256': digest}, size, output,
+                         runtime, full_size_flow, decision)
+
+
+def export_module(model: Model, network: Network, module: nn.Module, source: Mapping[str, str], size: Size,
+                  output: Path, runtime: Runtime = 'onnxruntime', full_size_flow: bool = False,
+                  decision: Decision = 'labels') -> Difference:
     """Write `output`, an ONNX file for a back-end of the runtime, and return how far it is from torch.
 
     The file appears when it is complete and has been checked, or not at all. RepVGG branches are merged, batch
     normalisation is folded, what can be computed once is computed.
 
     Args:
+        source: where the weights come from; goes into the file's metadata.
         full_size_flow: the graph brings the flow to the size of its input.
-        options: of the network, as its `load` takes them.
+        decision: of a segmentation graph, see SegmentationHead.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
         PerceptionError: ONNX Runtime computes something else than torch, or TensorRT 8.2 lacks what the graph needs.
     """
-    _check_fit(model, network, size)
-    if full_size_flow and model.task != OPTICAL_FLOW:
-        raise ConfigError(f'{model.path}: task: got {model.task}, but only flow can be brought to full size; labels '
-                          'always have it. Leave --upsample out.')
-    module = network.load(read_weights(weights), str(weights), **options)
-    if model.task == OPTICAL_FLOW:
-        head: nn.Module = FlowHead(module, model.input, network.flow_px, size if full_size_flow else None, runtime)
-    else:
-        head = SegmentationHead(module, model.input, _count_classes(model, network, module, weights),
-                                model.output.confidence is not None, runtime)
-    head.eval()
+    head = build_head(model, network, module, size, runtime, full_size_flow, decision)
     example = network_inputs(_example(network, len(model.input.names), size), model.input, runtime)
     names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
+    if decision == 'logits':
+        names = ['logits']
     # The last word on what was merged and folded is the comparison with the network as it was trained.
     graph = simplify(to_onnx(merge(head), example, model.input.names, names))
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    onnx.helper.set_model_props(graph, {'model': model.name, 'license': model.license, 'runtime': runtime,
-                                        'weights': weights.name, 'weights_sha256': digest})
+    onnx.helper.set_model_props(graph, {'model': model.name, 'license': model.license, 'runtime': runtime, **source})
     onnx.checker.check_model(graph, full_check=True)
     if runtime == 'tensorrt':
         faults = [finding for finding in check(graph, _CHECKED_FOR) if finding.fault]
@@ -101,6 +114,29 @@ def export(model: Model, network: Network, weights: Path, size: Size, output: Pa
     finally:
         Path(unfinished).unlink(missing_ok=True)
     return difference
+
+
+def build_head(model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime = 'onnxruntime',
+               full_size_flow: bool = False, decision: Decision = 'labels') -> nn.Module:
+    """Return a network with what stands around it when it is deployed, in evaluation mode; see `export_module`.
+
+    Raises:
+        ConfigError: model, weights and size do not fit the network.
+    """
+    _check_fit(model, network, size)
+    if full_size_flow and model.task != OPTICAL_FLOW:
+        raise ConfigError(f'{model.path}: task: got {model.task}, but only flow can be brought to full size; labels '
+                          'always have it. Leave --upsample out.')
+    if decision != 'labels' and model.task == OPTICAL_FLOW:
+        raise ConfigError(f'{model.path}: task: got {model.task}, but only segmentation decides. Leave --head out.')
+    if decision == 'quarter' and not hasattr(module, 'quarter'):
+        raise ConfigError(f'--head quarter: {network.module} has no scores at 1/4 of the picture. Export swiftnet.')
+    if model.task == OPTICAL_FLOW:
+        head: nn.Module = FlowHead(module, model.input, network.flow_px, size if full_size_flow else None, runtime)
+    else:
+        head = SegmentationHead(module, model.input, _count_classes(model, network, module),
+                                model.output.confidence is not None, runtime, decision)
+    return head.eval()
 
 
 def to_onnx(module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str] = (), outputs: Sequence[str] = (),
@@ -137,14 +173,14 @@ def _check_fit(model: Model, network: Network, size: Size) -> None:
                           'graphs give pixels. Remove the field.')
 
 
-def _count_classes(model: Model, network: Network, module: nn.Module, weights: Path) -> int:
+def _count_classes(model: Model, network: Network, module: nn.Module) -> int:
     assert model.labels is not None
     ids = [each.id for each in model.labels.classes]
     with torch.no_grad():
         outputs = module(torch.zeros(1, network.channels, network.multiple, network.multiple)).shape[1]
     if ids != list(range(len(ids))) or len(ids) > outputs:
         raise ConfigError(f'{model.path}: labels: {model.labels.name} has the ids {ids}, expected 0, 1, 2 ... and at '
-                          f'most {outputs} of them, the outputs of {weights}. Correct the label set.')
+                          f'most {outputs} of them, the outputs of the network. Correct the label set.')
     return len(ids)
 
 
@@ -163,7 +199,9 @@ def _compare(file: str, head: nn.Module, example: Sequence[Tensor], model: Model
     got = [np.asarray(array) for array in session.run(None, feeds)]
     with torch.no_grad():
         expected = [tensor.numpy() for tensor in head(*example)]
-    if model.task == SEGMENTATION:
+    if model.task == SEGMENTATION and got[0].ndim == 4:
+        difference = Difference(labels=float((got[0].argmax(1) != expected[0].argmax(1)).mean()))
+    elif model.task == SEGMENTATION:
         confidence = np.abs(got[1].astype(int) - expected[1]).max() if len(got) > 1 else 0
         difference = Difference(labels=float((got[0] != expected[0]).mean()), confidence=int(confidence))
     else:
@@ -177,8 +215,10 @@ def _compare(file: str, head: nn.Module, example: Sequence[Tensor], model: Model
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('model', help=f'one of {", ".join(model_names())}, or the path of a model YAML')
-    parser.add_argument('--weights', type=Path, required=True, metavar='FILE', help='published weights: .pth or .npz')
+    parser.add_argument('model', help=f'one of {", ".join(model_names())}, or the path of a model YAML; with random '
+                                      f'weights one of {", ".join(NETWORKS)}')
+    parser.add_argument('--weights', required=True, metavar='FILE|random[:SEED]',
+                        help='published weights: .pth or .npz; or random ones, to measure speed')
     parser.add_argument('--output', type=Path, required=True, metavar='FILE', help='the .onnx to write')
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
                         help="of the network's picture, px (default: {})".format(', '.join(
@@ -186,6 +226,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--for', dest='runtime', choices=RUNTIMES, default=RUNTIMES[0],
                         help='onnxruntime (default): bytes in and out; tensorrt: normalised float32 NCHW in, INT32 '
                              'labels out, operators of TensorRT 8.2')
+    parser.add_argument('--head', choices=DECISIONS, default=DECISIONS[0],
+                        help='of segmentation: labels at full resolution (default); labels at a quarter of it, '
+                             'enlarged by nearest neighbour; or the scores themselves, for measurements')
     parser.add_argument('--upsample', choices=('network', 'input'), default='network',
                         help='size of the flow: as the network gives it (default), or of its input')
     parser.add_argument('--network', metavar='NAME[,OPTION=VALUE...]',
@@ -195,11 +238,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Export, and say what became of the network and how close the graph is to torch."""
-    model = load_model(args.model)
-    network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
-    size = tuple(args.size) if args.size else network.size
-    difference = export(model, network, args.weights, size, args.output, args.runtime, args.upsample == 'input',
-                        options)
+    seed = seed_of(args.weights)
+    if seed is None:
+        model = load_model(args.model)
+        network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
+        size = tuple(args.size) if args.size else network.size
+        difference = export(model, network, Path(args.weights), size, args.output, args.runtime,
+                            args.upsample == 'input', options, args.head)
+    else:
+        if args.network:
+            raise ConfigError(f'--network {args.network}: got --weights {args.weights} as well. Give the network in '
+                              f'place of the model: export {args.network} --weights {args.weights}')
+        network, options = parse_network(args.model)
+        size = tuple(args.size) if args.size else network.size
+        module = random_module(network, options, seed)
+        with TemporaryDirectory() as folder:
+            # No pipeline takes scores: a YAML of them would be of no use.
+            beside = Path(folder, args.output.name) if args.head == 'logits' else args.output
+            model = write_card(network, options, module, seed, beside, args.runtime)
+            take_statistics(module, network, model)
+        difference = export_module(model, network, module, {'weights': f'random numbers of seed {seed}'}, size,
+                                   args.output, args.runtime, args.upsample == 'input', args.head)
     if model.task == SEGMENTATION:
         text = f'{difference.labels:.4%} of the labels differ, confidence by at most {difference.confidence} of 255'
     else:

@@ -82,7 +82,7 @@ def graft(graph: onnx.GraphProto, text: str, opset: int, joints: Mapping[str, st
         part = onnx.version_converter.convert_version(part, opset)
     public = {each.name for each in [*part.graph.input, *part.graph.output]}
     names = {name: f'{PREFIX}{name}' for node in part.graph.node for name in [*node.input, *node.output]
-             if name not in public}
+             if name and name not in public}
     rename(part.graph, {**names, **joints})
     nodes = list(part.graph.node)
     nodes = nodes + list(graph.node) if first else list(graph.node) + nodes

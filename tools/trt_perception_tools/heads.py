@@ -7,7 +7,7 @@ inside, so that bytes are copied instead of scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,9 +17,12 @@ from torch.nn import functional
 from trt_perception.core.image import Size
 from trt_perception.core.model import ModelInput
 
-Runtime = Literal['onnxruntime', 'tensorrt']
-"""Whom a graph is for: a back-end of the runtime."""
-RUNTIMES: tuple[Runtime, ...] = ('onnxruntime', 'tensorrt')
+from .networks.tracing import constants
+from .runtimes import Runtime
+
+Decision = Literal['labels', 'quarter', 'logits']
+"""Where a segmentation graph decides: at full resolution; at 1/4, enlarged by nearest neighbour; not at all."""
+DECISIONS: tuple[Decision, ...] = ('labels', 'quarter', 'logits')
 
 
 class GreyLevels(nn.Module):
@@ -63,24 +66,40 @@ class SegmentationHead(nn.Module):
     every pixel gets a class. Measured for ESPNet on CamVid test: mIoU 56.95 % and pixel accuracy 87.5 %, against
     56.88 % and 85.6 % with pixels given up as void.
     Confidence is the softmax probability of the label among the same outputs.
+
+    With the decision 'quarter', both are found on the network's scores at 1/4 and enlarged: every block of 4x4 pixels
+    has one label. With 'logits' the only output is the scores, (1, classes, H, W) float32, which no pipeline takes:
+    for measurements of what others do.
     """
 
     certain: Tensor
 
     def __init__(self, network: nn.Module, image: ModelInput, classes: int, confidence: bool = True,
-                 runtime: Runtime = 'onnxruntime') -> None:
+                 runtime: Runtime = 'onnxruntime', decision: Decision = 'labels') -> None:
         super().__init__()
         self.feed = _feed(image, runtime)
         self.network = network
         self.classes = classes
         self.confidence = confidence
+        self.decision: Decision = decision
         self.dtype = torch.uint8 if runtime == 'onnxruntime' else torch.int32
         # A tensor, because a number over a tensor is exported as Reciprocal, which TensorRT 8.2 does not list.
         self.register_buffer('certain', torch.tensor(255.0))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return labels, and confidence where it is wanted."""
-        scores = self.network(self.feed(image))[:, :self.classes]
+        """Return labels, and confidence where it is wanted; or the scores."""
+        network: Any = self.network
+        scores = (network.quarter if self.decision == 'quarter' else network)(self.feed(image))
+        with constants():
+            outputs = int(scores.shape[1])
+        if outputs > self.classes:  # Else the graph would copy all scores.
+            scores = scores[:, :self.classes]
+        if self.decision == 'logits':
+            return (scores,)
+        results = self._decide(scores)
+        return tuple(_enlarged(each, 4) for each in results) if self.decision == 'quarter' else results
+
+    def _decide(self, scores: Tensor) -> tuple[Tensor, ...]:
         labels = scores.argmax(1).to(self.dtype)
         if not self.confidence:
             return (labels,)
@@ -88,6 +107,14 @@ class SegmentationHead(nn.Module):
         best = scores.amax(1, keepdim=True)
         confidence = torch.round(self.certain / torch.exp(scores - best).sum(1))
         return labels, confidence.to(self.dtype)
+
+
+def _enlarged(labels: Tensor, factor: int) -> Tensor:
+    # Of integers, which interpolate() does not take.
+    with constants():
+        height, width = int(labels.shape[1]), int(labels.shape[2])
+    blocks = labels.view(1, height, 1, width, 1).expand(1, height, factor, width, factor)
+    return blocks.reshape(1, height * factor, width * factor)
 
 
 class FlowHead(nn.Module):

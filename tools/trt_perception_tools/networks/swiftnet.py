@@ -240,7 +240,11 @@ class SwiftNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the scores of every class."""
-        return _resize(self.logits(self.backbone(image)), image, 'bilinear')
+        return _resize(self.quarter(image), image, 'bilinear')
+
+    def quarter(self, image: Tensor) -> Tensor:
+        """Return the scores as they are before the last interpolation, at 1/4 of the picture's size."""
+        return self.logits(self.backbone(image))
 
     def keep_width(self) -> None:
         """Put the width among the weights, for `load`: once channels have been removed, shapes no longer tell it."""
