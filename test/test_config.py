@@ -1,4 +1,5 @@
 """What is shipped under config/ and models/: it loads, it fits together, and the networks do what their YAML says."""
+import hashlib
 import os
 import re
 from glob import glob
@@ -73,6 +74,17 @@ def test_every_shipped_network_belongs_to_a_model():
             for file in files.values()}
     there = {os.path.basename(path) for path in glob(share_path('models', '*.onnx'))}
     assert {file for file in used if file.partition('.')[0] not in NOT_SHIPPED} <= there <= used
+
+
+@pytest.mark.parametrize('card', [os.path.basename(path) for path in glob(share_path('models', '*.md'))])
+def test_a_model_card_tells_the_digests_of_its_files(card):
+    with open(share_path('models', card), encoding='utf-8') as file:
+        told = dict(re.findall('`([^`]+)`[^`]*, sha256 `([0-9a-f]{64})`', file.read()))
+    files = [path for path in glob(share_path('models', card[:-2] + '*')) if not path.endswith('.md')]
+    assert {os.path.basename(path) for path in files} <= set(told)
+    for path in files:
+        with open(path, 'rb') as file:
+            assert hashlib.sha256(file.read()).hexdigest() == told[os.path.basename(path)], path
 
 
 # Networks.
