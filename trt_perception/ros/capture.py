@@ -1,0 +1,140 @@
+"""Saves images of a live topic as PNG files: what quantisation calibrates on."""
+import os
+import signal
+import sys
+import time
+from typing import Any, NamedTuple
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+
+from ..core.errors import ConfigError, FrameError
+from ..core.image import FrameDecoder, encode_png
+from ..transport import use_shared_memory_profile
+from .messages import frame_from_compressed, frame_from_image
+from .qos import BEST_EFFORT
+
+_READERS = {'sensor_msgs/msg/Image': (Image, frame_from_image),
+            'sensor_msgs/msg/CompressedImage': (CompressedImage, frame_from_compressed)}
+_SILENCE_S = 10.0
+
+
+class CaptureOptions(NamedTuple):
+    """What to save, and where."""
+
+    topic: str
+    folder: str
+    images: int
+    """How many images."""
+    every_s: float = 0.0
+    """Shortest time between two of them; 0 = every image."""
+    wait_s: float = 10.0
+    """Longest time to wait for a publisher."""
+
+
+class Capture(Node):
+    """Saves images as STAMP.png, ns with leading zeros, so that the order of names is that of time.
+
+    Attributes:
+        saved, broken: how many images are in the folder, and how many could not be decoded.
+
+    Raises:
+        ConfigError: nobody publishes images on the topic.
+    """
+
+    def __init__(self, options: CaptureOptions, **node_options: Any) -> None:
+        super().__init__('calibrate_capture', **node_options)
+        self.saved = 0
+        self.broken = 0
+        self._options = options
+        self._decoder = FrameDecoder()
+        kind, self._read = _READERS[self._type()]
+        self._next_s = self._heard_s = time.monotonic()
+        self.create_subscription(kind, options.topic, self._take, BEST_EFFORT)
+
+    @property
+    def done(self) -> bool:
+        """Whether there are as many as were asked for."""
+        return self.saved >= self._options.images
+
+    def complain_of_silence(self) -> None:
+        """Warn, now and then, when no image comes."""
+        now_s = time.monotonic()
+        if now_s - self._heard_s > _SILENCE_S:
+            self._heard_s = now_s
+            self.get_logger().warning('No image on {} for {:.0f} s. Is the camera running?'.format(
+                self._options.topic, _SILENCE_S))
+
+    def _type(self) -> str:
+        """Return the type of the topic, once somebody publishes it."""
+        topic = '/' + self._options.topic.lstrip('/')
+        end_s = time.monotonic() + self._options.wait_s
+        while True:
+            types = dict(self.get_topic_names_and_types())
+            found = [each for each in types.get(topic, []) if each in _READERS]
+            if found:
+                return str(found[0])
+            if time.monotonic() > end_s:
+                images = sorted(name for name, kinds in types.items() if set(kinds) & set(_READERS))
+                raise ConfigError('--topic {}: nobody publishes images on it; there {}. Start the camera, or give its '
+                                  'topic.'.format(topic, 'are ' + ', '.join(images) if images else 'is no image topic'))
+            time.sleep(0.05)
+
+    def _take(self, message: Any) -> None:
+        self._heard_s = time.monotonic()
+        if self.done or self._heard_s < self._next_s:
+            return
+        try:
+            frame = self._read(message)
+            picture = self._decoder.picture(frame, 'bgr', (frame.height, frame.width))
+        except FrameError as error:
+            self.broken += 1
+            self.get_logger().warning(str(error), throttle_duration_sec=10.0)
+            return
+        # Drivers that do not stamp their images send 0.
+        stamp_ns = frame.stamp_ns or self.get_clock().now().nanoseconds
+        path = os.path.join(self._options.folder, '{:019d}.png'.format(stamp_ns))
+        if os.path.exists(path):
+            return
+        with open(path + '.part', 'wb') as file:
+            file.write(encode_png(picture))
+        os.replace(path + '.part', path)
+        self.saved += 1
+        self._next_s = self._heard_s + self._options.every_s
+        if sys.stderr.isatty():
+            print('\r{} of {} images '.format(self.saved, self._options.images), end='', file=sys.stderr, flush=True)
+
+
+def capture(options: CaptureOptions) -> int:
+    """Save images until there are enough, or Ctrl-C; return how many were saved.
+
+    Raises:
+        ConfigError: nobody publishes images on the topic.
+    """
+    use_shared_memory_profile()
+    ended = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.append(True))  # No exception: a file may be half written.
+    rclpy.init(args=[])
+    executor = SingleThreadedExecutor()
+    node = None
+    try:
+        node = Capture(options)
+        executor.add_node(node)
+        while not (node.done or ended):
+            executor.spin_once(timeout_sec=0.1)
+            node.complain_of_silence()
+    except ExternalShutdownException:
+        pass  # Ctrl-C ends rclpy too.
+    except Exception:  # After Ctrl-C whatever rclpy does next fails, each thing with an error of its own.
+        if rclpy.ok():
+            raise
+    finally:
+        executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+    return node.saved if node is not None else 0
