@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from trt_perception.core.errors import ConfigError
 
@@ -43,13 +43,9 @@ def cost(model: ModelProto) -> Cost:
     Raises:
         ConfigError: a shape is not static.
     """
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
-              for value in [*graph.value_info, *graph.input, *graph.output]}
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    tensors.update({node.output[0]: node.attribute[0].t for node in graph.node
-                    if node.op_type == 'Constant' and node.attribute[0].name == 'value'})
-    shapes.update({name: list(tensor.dims) for name, tensor in tensors.items()})
+    graph = model.graph
+    shapes = {name: shape for name, (shape, _) in tensors_of(model).items()}
+    tensors = constants_of(graph)
     not_learnt = {name for node in graph.node if node.op_type in _NOT_LEARNT
                   for name in node.input[_NOT_LEARNT[node.op_type]]}
     kinds = [node.op_type for node in graph.node]
@@ -57,13 +53,35 @@ def cost(model: ModelProto) -> Cost:
         # A tensor of one number is a constant of the arithmetic.
         parameters=sum(math.prod(tensor.dims) for name, tensor in tensors.items() if math.prod(tensor.dims) > 1
                        and tensor.data_type in _WEIGHTS and name not in not_learnt),
-        multiply_adds=sum(_multiply_adds(node, shapes) for node in graph.node),
+        multiply_adds=sum(multiply_adds(node, shapes) for node in graph.node),
         layers=sum(kind not in _NO_LAYERS for kind in kinds),
         convolutions=kinds.count('Conv') + kinds.count('ConvTranspose'),
         batch_norms=kinds.count('BatchNormalization'))
 
 
-def _multiply_adds(node: NodeProto, shapes: dict[str, list[int]]) -> int:
+def tensors_of(model: ModelProto) -> dict[str, tuple[list[int], int]]:
+    """Return shape, 0 = unknown, and ONNX type of every tensor of a graph."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    found = {value.name: ([side.dim_value for side in value.type.tensor_type.shape.dim],
+                          value.type.tensor_type.elem_type)
+             for value in [*graph.value_info, *graph.input, *graph.output]}
+    found.update({name: (list(tensor.dims), tensor.data_type) for name, tensor in constants_of(graph).items()})
+    return found
+
+
+def constants_of(graph: GraphProto) -> dict[str, TensorProto]:
+    """Return the weights and other constants of a graph by name."""
+    return {**{tensor.name: tensor for tensor in graph.initializer},
+            **{node.output[0]: node.attribute[0].t for node in graph.node
+               if node.op_type == 'Constant' and node.attribute[0].name == 'value'}}
+
+
+def multiply_adds(node: NodeProto, shapes: Mapping[str, list[int]]) -> int:
+    """Return what a convolution, deconvolution or matrix product takes; 0 for other nodes.
+
+    Raises:
+        ConfigError: a shape is not static.
+    """
     if node.op_type not in ('Conv', 'ConvTranspose', 'Gemm', 'MatMul'):
         return 0
     data, weights, output = (shapes.get(name, [0]) for name in (node.input[0], node.input[1], node.output[0]))
