@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 
-.PHONY: help demo models test lint types test-py36 constraints clean
+.PHONY: help demo models test lint types bindings test-py36 test-gpu constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +17,7 @@ demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes;
 
 models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
 
-test: .venv/test lint types $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
+test: .venv/test lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
 	$(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory test-py36
 
@@ -27,12 +27,24 @@ lint: .venv/test  ## Ruff
 types: .venv/test  ## mypy
 	$(BIN)/mypy
 
+bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/conformance checks against, without their libraries
+	@$(BIN)/python test/conformance/install.py 8.6 10.0 10.16 11.4 pycuda
+
 test-py36:  ## The ROS-free tests on Python 3.6
 ifeq ($(PY36),)
 	@echo 'SKIPPED: tests on Python 3.6: no python3.6 here (set PY36=/path/to/python3.6)'
 else
 	@$(MAKE) --no-print-directory .venv36/done
-	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/test_architecture.py test/test_config.py
+	@.venv36/bin/python test/conformance/install.py 8.6
+	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py
+endif
+
+test-gpu: .venv/test  ## The CUDA kernels on this machine's NVIDIA GPU (needs the CUDA toolkit)
+ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)
+	@echo 'SKIPPED: tests on a GPU: no NVIDIA GPU here'
+else
+	$(PIP) install --requirement requirements/gpu.txt
+	$(BIN)/python -m pytest test/gpu
 endif
 
 constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
@@ -41,7 +53,7 @@ constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv36 out build install log *.egg-info tools/*.egg-info
+	rm -rf .venv .venv36 .bindings out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,3 +1,5 @@
+import importlib
+import re
 import subprocess
 import sys
 
@@ -5,14 +7,19 @@ import pytest
 from rig import ROOT, trt_perception
 
 from trt_perception import __version__, cli
-from trt_perception.cli import doctor, replay, run
+from trt_perception.cli import doctor, replay
 from trt_perception.core.errors import ConfigError, EngineError
 
 OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
                    '--use-sim-time', '{optical_flow,perception,segmentation}'],
            'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
                       '--wait S'],
-           'doctor': []}
+           'build-engine': ['--precision {fp32,fp16,bf16,int8}', '--cache-dir FOLDER', '--force', '--workspace MB',
+                            '--dla-core N', '--gpu N', '--calibration FOLDER', '--output FILE'],
+           'calibrate-capture': ['--topic TOPIC', '--output DIR', '--count N', '--every S', '--wait S', '--add'],
+           'doctor': [],
+           'bench': ['--engine ENGINE[:PRECISION]', '--tutorial LOGITS.onnx', '--camera WxH', '--frames BAG', '--node',
+                     '--iterations N', '--html FILE']}
 
 
 def test_without_a_verb_the_help_is_printed(capsys):
@@ -20,7 +27,7 @@ def test_without_a_verb_the_help_is_printed(capsys):
     output = capsys.readouterr()
     assert output.err == ''
     for verb in OPTIONS:
-        assert '    {} '.format(verb) in output.out
+        assert re.search(r'^    {}\s'.format(verb), output.out, re.M), verb
 
 
 @pytest.mark.parametrize('verb', sorted(OPTIONS))
@@ -30,7 +37,8 @@ def test_every_verb_explains_itself(capsys, verb):
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith('usage: trt_perception ' + verb)
-    first_line = {'run': run, 'replay': replay, 'doctor': doctor}[verb].__doc__.strip().splitlines()[0]
+    module = importlib.import_module('trt_perception.cli.' + verb.replace('-', '_'))
+    first_line = module.__doc__.strip().splitlines()[0]
     assert first_line in text
     for option in OPTIONS[verb]:
         assert option in text

@@ -10,12 +10,17 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 
 VERBS = {
     'export': 'make the ONNX file of a network from its published weights',
+    'to-tflite': 'make the TensorFlow Lite file of a network from its published weights, quantised or not',
     'import-model': "take other people's network: ONNX, TensorFlow frozen graph or TFLite",
     'check-onnx': 'list what TensorRT 8.2 to 11 cannot take in an ONNX file',
     'slim-onnx': 'simplify an ONNX file, and drop outputs that nobody needs',
     'share-weights': 'store what several ONNX files have in common once',
+    'quantize': 'make an FP16 or INT8 network from an FP32 one',
     'describe-network': 'count parameters, operations and layers before and after export',
+    'estimate': 'how long a network takes on a board that is not here',
+    'golden': 'store what a network makes of a picture, to check TensorRT engines with',
     'evaluate': 'score models on a dataset, through the deployed pipeline',
+    'bench': 'measure times as trt_perception bench does, with PyTorch beside its engines',
     'train': 'train a network by a recipe and keep its best weights',
     'prune': 'remove channels of a trained network and fine-tune what is left',
     'demo': 'run the nodes on a street clip and make pictures of what they publish',

@@ -2,12 +2,12 @@
 import argparse
 import importlib
 import sys
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from .. import __version__
 from ..core.errors import ConfigError, PerceptionError
 
-VERBS = ('run', 'replay', 'doctor')
+VERBS = ('run', 'replay', 'doctor', 'build-engine', 'bench', 'calibrate-capture')
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -17,11 +17,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument('--version', action='version', version=__version__)
     verbs = parser.add_subparsers(dest='verb', metavar='VERB')
     for name in VERBS:
-        module = importlib.import_module('.' + name, __name__)
+        module = _module(name)
         text = (module.__doc__ or '').strip()
-        add_arguments = module.add_arguments
-        add_arguments(verbs.add_parser(name, help=text.splitlines()[0], description=text,
-                                       formatter_class=argparse.RawDescriptionHelpFormatter))
+        module.add_arguments(verbs.add_parser(name, help=text.splitlines()[0], description=text,
+                                              formatter_class=argparse.RawDescriptionHelpFormatter))
     args = parser.parse_args(argv)
     if args.verb is None:
         parser.print_help()
@@ -32,7 +31,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 def execute(verb: str, args: argparse.Namespace) -> int:
     """Run one verb with parsed arguments; an expected error becomes one line on stderr."""
     try:
-        return int(importlib.import_module('.' + verb, __name__).execute(args))
+        return int(_module(verb).execute(args))
     except PerceptionError as error:
         print('trt_perception {}: {}: {}'.format(verb, type(error).__name__, error), file=sys.stderr)
         return 2
@@ -42,7 +41,7 @@ def execute(verb: str, args: argparse.Namespace) -> int:
 
 def main_of(verb: str, argv: Optional[List[str]] = None) -> int:
     """Run one verb as a program of its own, for `ros2 run trt_perception VERB`; drops what launch adds for ROS."""
-    module = importlib.import_module('.' + verb, __name__)
+    module = _module(verb)
     parser = argparse.ArgumentParser(prog=verb, description=module.__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
@@ -50,6 +49,10 @@ def main_of(verb: str, argv: Optional[List[str]] = None) -> int:
     if '--ros-args' in argv:
         argv = argv[:argv.index('--ros-args')]
     return execute(verb, parser.parse_args(argv))
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module('.' + verb.replace('-', '_'), __name__)
 
 
 def ros_missing(error: ImportError) -> ConfigError:

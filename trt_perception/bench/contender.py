@@ -1,0 +1,123 @@
+"""Who is measured: the deployed pipeline on an engine, or anything else that turns pictures into results."""
+import abc
+from typing import Dict, Optional
+
+import numpy as np
+
+from ..core.engine import Engine
+from ..core.errors import ConfigError
+from ..core.model import SEGMENTATION, Model
+from ..core.optical_flow import OpticalFlowPipeline
+from ..core.segmentation import SegmentationPipeline
+from ..core.timing import StageTimer
+from ..engines import EngineOptions, open_engine
+from .frames import Picture, read_picture
+
+STAGES = ('read', 'preprocess', 'upload', 'infer', 'download', 'decode', 'publish')
+"""In the order of a frame's way. What a contender does not have or cannot tell apart is missing."""
+TRANSFERS = ('upload', 'download')
+
+
+class Contender(abc.ABC):
+    """Turns pictures into results, one at a time.
+
+    Attributes:
+        name: what tables call it.
+        task: one of model.TASKS; only contenders of one task are compared.
+        facts: what else identifies it: engine, precision, network file ...
+    """
+
+    def __init__(self, name: str, task: str, facts: Dict[str, str]) -> None:
+        self.name = name
+        self.task = task
+        self.facts = facts
+
+    @abc.abstractmethod
+    def process(self, picture: Picture, stamp_ns: int) -> Dict[str, float]:
+        """Process one picture and return ms per stage, of STAGES.
+
+        Raises:
+            PerceptionError: it cannot.
+        """
+
+    @abc.abstractmethod
+    def result(self) -> Optional[np.ndarray]:
+        """Return labels (H, W) uint8 or flow (H, W, 2) float32 of the last picture; None = it had none."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        return
+
+
+class LastTimes(StageTimer):
+    """The last duration of each stage, by the last word of its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Dict[str, float] = {}
+
+    def add(self, name: str, milliseconds: float) -> None:
+        """Note one duration of a stage."""
+        self.last[name.split()[-1]] = milliseconds
+
+
+class PipelineContender(Contender):
+    """The pipeline that the nodes run, on an engine.
+
+    Results are written where they are wanted, as into a message: nothing is left for `publish`, which only nodes have.
+    """
+
+    def __init__(self, model: Model, engine: Engine, threads: int = 0) -> None:
+        self.engine = engine
+        self._times = LastTimes()
+        kind = SegmentationPipeline if model.task == SEGMENTATION else OpticalFlowPipeline
+        self._pipeline = kind(engine, model, timer=self._times)
+        self._result: Optional[np.ndarray] = None
+        super().__init__('{} {} {}'.format(model.name, engine.backend, engine.precision), model.task, {
+            'model': model.path, 'engine': engine.backend, 'precision': engine.precision, 'network': engine.file,
+            'input': '{}x{}'.format(*engine.input_size), 'threads': str(threads)})
+
+    def process(self, picture: Picture, stamp_ns: int) -> Dict[str, float]:
+        """Process one picture; see Contender."""
+        self._times.last = {}
+        with self._times.stage('read'):
+            frame = read_picture(picture, stamp_ns)
+        value = self._pipeline.process(frame)
+        self._result = None if value is None else value[0]
+        self._times.last.update(self.engine.stage_ms)
+        return self._times.last
+
+    def result(self) -> Optional[np.ndarray]:
+        """Return the last result; see Contender."""
+        return self._result
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
+
+def open_contender(model: Model, engine: str, threads: int = 0) -> PipelineContender:
+    """Open the pipeline of a model on an engine.
+
+    Args:
+        engine: ENGINE or ENGINE:PRECISION, as the parameters of the nodes have them.
+
+    Raises:
+        ConfigError: there is no such engine or precision here, or the model has no network for it.
+        EngineError: the network cannot be opened.
+    """
+    options = engine_options(engine, threads)
+    return PipelineContender(model, open_engine(model, options), options.threads)
+
+
+def engine_options(engine: str, threads: int) -> EngineOptions:
+    """Return the options that ENGINE or ENGINE:PRECISION asks for; engines tell their stages.
+
+    Raises:
+        ConfigError: a colon with nothing behind it.
+    """
+    name, colon, precision = engine.partition(':')
+    if not name or (colon and not precision):
+        raise ConfigError('--engine: got {!r}, expected ENGINE or ENGINE:PRECISION, e.g. onnxruntime:fp32.'.format(
+            engine))
+    return EngineOptions(name, precision, threads, profile=True)

@@ -1,0 +1,102 @@
+"""What a bench sees: camera images as bytes, drawn from a seed or taken from a bag."""
+import re
+from typing import Any, List, NamedTuple
+
+import numpy as np
+
+from ..core.data import Frame
+from ..core.errors import ConfigError
+from ..core.image import Size, decode_compressed, make_frame
+
+_MOST_BYTES = 256 * 2**20
+
+
+class Picture(NamedTuple):
+    """One camera image as a driver publishes it."""
+
+    data: np.ndarray
+    """(N,) uint8: pixels, or a JPEG or PNG file."""
+    height: int
+    width: int
+    step: int
+    encoding: str
+    """As in sensor_msgs/Image; '' = compressed, and height, width and step are 0."""
+    is_bigendian: bool = False
+
+
+def read_picture(picture: Picture, stamp_ns: int) -> Frame:
+    """Return a picture as a Frame; raw ones are viewed, compressed ones decoded.
+
+    Raises:
+        FrameError: it is no picture.
+    """
+    if not picture.encoding:
+        return decode_compressed(picture.data, stamp_ns, 'bench')
+    return make_frame(picture.data, picture.height, picture.width, picture.step, picture.encoding, stamp_ns, 'bench',
+                      picture.is_bigendian)
+
+
+def parse_camera(text: str) -> Size:
+    """Return (height, width) of '640x480', which is width x height, as cameras are called.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    match = re.match(r'(\d+)x(\d+)$', text)
+    size = (int(match.group(2)), int(match.group(1))) if match else (0, 0)
+    if not 16 <= min(size) <= max(size) <= 16384:
+        raise ConfigError('--camera: got {!r}, expected WIDTHxHEIGHT in px, e.g. 640x480.'.format(text))
+    return size
+
+
+def draw_pictures(size: Size, count: int = 8, seed: int = 0) -> List[Picture]:
+    """Draw bgr8 pictures of a textured plane that moves by a few px from each to the next."""
+    height, width = size
+    random = np.random.RandomState(seed)
+    margin = 3 * count
+    plane = np.zeros((height + margin, width + 2 * margin, 3), np.float32)
+    for cell, strength in ((64, 90), (16, 50), (4, 20)):
+        squares = random.uniform(-strength, strength, (plane.shape[0] // cell + 1, plane.shape[1] // cell + 1, 3))
+        plane += np.repeat(np.repeat(squares, cell, 0), cell, 1)[:plane.shape[0], :plane.shape[1]]
+    plane += random.normal(128, 3, plane.shape)
+    levels = plane.clip(0, 255).astype(np.uint8)
+    pictures = []
+    for number in range(count):
+        part = levels[2 * number:2 * number + height, 3 * number:3 * number + width]
+        pictures.append(Picture(part.reshape(-1).copy(), height, width, 3 * width, 'bgr8'))
+    return pictures
+
+
+def read_pictures(path: str, topic: str = '', most: int = 256) -> List[Picture]:
+    """Return the first pictures of a bag, at most `most` and 256 MB.
+
+    Args:
+        topic: '' = the only image topic.
+
+    Raises:
+        ConfigError: no readable bag, no image in it, or several topics to choose from.
+    """
+    from ..ros.bag import CAMERA_INFO, IMAGE, Bag
+    bag = Bag(path, [topic] if topic else None)
+    from rosbags.typesys import Stores, get_typestore  # Bag says what to do where it is not installed.
+    topics = [name for name, kind in bag.types.items() if kind != CAMERA_INFO]
+    if len(topics) > 1:
+        raise ConfigError('--frames {}: got {} image topics: {}. Choose one with --topic.'.format(
+            path, len(topics), ', '.join(topics)))
+    types = get_typestore(Stores.LATEST)
+    pictures: List[Picture] = []
+    size = 0
+    for recorded in bag.messages():
+        if recorded.topic != topics[0]:
+            continue
+        message: Any = types.deserialize_cdr(recorded.data, bag.types[recorded.topic])
+        data = np.array(message.data, np.uint8)
+        pictures.append(Picture(data, message.height, message.width, message.step, message.encoding,
+                                bool(message.is_bigendian))
+                        if bag.types[recorded.topic] == IMAGE else Picture(data, 0, 0, 0, ''))
+        size += data.size
+        if len(pictures) == most or size > _MOST_BYTES:
+            break
+    if not pictures:
+        raise ConfigError('--frames {}: no image on {}. Give a bag in which there is one.'.format(path, topics[0]))
+    return pictures

@@ -1,0 +1,246 @@
+"""What a bench found, as text, Markdown, JSON and one HTML page: the same tables in all of them, plots in the last."""
+import json
+import os
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..engines.engine_cache import network_sha256
+from . import html
+from .contender import STAGES
+from .measure import Series
+from .ros_path import NodeRun
+from .summary import Ratio, Summary, distribution, overhead, ratio, summarise
+
+_NUMBER = re.compile(r'([-+]?\d[\d.,]*( .*)?)?$')
+
+
+class Table(NamedTuple):
+    """One table of texts; the first column is the name of what the row is about."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ''
+
+
+class Plot(NamedTuple):
+    """A picture for the HTML page."""
+
+    html: str
+
+
+class Report(NamedTuple):
+    """All that is told of one bench."""
+
+    title: str
+    remarks: Sequence[str]
+    parts: Sequence[Union[Table, Plot]]
+    data: Dict[str, Any]
+    """The numbers, for machines."""
+
+
+class Round(NamedTuple):
+    """What was measured at one camera."""
+
+    camera: str
+    series: Sequence[Series]
+    agreement: Sequence[str]
+    """Per series: how far its result on one picture is the first one's; '' = not comparable."""
+
+
+def describe_rounds(rounds: Sequence[Round]) -> Report:
+    """Return tables, plots and numbers of pipelines that were measured in this process."""
+    parts: List[Union[Table, Plot]] = []
+    data = []
+    for each in rounds:
+        summaries = [summarise(series, each.series[0]) for series in each.series]
+        names = [series.contender.name for series in each.series]
+        parts += [_times(each, names, summaries), _stages(each, names, summaries)]
+        parts += _plots(each, names, summaries)
+        data += [{'camera': each.camera, 'contender': name, 'facts': series.contender.facts,
+                  'total_ms': summary.total._asdict(),
+                  'stages_ms': {stage: values._asdict() for stage, values in summary.stages.items()},
+                  'mean_without_transfers_ms': summary.mean_without_transfers_ms, 'fps': summary.fps,
+                  'ratio_to_first': summary.ratio._asdict(), 'agreement_with_first': agreement,
+                  'samples_ms': [round(float(value), 3) for value in series.total_ms]}
+                 for name, series, summary, agreement in zip(names, each.series, summaries, each.agreement)]
+    return Report('', (), parts, {'pipelines': data})
+
+
+def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
+    """Return tables, plots and numbers of nodes that were measured over ROS, by camera."""
+    parts: List[Union[Table, Plot]] = []
+    data = []
+    for camera, run in rounds:
+        series: Dict[str, List[float]] = {}
+        rows, streams = [], []
+        for node in run.nodes:
+            engine, latency, age = (distribution(values) for values in (
+                node.engine_ms, node.latency_ms, node.stream.age_ms))
+            over = overhead(node.latency_ms, node.engine_ms, run.block)
+            whole = ratio(node.latency_ms, run.nodes[0].latency_ms, run.block)
+            name, alone = node.spec.name, node.spec.name + ': network alone'
+            rows.append([alone] + [milliseconds(value) for value in engine[1:]] + [''] * 3)
+            rows.append([name] + [milliseconds(value) for value in latency[1:]] + [
+                milliseconds(latency.p50 - engine.p50), spread(over, percent=True), spread(whole)])
+            series[alone], series[name] = node.engine_ms.tolist(), node.latency_ms.tolist()
+            stream = node.stream
+            streams.append([name] + [milliseconds(value) for value in (
+                stream.first_ms, stream.mean_ms, age.p50, age.p99, stream.first_sent_received_ms)] + [
+                    '{:.1f}'.format(stream.rate_hz), '{} of {}'.format(stream.missed, stream.sent)])
+            data.append({'camera': camera, 'node': name, 'command': list(node.spec.command),
+                         'engine_ms': engine._asdict(), 'latency_ms': latency._asdict(), 'overhead': over._asdict(),
+                         'ratio_to_first': whole._asdict(), 'stages': node.stages,
+                         'stream': dict(stream._asdict(), age_ms=age._asdict()),
+                         'engine_samples_ms': [round(value, 3) for value in series[alone]],
+                         'samples_ms': [round(value, 3) for value in series[name]]})
+        parts += [
+            Table('Camera {}: ms from stamp to reception'.format(camera),
+                  ['', 'mean', 'p50', 'p90', 'p95', 'p99', 'max', 'more', 'overhead', 'ratio to first'], rows,
+                  '{} images each, one at a time, in turns of {}. Overhead = (whole path - network alone) / network '
+                  'alone, of the medians of each turn: median and quartiles of {} turns; the ratio likewise, of whole '
+                  'paths.'.format(latency.samples, run.block, over.turns)),
+            Table('Camera {} that waits for nobody: age of results, ms'.format(camera),
+                  ['', 'first frame', 'mean', 'p50', 'p99', 'first sent to first received', 'Hz', 'missed'], streams,
+                  'First frame, mean, first sent to first received, Hz and missed are FIRST_INPUT_LATENCY, '
+                  "MEAN_LATENCY, FIRST_SENT_RECEIVED_LATENCY, MEAN_FRAME_RATE and NUM_MISSED_FRAMES of NVIDIA's "
+                  'ros2_benchmark (basic_performance_calculator.py).')]
+        parts += [Table('Camera {}: stages inside {}, ms'.format(camera, node.spec.name),
+                        ['stage', 'p50 / p95 / p99 / max'], [list(item) for item in node.stages.items()],
+                        "The node's own diagnostics, over all its frames.") for node in run.nodes if node.stages]
+        parts += [Plot(_medians(series)), Plot(html.histograms(series, 'ms', 'How often each time occurred.')),
+                  Plot(html.lines(series, 'ms', 'Every image, in the order of measurement.', x_label='images'))]
+    return Report('', (), parts, {'nodes': data})
+
+
+def describe_contenders(facts: Sequence[Dict[str, str]], names: Sequence[str]) -> Table:
+    """Return who was measured: engine, file and what the file is."""
+    rows = []
+    for name, each in zip(names, facts):
+        rows.append([name, '{} {}'.format(each['engine'], each['precision']), each['input'], each['threads'],
+                     each['network'],
+                     network_sha256(each['network'])[:16] if os.path.isfile(each['network']) else ''])
+    return Table('Networks', ('contender', 'engine', 'input', 'threads', 'file', 'sha256'), rows,
+                 'The digest is of the file and of the weights files that it names; its first 16 characters.')
+
+
+def describe_facts(title: str, facts: Dict[str, str]) -> Table:
+    """Return facts as a table."""
+    return Table(title, ('', ''), [[key, value] for key, value in facts.items()])
+
+
+def text(report: Report) -> str:
+    """Return a report for a terminal."""
+    blocks = [report.title, '\n'.join(report.remarks)]
+    for part in report.parts:
+        if isinstance(part, Table):
+            blocks.append('\n'.join([part.title, _columns(part)] + ([part.note] if part.note else [])))
+    return '\n\n'.join(block for block in blocks if block) + '\n'
+
+
+def markdown(report: Report) -> str:
+    """Return a report as Markdown."""
+    blocks = ['# ' + report.title] + list(report.remarks)
+    for part in report.parts:
+        if isinstance(part, Table):
+            lines = ['## ' + part.title, '', _markdown_row(part.header),
+                     _markdown_row(['---:' if right else '---' for right in _right(part)])]
+            blocks.append('\n'.join(lines + [_markdown_row(row) for row in part.rows]))
+            blocks += [part.note] if part.note else []
+    return '\n\n'.join(blocks) + '\n'
+
+
+def page(report: Report) -> str:
+    """Return a report as an HTML page."""
+    body = [html.paragraph(remark) for remark in report.remarks]
+    for part in report.parts:
+        if isinstance(part, Table):
+            sides = ''.join('>' if right else '<' for right in _right(part))
+            body += [html.heading(part.title), html.table(part.header, part.rows, sides)]
+            body += [html.paragraph(part.note)] if part.note else []
+        else:
+            body.append(part.html)
+    return html.page(report.title, body)
+
+
+def to_json(report: Report) -> str:
+    """Return the numbers of a report."""
+    return json.dumps(dict(report.data, title=report.title, remarks=list(report.remarks)), indent=1) + '\n'
+
+
+def spread(value: Ratio, percent: bool = False) -> str:
+    """Return 'median [q1, q3]' of a ratio."""
+    if percent:
+        return '{:+.1f} % [{:+.1f}, {:+.1f}]'.format(*(100 * each for each in value[:3]))
+    return '{:.3f} [{:.3f}, {:.3f}]'.format(*value[:3])
+
+
+def milliseconds(value: Optional[float]) -> str:
+    """Return ms with as many digits as are worth reading."""
+    if value is None:
+        return ''
+    return '{:.1f}'.format(value) if value >= 100 else '{:.2f}'.format(value)
+
+
+def _times(each: Round, names: Sequence[str], summaries: Sequence[Summary]) -> Table:
+    header = ['contender', 'p50', 'p90', 'p95', 'p99', 'max', 'mean', 'without transfers', 'FPS', 'ratio to first',
+              'agreement']
+    rows = []
+    for name, summary, agreement in zip(names, summaries, each.agreement):
+        total = summary.total
+        rows.append([name] + [milliseconds(value) for value in (
+            total.p50, total.p90, total.p95, total.p99, total.max, total.mean, summary.mean_without_transfers_ms)] + [
+                '{:.1f}'.format(summary.fps), spread(summary.ratio), agreement])
+    gone = [i for i in range(len(header)) if not any(row[i] for row in rows)]  # What nobody has.
+    return Table('Camera {}: ms per frame'.format(each.camera),
+                 [cell for i, cell in enumerate(header) if i not in gone],
+                 [[cell for i, cell in enumerate(row) if i not in gone] for row in rows],
+                 '{} frames each. The ratio is the median of the ratios of {} turns, with their quartiles.'.format(
+                     summaries[0].total.samples, summaries[0].ratio.turns))
+
+
+def _stages(each: Round, names: Sequence[str], summaries: Sequence[Summary]) -> Table:
+    stages = _stage_names(summaries)
+    return Table('Camera {}: median of each stage, ms'.format(each.camera), ['contender'] + stages, [
+        [name] + [milliseconds(summary.stages[stage].p50) if stage in summary.stages else '' for stage in stages]
+        for name, summary in zip(names, summaries)])
+
+
+def _stage_names(summaries: Sequence[Summary]) -> List[str]:
+    return [stage for stage in STAGES if any(stage in summary.stages for summary in summaries)]
+
+
+def _plots(each: Round, names: Sequence[str], summaries: Sequence[Summary]) -> List[Plot]:
+    stages = {stage: [summary.stages[stage].p50 if stage in summary.stages else float('nan') for summary in summaries]
+              for stage in _stage_names(summaries)}
+    totals = {name: series.total_ms.tolist() for name, series in zip(names, each.series)}
+    return [Plot(_medians(totals)),
+            Plot(html.bars(names, stages, 'ms', 'Where the time goes: medians of the stages, one after the other.',
+                           stacked=True)),
+            Plot(html.histograms(totals, 'ms', 'How often each time occurred.')),
+            Plot(html.lines(totals, 'ms', 'Every frame, in the order of measurement.', x_label='frames'))]
+
+
+def _medians(series: Dict[str, List[float]]) -> str:
+    p5, p50, p99 = (np.percentile(list(series.values()), share, axis=1).tolist() for share in (5, 50, 99))
+    return html.bars(list(series), {'p50': p50}, 'ms', 'Time per frame: median; whiskers from the 5th to the 99th '
+                     'percentile.', {'p50': list(zip(p5, p99))})
+
+
+def _columns(table: Table) -> str:
+    lines = [list(table.header)] + [list(row) for row in table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    return '\n'.join('  ' + '  '.join(cell.rjust(width) if side else cell.ljust(width) for cell, width, side in zip(
+        line, widths, _right(table))).rstrip() for line in lines if any(line))
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return '| {} |'.format(' | '.join(cell.replace('|', '\\|') for cell in cells))
+
+
+def _right(table: Table) -> List[bool]:
+    """Return which columns hold numbers."""
+    named = any(table.header)  # Without a header, the second column is text about all kinds of things.
+    return [named and i > 0 and all(_NUMBER.match(row[i]) for row in table.rows) for i in range(len(table.header))]

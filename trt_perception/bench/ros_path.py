@@ -1,0 +1,94 @@
+"""What is measured of the whole ROS path, and of which nodes. Needs no ROS: `bench.node` does the measuring."""
+import sys
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from ..core.model import OPTICAL_FLOW, SEGMENTATION, Model
+from ..engines import EngineOptions
+
+RESULT_TOPIC = {SEGMENTATION: 'segmentation/label_map', OPTICAL_FLOW: 'optical_flow/flow'}
+
+
+class NodeSpec(NamedTuple):
+    """One node to measure."""
+
+    name: str
+    task: str
+    command: Tuple[str, ...]
+    """Its program, to which remapping rules are appended."""
+
+
+class Stream(NamedTuple):
+    """What came of a camera that waits for nobody, by the definitions of NVIDIA's ros2_benchmark.
+
+    Their names are in capitals: github.com/NVIDIA-ISAAC-ROS/ros2_benchmark, basic_performance_calculator.py.
+    """
+
+    sent: int
+    """NUM_FRAMES_SENT."""
+    missed: int
+    """NUM_MISSED_FRAMES, of which no result came: a node that takes the newest skips those it has no time for."""
+    rate_hz: float
+    """MEAN_FRAME_RATE: frames received over the time from the first received to the last."""
+    first_sent_received_ms: float
+    """FIRST_SENT_RECEIVED_LATENCY: first received minus first sent."""
+    first_ms: float
+    """FIRST_INPUT_LATENCY: of the first frame whose result came, from its stamp to the result's reception."""
+    mean_ms: float
+    """MEAN_LATENCY of the frames whose result came."""
+    age_ms: np.ndarray
+    """(N,) from stamp to reception: the age of what a planner gets."""
+
+
+class NodeSeries(NamedTuple):
+    """What was measured of one node."""
+
+    spec: NodeSpec
+    engine_ms: np.ndarray
+    """(N,) of its network alone, in another process, in turns with the node."""
+    latency_ms: np.ndarray
+    """(N,) from the image's stamp to the result's reception here, one image at a time."""
+    stream: Stream
+    stages: Dict[str, str]
+    """The node's own diagnostics: stage -> 'p50 / p95 / p99 / max'."""
+
+
+class NodeRun(NamedTuple):
+    """Nodes that took turns."""
+
+    nodes: List[NodeSeries]
+    block: int
+
+
+def node_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpec:
+    """Return the deployed node of a model; it starts as `trt_perception run` does."""
+    parameters = [model.task + '.model:=' + model.path, 'engine:=' + options.backend, 'max_frame_age:=0.0',
+                  'num_threads:={}'.format(options.num_threads)]
+    parameters += ['precision:=' + options.precision] if options.precision else []
+    parameters += ['image_transport:=compressed'] if compressed else []
+    # The camera rests while others have their turn.
+    parameters += ['max_pair_gap:=0.0'] if model.task == OPTICAL_FLOW else []
+    words = [word for parameter in parameters for word in ('-p', parameter)]
+    return NodeSpec(model.name + ' node', model.task,
+                    (sys.executable, '-m', 'trt_perception', 'run', model.task) + tuple(words))
+
+
+def tutorial_spec(file: str, model: Model, threads: int) -> NodeSpec:
+    """Return the node that tutorials write."""
+    return NodeSpec('tutorial node', model.task, (
+        sys.executable, '-m', 'trt_perception.bench.node.tutorial_node', file, model.path, str(threads), '--ros-args'))
+
+
+def stream_of(sent: Sequence[int], received: Dict[int, int]) -> Stream:
+    """Return what came of a stream.
+
+    Args:
+        sent: stamps, ns.
+        received: stamp -> when its result came, ns of the same clock; at least two.
+    """
+    stamps = [stamp for stamp in sent if stamp in received]
+    times = [received[stamp] for stamp in stamps]
+    age_ms = (np.array(times) - np.array(stamps)) * 1e-6
+    return Stream(len(sent), len(sent) - len(stamps), len(stamps) / ((times[-1] - times[0]) * 1e-9),
+                  (times[0] - sent[0]) * 1e-6, float(age_ms[0]), float(age_ms.mean()), age_ms)
