@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from trt_perception_tools.metrics import class_iou, confusion_matrix, flow_score, mean_iou, pixel_accuracy
+from trt_perception_tools.metrics import (
+    class_iou,
+    confusion_matrix,
+    flow_difference,
+    flow_score,
+    label_agreement,
+    mean_iou,
+    pixel_accuracy,
+)
 
 TRUTH = np.array([[0, 0, 0, 1], [1, 1, 255, 255]], np.uint8)
 LABELS = np.array([[0, 0, 1, 1], [1, 255, 0, 1]], np.uint8)
@@ -49,4 +57,31 @@ def test_an_outlier_is_off_by_more_than_three_pixels_and_more_than_five_percent(
 def test_invalid_flow_counts_as_no_motion_and_as_an_outlier():
     truth = np.array([[[2, 0], [0, 0]]], np.float32)
     flow = np.array([[[np.nan, np.nan], [0, 0]]], np.float32)
-    assert flow_score(flow, truth) == (1.0, 0.5)
+    assert flow_score(flow, truth)[:2] == (1.0, 0.5)
+
+
+def test_the_angular_error_is_that_of_u_v_1():
+    truth = np.array([[[0, 0], [1, 0]]], np.float32)
+    flow = np.array([[[1, 0], [1, 0]]], np.float32)
+    assert flow_score(flow, truth).angular_deg == pytest.approx(45 / 2)
+
+
+def test_errors_are_told_apart_by_the_true_speed():
+    truth = np.array([[[9.9, 0], [10, 0], [0, 39], [0, 40], [np.nan, 0]]], np.float32)
+    flow = np.array([[[9.9, 1], [10, 2], [0, 35], [0, 45], [0, 0]]], np.float32)
+    score = flow_score(flow, truth)
+    assert score.speed_pixels == (1, 2, 1)
+    assert score.speed_epe == pytest.approx((1, 3, 5))
+    assert np.isnan(flow_score(flow[:, :1], truth[:, :1]).speed_epe[1:]).all()
+
+
+def test_agreement_counts_equal_labels_void_included():
+    assert label_agreement(LABELS, np.array([[0, 0, 0, 0], [1, 255, 0, 255]], np.uint8)) == 5 / 8
+
+
+def test_the_difference_of_flows_is_taken_where_both_are_known():
+    nan = np.nan
+    a = np.array([[[3, 0], [nan, 0], [1, 1], [0, 0]]], np.float32)
+    b = np.array([[[0, 4], [1, 1], [nan, nan], [0, 1]]], np.float32)
+    assert flow_difference(a, b) == 3
+    assert np.isnan(flow_difference(a[:, 1:3], b[:, 1:3]))

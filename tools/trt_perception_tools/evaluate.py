@@ -1,12 +1,15 @@
-"""Score models on a dataset with ground truth, through the pipeline that the nodes run.
+"""Score models side by side through the pipeline that the nodes run: accuracy, and agreement with FP32.
 
-Segmentation: --data is a CamVid folder (test.txt, test/, testannot/). Optical flow: a folder of Middlebury,
-FlyingChairs, Sintel or KITTI pairs. Exit status 1 when --fail-under or --fail-above is not met.
+Every model is scored on every --engine, all on the same pictures, in turns. --data is a folder of CamVid or Cityscapes
+(segmentation), of Middlebury, FlyingChairs, Sintel or KITTI pairs (optical flow), or, without truth, a folder of
+pictures or a bag: then the first FP32 contender is what the others are compared with. Exit status 1 when --fail-under
+or --fail-above is not met.
 """
 from __future__ import annotations
 
 import argparse
-import json
+import heapq
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,158 +18,228 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from trt_perception.bench.contender import engine_options
 from trt_perception.core.data import FlowField, LabelMap
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
-from trt_perception.core.model import OPTICAL_FLOW, PRECISIONS, SEGMENTATION, Model, load_model, model_names
+from trt_perception.core.model import PRECISIONS, SEGMENTATION, Model, load_model, model_names
 from trt_perception.core.optical_flow import PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.engines import AUTO, BACKENDS, EngineOptions, open_engine
 
-from .datasets import (
-    CAMVID_CLASSES,
-    FlowPair,
-    LabelledPicture,
-    flow_pairs,
-    labelled_pictures,
-    read_annotation,
-    read_flow,
-    read_picture,
+from .evaluate_data import Dataset, Sample, open_dataset
+from .evaluate_report import Score, as_json, html_page, panel, table
+from .metrics import (
+    SPEED_NAMES,
+    FlowScore,
+    class_iou,
+    confusion_matrix,
+    flow_difference,
+    flow_score,
+    label_agreement,
+    mean_iou,
+    pixel_accuracy,
 )
-from .metrics import class_iou, confusion_matrix, flow_score, mean_iou, pixel_accuracy
 
-_PAIR_INTERVAL_NS = 100_000_000
-_DEFAULTS = EngineOptions()
+_FP32 = 'fp32'
 
 
-class Score(NamedTuple):
-    """How one model did."""
+class _Bad(NamedTuple):
+    """A result that is far off; the largest error is the greatest."""
 
-    model: str
-    task: str
-    engine: str
-    precision: str
-    input_size: tuple[int, int]
-    """(height, width) of the network's picture, px."""
-    parts: dict[str, float]
-    """Segmentation: IoU per class, 0..1, NaN for a class that never occurs. Flow: EPE per pair, px."""
-    total: float
-    """Mean of the parts."""
-    secondary: float
-    """Segmentation: pixel accuracy, 0..1. Flow: mean Fl-all, 0..1."""
-    milliseconds: float
-    """Mean per picture or pair: decode, resize, network, result at the camera's size; without reading files."""
+    error: float
+    number: int
+    name: str
+    picture: np.ndarray
+
+    def __lt__(self, other: tuple[object, ...]) -> bool:
+        return self[:2] < other[:2]
 
 
-def evaluate_segmentation(model: Model, pictures: Sequence[LabelledPicture],
-                          options: EngineOptions = _DEFAULTS) -> Score:
-    """Score a segmentation model.
+class _Contender:
+    """A model on an engine, and what is known of its results so far."""
+
+    def __init__(self, model: Model, options: EngineOptions, worst: int) -> None:
+        self.model = model
+        self.engine = open_engine(model, options)
+        # True flow is on the first picture's grid.
+        self.pipeline: SegmentationPipeline | OpticalFlowPipeline = (
+            SegmentationPipeline(self.engine, model) if model.task == SEGMENTATION
+            else OpticalFlowPipeline(self.engine, model, flow_grid=PREVIOUS))
+        self.name = f'{model.name} {self.engine.backend} {self.engine.precision}'
+        self.reference: _Contender | None = None
+        self.result = np.empty(0)
+        self.bad: list[_Bad] = []
+        self._worst = worst
+        self._seconds = 0.0
+        classes = len(model.labels.classes) if model.labels else 0
+        self._confusion = np.zeros((classes, classes + 1), np.int64)
+        self._flow_scores: dict[str, FlowScore] = {}
+        self._agreement: list[float] = []
+
+    def run(self, sample: Sample) -> None:
+        """Process a sample, and time its last frame."""
+        self.pipeline.reset()
+        for frame in sample.frames[:-1]:
+            self.pipeline.process(frame)
+        start = time.perf_counter()
+        value: LabelMap | FlowField | None = self.pipeline.process(sample.frames[-1])
+        self._seconds += time.perf_counter() - start
+        if value is None:
+            raise ConfigError(f'{self.model.name}: got two pictures of different sizes, expected a pair of one size. '
+                              'Give pictures of one camera.')
+        self.result = value[0]
+
+    def score(self, number: int, name: str, sample: Sample) -> None:
+        """Compare the last result with the truth and with the reference's."""
+        other = self.reference.result if self.reference else None
+        if self.model.labels is not None:
+            error = self._score_labels(sample.truth, other)
+        else:
+            error = self._score_flow(name, sample.truth, other)
+        expected = sample.truth if sample.truth is not None else other
+        full = len(self.bad) == self._worst
+        if self._worst and expected is not None and error > (self.bad[0].error if full else 0):
+            # Drawn at once: results are overwritten by the next sample's.
+            bad = _Bad(error, number, name, panel(sample.frames[0], self.result, expected, self.model))
+            (heapq.heapreplace if full else heapq.heappush)(self.bad, bad)
+
+    def _score_labels(self, truth: np.ndarray | None, other: np.ndarray | None) -> float:
+        if other is not None:
+            self._agreement.append(label_agreement(self.result, other))
+        if truth is None:
+            return 1 - self._agreement[-1] if self._agreement else 0.0
+        confusion = confusion_matrix(truth, self.result, len(self._confusion))
+        self._confusion += confusion
+        accuracy = pixel_accuracy(confusion)
+        return 0.0 if math.isnan(accuracy) else 1 - accuracy
+
+    def _score_flow(self, name: str, truth: np.ndarray | None, other: np.ndarray | None) -> float:
+        if other is not None:
+            self._agreement.append(flow_difference(self.result, other))
+        if truth is None:
+            error = self._agreement[-1] if self._agreement else 0.0
+        else:
+            self._flow_scores[name] = flow_score(self.result, truth)
+            error = self._flow_scores[name].epe
+        return 0.0 if math.isnan(error) else error
+
+    def finish(self, count: int, has_truth: bool) -> Score:
+        """Close the engine and return the score."""
+        self.engine.close()
+        score = Score(
+            self.model.name, self.model.task, self.engine.backend, self.engine.precision, self.engine.input_size, count,
+            self._seconds * 1e3 / count, reference=self.reference.name if self.reference else '',
+            agreement=float(np.mean(self._agreement)) if self._agreement else math.nan)
+        if not has_truth:
+            return score
+        if self.model.labels is not None:
+            iou = class_iou(self._confusion).tolist()
+            return score._replace(
+                parts=dict(zip([each.name for each in self.model.labels.classes], iou, strict=True)),
+                total=mean_iou(self._confusion), secondary=pixel_accuracy(self._confusion),
+                confusion=self._confusion.tolist())
+        scores = list(self._flow_scores.values())
+        epe, fl_all, angular_deg = (float(np.mean([each[field] for each in scores])) for field in range(3))
+        return score._replace(parts={name: each.epe for name, each in self._flow_scores.items()}, total=epe,
+                              secondary=fl_all, angular_deg=angular_deg, speeds=_by_speed(scores))
+
+
+def _by_speed(scores: Sequence[FlowScore]) -> dict[str, float]:
+    """Return the EPE of all pixels of each speed."""
+    pixels = np.array([each.speed_pixels for each in scores])
+    sums = (np.nan_to_num([each.speed_epe for each in scores]) * pixels).sum(0)
+    return {name: float(total / count) if count else math.nan
+            for name, total, count in zip(SPEED_NAMES, sums, pixels.sum(0), strict=True)}
+
+
+class Evaluation(NamedTuple):
+    """What came out."""
+
+    scores: list[Score]
+    worst: dict[str, list[tuple[str, np.ndarray]]]
+    """Contender -> (caption, picture (H, W, 3) uint8 RGB), the worst first."""
+
+
+def evaluate(contenders: Sequence[tuple[Model, EngineOptions]], dataset: Dataset, worst: int = 0) -> Evaluation:
+    """Score models on engines on a dataset, in turns.
+
+    Args:
+        worst: how many results per contender to draw.
 
     Raises:
-        ConfigError: the label set is not CamVid's, or a file is unusable.
-        EngineError: the network cannot be opened or run.
+        ConfigError: a contender does not fit the dataset or the others, or a file is unusable.
+        EngineError: a network cannot be opened or run.
     """
-    assert model.labels is not None
+    for model, _ in contenders:
+        _check_labels(model, contenders[0][0], dataset)
+    runners = [_Contender(model, options, worst) for model, options in contenders]
+    plain = [each for each in runners if each.engine.precision == _FP32]
+    for each in runners:
+        own = [other for other in plain if other.model.path == each.model.path]
+        first = (own or plain or [each])[0]
+        each.reference = first if first is not each else None
+    if not dataset.has_truth and all(each.reference is None for each in runners):
+        raise ConfigError(f'{dataset.title}: has no truth, and there is no other contender in FP32 to agree with. Give '
+                          'several, one of them in FP32, e.g. --engine onnxruntime:fp32 openvino:bf16.')
+    progress = tqdm(dataset.names, 'evaluate', unit='picture' if runners[0].model.labels else 'pair', leave=False,
+                    disable=None)
+    for number, name in enumerate(progress):
+        sample = dataset.read(number)
+        for each in runners:
+            each.run(sample)
+        for each in runners:
+            each.score(number, name, sample)
+    return Evaluation([each.finish(len(dataset.names), dataset.has_truth) for each in runners], {
+        each.name: [(_caption(bad, each, dataset), bad.picture) for bad in sorted(each.bad, reverse=True)]
+        for each in runners if each.bad})
+
+
+def _caption(bad: _Bad, contender: _Contender, dataset: Dataset) -> str:
+    what = 'of the labels' if contender.model.labels else 'px'
+    error = f'{bad.error:.1%}' if contender.model.labels else f'{bad.error:.2f}'
+    against = 'the truth' if dataset.has_truth or contender.reference is None else contender.reference.name
+    return f'{bad.name}: {error} {what} off {against}'
+
+
+def _check_labels(model: Model, first: Model, dataset: Dataset) -> None:
+    if model.labels is None:
+        return
+    ids = [each.id for each in model.labels.classes]
     names = [each.name for each in model.labels.classes]
-    if [each.id for each in model.labels.classes] != list(range(CAMVID_CLASSES)):
-        raise ConfigError(f"{model.path}: labels: {model.labels.name} has {len(names)} classes, expected CamVid's "
-                          f'{CAMVID_CLASSES}, ids 0..{CAMVID_CLASSES - 1}. Evaluate a model of label set camvid.')
-    engine = open_engine(model, options)
-    pipeline = SegmentationPipeline(engine, model)
-    confusion = np.zeros((CAMVID_CLASSES, CAMVID_CLASSES + 1), np.int64)
-    seconds = 0.0
-    for picture in tqdm(pictures, model.name, unit='picture', leave=False, disable=None):
-        frame = frame_from_picture(read_picture(picture.image))
-        truth = read_annotation(picture.annotation)
-        start = time.perf_counter()
-        result: LabelMap = pipeline.process(frame)
-        seconds += time.perf_counter() - start
-        _check_size(picture.annotation, truth, result.labels)
-        confusion += confusion_matrix(truth, result.labels, CAMVID_CLASSES)
-    engine.close()
-    return Score(model.name, model.task, engine.backend, engine.precision, engine.input_size,
-                 dict(zip(names, class_iou(confusion).tolist(), strict=True)), mean_iou(confusion),
-                 pixel_accuracy(confusion), seconds * 1e3 / len(pictures))
-
-
-def evaluate_flow(model: Model, pairs: Sequence[FlowPair], options: EngineOptions = _DEFAULTS) -> Score:
-    """Score an optical-flow model.
-
-    Raises:
-        ConfigError: a file is unusable.
-        EngineError: the network cannot be opened or run.
-    """
-    engine = open_engine(model, options)
-    # Ground truth lives on the first picture's grid.
-    pipeline = OpticalFlowPipeline(engine, model, flow_grid=PREVIOUS)
-    scores = {}
-    seconds = 0.0
-    for pair in tqdm(pairs, model.name, unit='pair', leave=False, disable=None):
-        first, second = (frame_from_picture(read_picture(path), stamp_ns) for path, stamp_ns in (
-            (pair.first, 0), (pair.second, _PAIR_INTERVAL_NS)))
-        truth = read_flow(pair.flow)
-        pipeline.reset()
-        pipeline.process(first)
-        start = time.perf_counter()
-        result: FlowField | None = pipeline.process(second)
-        seconds += time.perf_counter() - start
-        if result is None:
-            raise ConfigError(f'{pair.second}: got another size than {pair.first}, expected a pair of one size. '
-                              'Restore the files.')
-        _check_size(pair.flow, truth, result.flow)
-        scores[pair.name] = flow_score(result.flow, truth)
-    engine.close()
-    return Score(model.name, model.task, engine.backend, engine.precision, engine.input_size,
-                 {name: score.epe for name, score in scores.items()},
-                 float(np.mean([score.epe for score in scores.values()])),
-                 float(np.mean([score.fl_all for score in scores.values()])), seconds * 1e3 / len(pairs))
-
-
-def _check_size(path: Path, truth: np.ndarray, result: np.ndarray) -> None:
-    if truth.shape[:2] != result.shape[:2]:
-        raise ConfigError(f'{path}: got {truth.shape[0]}x{truth.shape[1]}, expected the size of its picture, '
-                          f'{result.shape[0]}x{result.shape[1]}. Restore the file.')
-
-
-def table(scores: Sequence[Score]) -> str:
-    """Lay out scores of one task as text, a column per model; shares are in %."""
-    if scores[0].task == SEGMENTATION:
-        factor, totals, unit = 100, ('mean IoU', 'pixel accuracy'), 'IoU, %'
-    else:
-        factor, totals, unit = 1, ('mean EPE', 'Fl-all, %'), 'EPE, px'
-    rows = [[unit, *(score.model for score in scores)]]
-    rows += [[part, *(f'{score.parts[part] * factor:.2f}' for score in scores)] for part in scores[0].parts]
-    rows += [[totals[0], *(f'{score.total * factor:.2f}' for score in scores)],
-             [totals[1], *(f'{score.secondary * 100:.2f}' for score in scores)],
-             ['ms', *(f'{score.milliseconds:.1f}' for score in scores)],
-             ['network input', *('{}x{}'.format(*score.input_size) for score in scores)],
-             ['engine', *(f'{score.engine} {score.precision}' for score in scores)]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ['  '.join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    rule = '-' * len(lines[0])
-    after = 1 + len(scores[0].parts)
-    return '\n'.join([lines[0], rule, *lines[1:after], rule, *lines[after:]])
-
-
-def as_json(scores: Sequence[Score]) -> str:
-    """Return scores as JSON; a class that never occurs is null."""
-    entries = [{**score._asdict(), 'parts': {part: None if np.isnan(value) else value
-                                             for part, value in score.parts.items()}} for score in scores]
-    return json.dumps(entries, indent=2) + '\n'
+    classes = dataset.classes or [each.name for each in first.labels.classes] if first.labels else []
+    whose = dataset.title if dataset.classes else first.name
+    if ids != list(range(len(classes))):
+        raise ConfigError(f"{model.path}: labels: {model.labels.name} has {len(names)} classes, expected {whose}'s "
+                          f'{len(classes)}, ids 0..{len(classes) - 1}. Evaluate a model of that label set.')
+    for number, (name, expected) in enumerate(zip(names, classes, strict=True)):
+        if name.casefold() != expected.casefold():
+            raise ConfigError(f'{model.path}: labels: class {number} of {model.labels.name} is {name!r}, expected '
+                              f'{expected!r} as in {whose}. Evaluate a model of that label set.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('models', nargs='+', metavar='MODEL',
                         help=f'one of {", ".join(model_names())}, or the path of a model YAML; several are compared')
-    parser.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the dataset')
-    parser.add_argument('--split', default='test', help='of CamVid: train, val or test (default: test)')
-    parser.add_argument('--engine', default=AUTO, help=f'{AUTO} (default), {", ".join(BACKENDS)}')
-    parser.add_argument('--precision', default='', help=f'{", ".join(PRECISIONS)} (default: the engine\'s)')
+    parser.add_argument('--data', type=Path, required=True, metavar='PATH',
+                        help='folder of the dataset or of pictures, or a bag')
+    parser.add_argument('--split', default='test', help='of CamVid, Cityscapes: train, val or test (default: test)')
+    parser.add_argument('--topic', default='', help='image topic of the bag (default: the only one)')
+    parser.add_argument('--limit', type=int, default=0, metavar='N',
+                        help='N pictures, evenly spread (default: all; of a bag the first 256)')
+    parser.add_argument('--engine', nargs='+', default=[AUTO], metavar='ENGINE[:PRECISION]',
+                        help=f'{AUTO} (default), {", ".join(BACKENDS)}; several are compared')
+    parser.add_argument('--precision', default='',
+                        help=f'{", ".join(PRECISIONS)}, for engines without their own (default: the engine\'s)')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: all cores)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores there too')
-    parser.add_argument('--fail-under', type=float, metavar='SHARE', help='lowest mean IoU to accept, 0..1')
-    parser.add_argument('--fail-above', type=float, metavar='PX', help='highest mean EPE to accept')
+    parser.add_argument('--html', type=Path, metavar='FILE', help='write a page with scores, confusions, worst results')
+    parser.add_argument('--worst', type=int, default=3, metavar='N',
+                        help='how many results per contender the page shows (default: 3)')
+    parser.add_argument('--fail-under', type=float, metavar='SHARE',
+                        help='lowest mean IoU to accept, 0..1; without truth lowest share of labels as in FP32')
+    parser.add_argument('--fail-above', type=float, metavar='PX',
+                        help='highest mean EPE to accept; without truth highest mean difference from FP32')
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -180,30 +253,34 @@ def execute(args: argparse.Namespace) -> int:
     if (args.fail_above if task == SEGMENTATION else args.fail_under) is not None:
         raise ConfigError(f'{"--fail-above" if task == SEGMENTATION else "--fail-under"}: not a limit for {task}. Use '
                           '--fail-under for segmentation (mean IoU), --fail-above for optical flow (mean EPE).')
-    options = EngineOptions(args.engine, args.precision, args.threads)
-    scores = _scores(models, args.data, args.split, options)
+    for option, value in (('--limit', args.limit), ('--worst', args.worst), ('--threads', args.threads)):
+        if value < 0:
+            raise ConfigError(f'{option}: got {value}, expected 0 or more.')
+    options = [engine_options(text, args.threads) for text in args.engine]
+    if args.precision:
+        options = [each if each.precision else each._replace(precision=args.precision) for each in options]
+    dataset = open_dataset(args.data, task, args.split, args.topic, args.limit or 256)
+    if args.limit:
+        dataset = dataset.some(args.limit)
+    scores, worst = evaluate([(model, each) for model in models for each in options], dataset,
+                             args.worst if args.html else 0)
     print(table(scores))
     if args.json:
         args.json.write_text(as_json(scores), encoding='utf-8')
-    lowest = -np.inf if args.fail_under is None else args.fail_under
-    highest = np.inf if args.fail_above is None else args.fail_above
-    failed = [score for score in scores if not lowest <= score.total <= highest]
-    for score in failed:
-        print(f'{score.model}: {score.total:.4f} misses the limit {lowest if score.total < lowest else highest}')
-    return 1 if failed else 0
+    if args.html:
+        args.html.write_text(html_page(dataset.title, scores, worst, models[0].labels), encoding='utf-8')
+    return _gate(scores, args.fail_under, args.fail_above)
 
 
-def _scores(models: Sequence[Model], folder: Path, split: str, options: EngineOptions) -> list[Score]:
-    if not folder.is_dir():
-        raise ConfigError(f'{folder}: no such folder. Give the folder of the dataset with --data.')
-    if models[0].task == OPTICAL_FLOW:
-        if (folder / f'{split}.txt').is_file():
-            raise ConfigError(f'{models[0].path}: does optical flow, but {folder} holds labelled pictures. Evaluate a '
-                              'segmentation model, or give a folder of flow pairs.')
-        pairs = flow_pairs(folder)
-        return [evaluate_flow(model, pairs, options) for model in models]
-    if not (folder / f'{split}.txt').is_file() and any(folder.rglob('*.flo')):
-        raise ConfigError(f'{models[0].path}: does segmentation, but {folder} holds flow pairs. Evaluate an '
-                          'optical-flow model, or give the folder of CamVid.')
-    pictures = labelled_pictures(folder, split)
-    return [evaluate_segmentation(model, pictures, options) for model in models]
+def _gate(scores: Sequence[Score], lowest: float | None, highest: float | None) -> int:
+    """Say which scores miss the limits, and return the exit status."""
+    status = 0
+    for score in scores:
+        value = score.total if score.parts else score.agreement
+        if not score.parts and not score.reference:
+            continue  # The one that the others are compared with.
+        for limit, met in ((lowest, lowest is None or value >= lowest), (highest, highest is None or value <= highest)):
+            if not met:
+                print(f'{score.contender}: {value:.4f} misses the limit {limit}')
+                status = 1
+    return status

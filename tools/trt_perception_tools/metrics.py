@@ -1,6 +1,8 @@
 """Scores of label maps and flow fields against ground truth. Knows arrays only."""
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +48,11 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
     return float(np.trace(confusion) / total) if total else float('nan')
 
 
+SPEEDS_PX = (0.0, 10.0, 40.0, math.inf)
+"""Edges of the speeds that Sintel's table tells apart: s0-10, s10-40, s40+ (Butler et al., ECCV 2012)."""
+SPEED_NAMES = ('s0-10', 's10-40', 's40+')
+
+
 class FlowScore(NamedTuple):
     """How far a flow field is from the truth, over the pixels whose true flow is known."""
 
@@ -53,6 +60,12 @@ class FlowScore(NamedTuple):
     """End-point error: mean length of the difference, px."""
     fl_all: float
     """Share of outliers, off by more than 3 px and more than 5 % (KITTI 2015; Menze and Geiger, CVPR 2015), 0..1."""
+    angular_deg: float
+    """Mean angle between (u, v, 1) and the true (u, v, 1), degrees (Barron et al., IJCV 1994)."""
+    speed_pixels: tuple[int, ...]
+    """Pixels by their true speed, as in SPEEDS_PX."""
+    speed_epe: tuple[float, ...]
+    """End-point error of these pixels, px; NaN where there are none."""
 
 
 def flow_score(flow: np.ndarray, truth: np.ndarray) -> FlowScore:
@@ -66,7 +79,26 @@ def flow_score(flow: np.ndarray, truth: np.ndarray) -> FlowScore:
     invalid = ~np.isfinite(got).all(axis=1)
     got[invalid] = 0
     error = np.linalg.norm(got - expected, axis=1)
-    outlier = (error > _OUTLIER_PX) & (error > _OUTLIER_SHARE * np.linalg.norm(expected, axis=1))
+    speed = np.linalg.norm(expected, axis=1)
+    groups = [error[(speed >= low) & (speed < high)] for low, high in pairwise(SPEEDS_PX)]
+    by_speed = (tuple(group.size for group in groups), tuple(_mean(group) for group in groups))
     if not error.size:
-        return FlowScore(float('nan'), float('nan'))
-    return FlowScore(float(error.mean()), float((outlier | invalid).mean()))
+        return FlowScore(math.nan, math.nan, math.nan, *by_speed)
+    outlier = (error > _OUTLIER_PX) & (error > _OUTLIER_SHARE * speed)
+    cosine = ((got * expected).sum(1) + 1) / np.sqrt(((got ** 2).sum(1) + 1) * (speed ** 2 + 1))
+    return FlowScore(float(error.mean()), float((outlier | invalid).mean()),
+                     float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()), *by_speed)
+
+
+def label_agreement(labels: np.ndarray, reference: np.ndarray) -> float:
+    """Return the share of pixels with the same label, 0..1."""
+    return float((labels == reference).mean())
+
+
+def flow_difference(flow: np.ndarray, reference: np.ndarray) -> float:
+    """Return the mean length of the difference, px, over the pixels that both know; NaN where there are none."""
+    return _mean(np.linalg.norm((flow - reference)[np.isfinite(flow + reference).all(axis=2)], axis=1))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan
