@@ -88,14 +88,16 @@ def test_without_ros_it_fails_and_says_what_to_install(capsys, without):
 def test_a_missing_network_file_is_named(capsys, monkeypatch, tmp_path):
     shutil.copytree(share_path('config'), str(tmp_path / 'config'))
     (tmp_path / 'models').mkdir()
-    shutil.copy(share_path('models', 'tinypwc.onnx'), str(tmp_path / 'models'))
+    for name in ('tinypwc.onnx', 'tinypwc.tensorrt.onnx'):
+        shutil.copy(share_path('models', name), str(tmp_path / 'models'))
     monkeypatch.setattr(share, '_candidates', lambda: iter([str(tmp_path)]))
     status, found = findings(capsys)
     assert status == 0
     level, text = found['model swiftnet_camvid']
     assert level == 'note'
-    assert 'swiftnet_camvid.onnx is neither beside the YAML nor in {}'.format(tmp_path / 'models') in text
-    assert found['model tinypwc'] == ('ok', 'optical_flow, onnxruntime: fp32')
+    assert 'swiftnet_camvid.tensorrt.onnx is neither beside the YAML nor in {}'.format(tmp_path / 'models') in text
+    assert found['model tinypwc'] == (
+        'ok', 'optical_flow: onnxruntime fp32, openvino fp32, openvino bf16, tensorrt fp32')
     assert found['package files'] == ('ok', str(tmp_path))
 
 

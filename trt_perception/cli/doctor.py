@@ -94,12 +94,21 @@ def check_models() -> Iterator[Finding]:
     for name in model_names():
         try:
             model = load_model(name)
-            for backend, by_precision in model.files.items():
-                for precision in by_precision:
-                    model.network_file(backend, precision)
-                    yield OK, 'model ' + name, '{}, {}: {}'.format(model.task, backend, precision)
         except ConfigError as error:
             yield NOTE, 'model ' + name, str(error)
+            continue
+        found, missing = [], []
+        for backend, by_precision in model.files.items():
+            for precision in by_precision:
+                try:
+                    model.network_file(backend, precision)
+                    found.append('{} {}'.format(backend, precision))
+                except ConfigError as error:
+                    missing.append(str(error))
+        if found:
+            yield OK, 'model ' + name, '{}: {}'.format(model.task, ', '.join(found))
+        for text in missing:
+            yield NOTE, 'model ' + name, text
 
 
 def execute(args: argparse.Namespace) -> int:
