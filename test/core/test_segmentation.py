@@ -210,3 +210,17 @@ def test_confidence_of_another_size_is_refused(tmp_path):
     model = networks.segmentation_model(tmp_path, confidence_size=(3, 4))
     assert error_of(model) == '{}: labels and confidence differ in size: [(3, 4), (6, 8)].'.format(
         networks.network_path(model))
+
+
+def test_confidence_that_nobody_wants_is_left_out(tmp_path):
+    model = networks.segmentation_model(tmp_path, size=(4, 4))
+    wanted = []
+    pipeline = SegmentationPipeline(open_engine(model), model, wants_confidence=lambda: bool(wanted))
+    frame = frame_from_picture(np.full((8, 8, 3), 200, np.uint8))
+    without = pipeline.process(frame)
+    assert without.confidence is None
+    labels = without.labels.copy()
+    wanted.append(True)
+    whole = pipeline.process(frame)
+    assert np.array_equal(whole.confidence, np.full((8, 8), 200))
+    assert np.array_equal(whole.labels, labels)

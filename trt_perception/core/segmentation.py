@@ -1,5 +1,5 @@
 """Segmentation: Frame -> LabelMap."""
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class SegmentationPipeline:
         output_size: 'camera' = labels on the camera's pixel grid (nearest neighbour); 'network' = as the network
             gives them.
         allocate: where results are written, so that a publisher can hand out its message's own memory.
+        wants_confidence: asked per frame; bringing the confidence to size costs as much as the labels.
 
     Raises:
         EngineError: the engine's outputs are no label map.
@@ -37,8 +38,9 @@ class SegmentationPipeline:
     task = SEGMENTATION
 
     def __init__(self, engine: Engine, model: Model, output_size: str = CAMERA, timer: Optional[StageTimer] = None,
-                 allocate: Allocate = allocate_array) -> None:
+                 allocate: Allocate = allocate_array, wants_confidence: Callable[[], bool] = lambda: True) -> None:
         self._engine = engine
+        self._wants_confidence = wants_confidence
         self._input = model.input.names[0]
         self._output_size = output_size
         self._timer = timer or StageTimer()
@@ -73,16 +75,21 @@ class SegmentationPipeline:
         with self._timer.stage('segmentation infer'):
             outputs = self._engine.infer()
         with self._timer.stage('segmentation decode'):
-            for role, name in self._names.items():
-                resizer, result = self._resizers[role], self._results[role]
-                if resizer is None:
-                    np.copyto(result, outputs[name].reshape(result.shape))
-                else:
-                    resizer.resize(outputs[name].reshape(self._size), result)
-        return LabelMap(self._results['labels'], self._results.get('confidence'), frame.stamp_ns, frame.frame_id)
+            labels = self._decoded('labels', outputs)
+            confidence = None
+            if 'confidence' in self._names and self._wants_confidence():
+                confidence = self._decoded('confidence', outputs)
+        return LabelMap(labels, confidence, frame.stamp_ns, frame.frame_id)
 
     def reset(self) -> None:
         """Forget earlier frames: segmentation has none."""
+
+    def _decoded(self, role: str, outputs: Dict[str, np.ndarray]) -> np.ndarray:
+        resizer, result, output = self._resizers[role], self._results[role], outputs[self._names[role]]
+        if resizer is None:
+            np.copyto(result, output.reshape(result.shape))
+            return result
+        return resizer.resize(output.reshape(self._size), result)
 
     def _set_target(self, target: Size) -> None:
         if target == self._target:

@@ -91,6 +91,10 @@ class SegmentationPublishers(TaskPublishers):
         """Give the pipeline the message memory for its 'labels' or 'confidence'."""
         return self._images[{'labels': 'label_map', 'confidence': 'confidence'}[role]].array(shape, dtype)
 
+    def wants_confidence(self) -> bool:
+        """Return whether anybody subscribes to the confidence."""
+        return self._watched('confidence')
+
     def publish(self, frame: Frame, result: LabelMap, info: Optional[CameraInfo]) -> None:
         """Publish a label map that the pipeline wrote into the memory from `allocate`."""
         header = messages.header(result.stamp_ns, result.frame_id)

@@ -60,7 +60,8 @@ class Task:
         self.engine = open_engine(self.model, options, decoder)
         size, allocate = settings['output_size'], self.publishers.allocate
         if self.name == SEGMENTATION:
-            self.pipeline = SegmentationPipeline(self.engine, self.model, size, timer, allocate)
+            self.pipeline = SegmentationPipeline(self.engine, self.model, size, timer, allocate,
+                                                 self.publishers.wants_confidence)
         else:
             self.pipeline = OpticalFlowPipeline(self.engine, self.model, settings['flow_grid'],
                                                 int(settings['max_pair_gap'] * 1e9), size, timer, allocate)
