@@ -5,6 +5,7 @@ import kernel_checks
 import numpy as np
 import pytest
 from kernel_checks import ON_THE_GPU, ON_THE_HOST, frame_of, image_of, spec_of
+from kernels_host import HostKernels
 
 from trt_perception.core.image import ENCODINGS
 from trt_perception.engines import kernels
@@ -13,9 +14,11 @@ from trt_perception.engines import kernels
 class TestOnTheHost(kernel_checks.KernelChecks):
 
     @pytest.fixture
-    def execute(self, host_kernels):
+    def execute(self, compiled_kernels):
+        host = HostKernels(compiled_kernels)
+
         def execute(launch, source, memory):
-            host_kernels.launch(launch, source.ctypes.data, source.nbytes, memory.ctypes.data + kernel_checks.GUARD)
+            host.launch(launch, source.ctypes.data, source.nbytes, memory.ctypes.data + kernel_checks.GUARD)
         return execute
 
 
