@@ -132,6 +132,11 @@ def prepare(model: Model, network: onnx.ModelProto, groups: Sequence[Sequence[Fr
     if set(specs) != set(model.input.names):
         raise ConfigError(f'{where}: its inputs are {", ".join(specs)}, but {model.path} says '
                           f'{", ".join(model.input.names)}. Give the model that describes this network with --model.')
+    return feed(model, specs, groups, where)
+
+
+def feed(model: Model, specs: Mapping[str, TensorSpec], groups: Sequence[Sequence[Frame]], where: str) -> list[Feeds]:
+    """Return what an engine with these inputs would feed its network; see `prepare`."""
     decoder = FrameDecoder()
     feeds = []
     for group in groups:

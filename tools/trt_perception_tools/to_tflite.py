@@ -23,12 +23,11 @@ from torch import Tensor, nn
 
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, PerceptionError
-from trt_perception.core.image import FrameDecoder, Size, frame_from_picture
+from trt_perception.core.image import Size, frame_from_picture
 from trt_perception.core.model import OPTICAL_FLOW, Model, load_model, model_names
-from trt_perception.core.preprocess import InputWriter
 from trt_perception.engines import EngineOptions, open_engine
 
-from .calibration import bag_frames, folder_frames
+from .calibration import bag_frames, feed, folder_frames
 from .export import build_head
 from .network_interface import example_pictures
 from .networks import NETWORKS, Network, network_of, parse_network
@@ -86,20 +85,21 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
     converter, schema = _import('litert_torch'), _import('ai_edge_litert.schema_py_generated')
     head = _Channels(build_head(model, network, network.load(read_weights(weights), str(weights), **options), size,
                                 'tensorrt'))
-    writer = _Writer(model, network, size, str(output))
+    specs = {name: TensorSpec(name, (1, *size, network.channels), np.dtype(np.float32)) for name in model.input.names}
     example = frames[0] if frames else [frame_from_picture(each) for each in example_pictures(
         2 if model.task == OPTICAL_FLOW else 1, size)]
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent.resolve(), prefix='.to-tflite-') as folder:
         file = Path(folder) / output.name
-        tensors = {name: torch.from_numpy(array) for name, array in writer.feeds(example).items()}
+        [inputs] = feed(model, specs, [example], str(output))
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Of torch, about what the converter calls.
             converter.convert(merge(head).eval(), tuple(tensors.values())).export(str(file))
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         _label(schema, file, model, f'{model.name}, weights {weights.name}, sha256 {digest}, licence: {model.license}')
         if quantise != 'none':
-            file = _quantise(file, quantise, [writer.feeds(each) for each in frames])
+            file = _quantise(file, quantise, feed(model, specs, frames, str(output)))
         precision = 'int8' if quantise in _IN_INT8 else 'fp32'
         difference = _compare(model._replace(files={'tflite': {precision: str(file)}}), precision, head, example,
                               tensors)
@@ -109,23 +109,6 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
         os.chmod(file, 0o644)
         os.replace(file, output)
     return Conversion(precision, difference)
-
-
-class _Writer:
-    """Prepares frames as the engine does."""
-
-    def __init__(self, model: Model, network: Network, size: Size, where: str) -> None:
-        self._spec = TensorSpec('', (1, *size, network.channels), np.dtype(np.float32))
-        self._names = model.input.names
-        self._writer = InputWriter(self._spec, model.input, FrameDecoder(), where)
-
-    def feeds(self, group: Sequence[Frame]) -> dict[str, np.ndarray]:
-        """Return the inputs of a frame, or of the previous and the current one: the network sees the current first."""
-        arrays = {}
-        for name, frame in zip(self._names, reversed(group), strict=True):
-            arrays[name] = np.zeros(self._spec.shape, np.float32)
-            self._writer.write(frame, arrays[name])
-        return arrays
 
 
 def _import(name: str) -> Any:
