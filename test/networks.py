@@ -169,3 +169,10 @@ def slow_segmentation_model(folder, layers, size=(120, 160), channels=16):
     fields = segmentation_fields()
     del fields['output']['confidence']
     return load_model(write_model(folder, fields))
+
+
+def logits_network(path):
+    """Write a network whose scores are its input, (1, 3, 24, 32) float32, and return its path as text."""
+    save_network(path, [helper.make_node('Identity', ['image'], ['scores'])],
+                 [('image', 'float32', [1, 3, 24, 32])], [('scores', 'float32', [1, 3, 24, 32])])
+    return str(path)

@@ -1,7 +1,6 @@
 import numpy as np
-import onnx
 import pytest
-from networks import flow_fields, flow_model, save_network, segmentation_fields, segmentation_model
+from networks import flow_fields, flow_model, logits_network, segmentation_fields, segmentation_model
 
 from trt_perception.bench.frames import Picture, draw_pictures
 from trt_perception.bench.tutorial import TutorialContender
@@ -11,10 +10,7 @@ from trt_perception.core.errors import ConfigError, EngineError
 @pytest.fixture
 def logits(tmp_path):
     """Write a network whose scores are its normalised input."""
-    path = tmp_path / 'logits.onnx'
-    save_network(path, [onnx.helper.make_node('Identity', ['image'], ['scores'])],
-                 [('image', 'float32', [1, 3, 24, 32])], [('scores', 'float32', [1, 3, 24, 32])])
-    return str(path)
+    return logits_network(tmp_path / 'logits.onnx')
 
 
 def test_it_labels_by_the_largest_normalised_channel(tmp_path, logits):

@@ -1,9 +1,8 @@
 import json
 
 import numpy as np
-import onnx
 import pytest
-from networks import flow_fields, flow_model, save_network, segmentation_model, write_yaml
+from networks import flow_fields, flow_model, logits_network, segmentation_model, write_yaml
 
 from trt_perception.bench import node
 from trt_perception.cli import main
@@ -20,10 +19,7 @@ def model(tmp_path):
 @pytest.fixture
 def logits(tmp_path):
     """Write a network whose scores are its input."""
-    path = tmp_path / 'logits.onnx'
-    save_network(path, [onnx.helper.make_node('Identity', ['image'], ['scores'])],
-                 [('image', 'float32', [1, 3, 24, 32])], [('scores', 'float32', [1, 3, 24, 32])])
-    return str(path)
+    return logits_network(tmp_path / 'logits.onnx')
 
 
 def other_model(tmp_path):

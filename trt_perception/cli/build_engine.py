@@ -11,7 +11,7 @@ import time
 
 from ..core.errors import ConfigError
 from ..core.model import PRECISIONS, load_model
-from ..engines import EngineOptions, resolve
+from ..engines import EngineOptions, prepare_engine
 from . import main_of
 
 _QUIET_S = 10.0
@@ -41,13 +41,12 @@ def execute(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     options = EngineOptions('tensorrt', args.precision, cache_dir=args.cache_dir, rebuild=args.force,
                             workspace_bytes=args.workspace * 2**20, dla_core=args.dla_core, gpu_id=args.gpu)
-    _, precision = resolve(model, options)
-    from ..engines.tensorrt_build import engine_file  # Not before `resolve` has found TensorRT.
     line = _ProgressLine()
     try:
-        built = engine_file(model, precision, options, line.show, args.calibration)
+        built = prepare_engine(model, options, line.show, args.calibration)
     finally:
         line.end()
+    assert built is not None  # TensorRT's are always built.
     if built.warning:
         print('warning: ' + built.warning, file=sys.stderr)
     print(built.summary)

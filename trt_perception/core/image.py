@@ -63,6 +63,8 @@ ENCODINGS: Dict[str, Encoding] = {
     'nv24': Encoding(1, (3, 1)),
 }
 
+_ENCODING_OF = {'rgb': 'rgb8', 'bgr': 'bgr8', 'gray': 'mono8'}
+
 # ITU-R BT.601, studio range, as in OpenCV's YUV 4:2:x conversions; rows R, G, B; columns Y, U, V, 1.
 _YUV_TO_RGB = np.array([[1.164383, 0.0, 1.596027], [1.164383, -0.391762, -0.812968], [1.164383, 2.017232, 0.0]])
 _YUV_TO_RGB = np.hstack([_YUV_TO_RGB, -_YUV_TO_RGB.dot([[16.0], [128.0], [128.0]])])
@@ -125,10 +127,16 @@ def encode_png(picture: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def frame_from_picture(picture: np.ndarray, stamp_ns: int = 0, frame_id: str = '') -> Frame:
-    """Wrap a (H, W, 3) uint8 BGR picture, as OpenCV reads files, in a bgr8 Frame."""
+def frame_from_picture(picture: np.ndarray, stamp_ns: int = 0, frame_id: str = '', color: str = 'bgr') -> Frame:
+    """Wrap a picture in a Frame.
+
+    Args:
+        picture: (H, W, 3) uint8, or for gray (H, W) or (H, W, 1).
+        color: its channel order: rgb, bgr (as OpenCV reads files) or gray.
+    """
     height, width = picture.shape[:2]
-    return make_frame(picture.reshape(-1), height, width, 3 * width, 'bgr8', stamp_ns, frame_id)
+    return make_frame(picture.reshape(-1), height, width, picture.size // height, _ENCODING_OF[color], stamp_ns,
+                      frame_id)
 
 
 class FrameDecoder:

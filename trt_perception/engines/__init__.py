@@ -29,7 +29,7 @@ class Backend(NamedTuple):
     gpu: bool = False
     """Whether it needs an NVIDIA GPU, without which `auto` passes it over."""
     builder: str = ''
-    """Module of this package whose `engine_file(model, precision, options, progress)` makes what it opens; minutes."""
+    """Module of this package whose `engine_file` makes what it opens, in minutes: see prepare_engine."""
 
     @property
     def missing(self) -> str:
@@ -117,11 +117,13 @@ def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
     return name, precision
 
 
-def prepare_engine(model: Model, options: EngineOptions, progress: Progress) -> Optional[BuiltEngine]:
+def prepare_engine(model: Model, options: EngineOptions, progress: Progress, calibration: str = ''
+                   ) -> Optional[BuiltEngine]:
     """Build what `open_engine` will open, unless that is there already; in any thread.
 
     Args:
         progress: called while a build is going on; what it raises ends the build.
+        calibration: folder of pictures to calibrate INT8 with, anew.
 
     Returns:
         What will be opened; None for back-ends that open the model's file as it is.
@@ -132,7 +134,8 @@ def prepare_engine(model: Model, options: EngineOptions, progress: Progress) -> 
     name, precision = resolve(model, options)
     if not BACKENDS[name].builder:
         return None
-    built: BuiltEngine = _imported(name, BACKENDS[name].builder).engine_file(model, precision, options, progress)
+    built: BuiltEngine = _imported(name, BACKENDS[name].builder).engine_file(model, precision, options, progress,
+                                                                            calibration)
     return built
 
 

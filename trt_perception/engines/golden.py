@@ -11,7 +11,7 @@ import numpy as np
 from ..core.data import Frame
 from ..core.engine import Engine
 from ..core.errors import ConfigError
-from ..core.image import FrameDecoder, Size, make_frame
+from ..core.image import FrameDecoder, Size, frame_from_picture
 from ..core.model import CHANNELS, Model
 from . import EngineOptions, open_engine
 
@@ -21,8 +21,6 @@ from . import EngineOptions, open_engine
 # 0.002 px at most. The bounds lie between, for a TX2 also sums in FP16. FP32 is TF32 on GPUs since Ampere, with the
 # mantissa of FP16; BF16's has three bits less. Entropy-calibrated INT8 changed 2.3 - 2.6 % of SwiftNet's labels.
 TOLERANCES = {'fp32': (0.995, 0.05), 'fp16': (0.99, 0.1), 'bf16': (0.96, 0.5), 'int8': (0.9, 1.0)}
-
-_ENCODINGS = {'rgb': 'rgb8', 'bgr': 'bgr8', 'gray': 'mono8'}
 
 
 class Golden(NamedTuple):
@@ -107,10 +105,11 @@ def reference(model: Model, network: str, frames: Sequence[Frame] = ()) -> Golde
 def drawn_pictures(model: Model, size: Size) -> Dict[str, np.ndarray]:
     """Draw soft patches as pictures for a model; of two pictures, the second has them 2 px further right."""
     height, width = size
-    coarse = np.random.RandomState(0).randint(
-        0, 256, (height // 16 + 2, width // 16 + 3, CHANNELS[model.input.color])).astype(np.float32)
-    soft = _between(_between(coarse, np.arange(height) / 16.0, 0), np.arange(width + 2) / 16.0, 1)
-    drawn = np.round(soft).astype(np.uint8)
+    channels, color = CHANNELS[model.input.color], model.input.color
+    rows, columns = height // 16 + 1, (width + 2) // 16 + 1
+    coarse = np.random.RandomState(0).randint(0, 256, (rows, columns, channels)).astype(np.uint8)
+    soft = FrameDecoder().picture(frame_from_picture(coarse, color=color), color, (16 * rows, 16 * columns))
+    drawn = soft.reshape(16 * rows, 16 * columns, channels)[:height]
     return {name: drawn[:, shift:width + shift] for name, shift in zip(model.input.names, (2, 0))}
 
 
@@ -156,25 +155,10 @@ def _run(engine: Engine, model: Model, pictures: Mapping[str, np.ndarray]) -> Di
                               '`trt_perception_tools golden`.'.format(
                                   model.name, name, None if picture is None else '{} {}'.format(
                                       picture.dtype.name, picture.shape), expected))
-        engine.put_image(name, _frame(picture, model.input.color))
+        engine.put_image(name, frame_from_picture(picture, color=model.input.color))
     return engine.infer()
 
 
 def _field(flow: np.ndarray) -> np.ndarray:
     """Return (H, W, 2) float64 of a network's (1, H, W, 2) or (1, 2, H, W)."""
     return np.asarray(flow[0] if flow.shape[3] == 2 else flow[0].transpose(1, 2, 0), np.float64)
-
-
-def _frame(picture: np.ndarray, color: str) -> Frame:
-    height, width, channels = picture.shape
-    data = np.ascontiguousarray(picture).reshape(-1)
-    return make_frame(data, height, width, width * channels, _ENCODINGS[color], 0, '')
-
-
-def _between(values: np.ndarray, places: np.ndarray, axis: int) -> Any:
-    """Return values at places between the samples of an axis, linearly."""
-    low = np.floor(places).astype(np.intp)
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    share = (places - low).reshape(shape)
-    return np.take(values, low, axis) * (1 - share) + np.take(values, low + 1, axis) * share

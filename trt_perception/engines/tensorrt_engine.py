@@ -14,7 +14,7 @@ import tensorrt as trt
 from ..core.data import Frame, TensorSpec
 from ..core.engine import Engine
 from ..core.errors import ConfigError, EngineError
-from ..core.image import FrameDecoder, Size
+from ..core.image import FrameDecoder, Size, frame_from_picture
 from ..core.model import Model, ModelOutput
 from . import DEFAULT_OPTIONS, EngineOptions, kernels, tensorrt_build
 from .cuda import Gpu, Staging
@@ -26,9 +26,6 @@ _log = logging.getLogger(__name__)
 _DTYPES = {getattr(trt.DataType, name): np.dtype(dtype) for name, dtype in {
     'FLOAT': np.float32, 'HALF': np.float16, 'INT8': np.int8, 'INT32': np.int32, 'BOOL': np.bool_, 'UINT8': np.uint8,
     'INT64': np.int64}.items() if hasattr(trt.DataType, name)}
-
-# Encodings of a picture that the host has decoded, by the model's colour order.
-_DECODED = {'rgb': 'rgb8', 'bgr': 'bgr8', 'gray': 'mono8'}
 
 
 class UnreadableEngineError(EngineError):
@@ -116,10 +113,9 @@ class TensorRTEngine(Engine):
 
     def _decoded(self, frame: Frame) -> Frame:
         """Decode what no kernel reads on the host; from there its picture travels like any camera's."""
-        height, width = self.input_size
-        picture = self._decoder.picture(frame, self._model.input.color, self.input_size)
-        return frame._replace(data=np.ascontiguousarray(picture).reshape(height, -1), height=height, width=width,
-                              encoding=_DECODED[self._model.input.color])
+        color = self._model.input.color
+        return frame_from_picture(self._decoder.picture(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
+                                  color)
 
     def _camera_of(self, name: str, frame: Frame) -> '_Camera':
         """Return what a frame's geometry needs, allocated and computed when that changes."""
