@@ -51,6 +51,14 @@ def test_contenders_take_turns_on_the_same_pictures():
     assert series[1].stages_ms['infer'].tolist() == [11.0, 12.0, 17.0, 18.0, 22.0]
 
 
+def test_each_contender_sees_the_pictures_one_after_the_other():
+    calls = []
+    measure([Noting('a', calls), Noting('b', calls)], PICTURES, Plan(iterations=5, warm_up=2, block=3), quiet)
+    for name in 'ab':
+        seen = [picture for who, picture, _ in calls if who == name]
+        assert seen == [number % 3 for number in range(len(seen))]
+
+
 def test_the_limit_ends_a_bench_after_a_whole_round():
     calls = []
     series = measure([Noting('a', calls), Noting('b', calls)], PICTURES,

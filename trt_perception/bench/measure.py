@@ -36,12 +36,14 @@ def measure(contenders: Sequence[Contender], pictures: Sequence[Picture], plan: 
     check_comparable(contenders)
     stamp_ns = 0
     samples: List[List[Dict[str, float]]] = [[] for _ in contenders]
+    shown = [0 for _ in contenders]
 
     def run(number: int, frames: int, keep: bool) -> None:
         nonlocal stamp_ns
-        for index in range(frames):
+        for _ in range(frames):
             stamp_ns += _INTERVAL_NS
-            picture = pictures[(len(samples[number]) + index) % len(pictures)]
+            picture = pictures[shown[number] % len(pictures)]  # One after the other: flow is that of a camera.
+            shown[number] += 1
             start = time.perf_counter()
             stages = contenders[number].process(picture, stamp_ns)
             total = (time.perf_counter() - start) * 1e3
