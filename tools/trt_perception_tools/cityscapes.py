@@ -3,13 +3,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 
-from .datasets import LabelledPicture
+from .datasets import LabelledPicture, read_ids
 
 NAMES: tuple[str, ...] = (
     'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain',
@@ -48,9 +47,7 @@ def read_cityscapes_annotation(path: Path) -> np.ndarray:
     Raises:
         ConfigError: it is no picture of one channel, or holds ids that Cityscapes does not have.
     """
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
-        raise ConfigError(f'{path}: expected an 8-bit picture of one channel, the label ids. Restore the file.')
+    labels = read_ids(path, 'label ids')
     # 255 is id -1, the licence plate.
     if ((labels > _HIGHEST_LABEL_ID) & (labels != VOID)).any():
         raise ConfigError(f'{path}: got label id {labels[labels != VOID].max()}, expected 0..{_HIGHEST_LABEL_ID}. Use '

@@ -120,15 +120,25 @@ def read_picture(path: Path) -> np.ndarray:
     return picture
 
 
+def read_ids(path: Path, kind: str) -> np.ndarray:
+    """Return a picture of ids as (H, W) uint8.
+
+    Raises:
+        ConfigError: it is no picture of one channel.
+    """
+    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
+        raise ConfigError(f'{path}: expected an 8-bit picture of one channel, the {kind}. Restore the file.')
+    return ids
+
+
 def read_annotation(path: Path) -> np.ndarray:
     """Return a CamVid annotation as (H, W) uint8 class ids, VOID (255) where there is none.
 
     Raises:
         ConfigError: it is no picture of one channel, or holds ids that CamVid does not have.
     """
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
-        raise ConfigError(f'{path}: expected an 8-bit picture of one channel, the class ids. Restore the file.')
+    labels = read_ids(path, 'class ids')
     if labels.max() > CAMVID_CLASSES:
         raise ConfigError(f'{path}: got class id {labels.max()}, expected 0..{CAMVID_CLASSES - 1}, or '
                           f'{CAMVID_CLASSES} for void. Use annotations of the SegNet split.')
