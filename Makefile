@@ -17,8 +17,10 @@ demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes;
 
 models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
 
+# Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
 test: .venv/test lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest test
+	$(BIN)/python -m pytest tools/test
 	@$(MAKE) --no-print-directory test-py36
 
 lint: .venv/test  ## Ruff
