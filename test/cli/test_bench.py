@@ -75,6 +75,7 @@ def test_the_limit_is_said_in_the_report(capsys, model):
     (['--engine', 'onnxruntime:'], "--engine: got 'onnxruntime:', expected ENGINE or ENGINE:PRECISION"),
     (['--threads', '-1'], '--threads: got -1'),
     (['--rate', '0'], '--rate: got 0'),
+    (['--bare'], '--bare: got no --node, expected both'),
     (['--node', '--engine', 'onnxruntime', 'auto'], '--node: got 1 models on 2 engines, expected one on one'),
     (['--tutorial', 'no.onnx'], '--tutorial no.onnx: ONNX Runtime'),
     (['--html', '/no/such/folder/x.html', '--camera', '64x48'] + QUICK,
@@ -108,25 +109,26 @@ def test_a_bag_with_several_cameras_asks_which(capsys, monkeypatch, model):
 
 def test_the_whole_ros_path_is_measured_between_processes(capsys, monkeypatch, domain, tmp_path, model, logits):
     monkeypatch.setattr(node, '_STREAM_S', 0.4)
-    assert main(['bench', model, '--node', '--tutorial', logits, '--camera', '64x48', '--json', str(tmp_path / 'j')]
-                + QUICK) == 0
-    ours, tutorial = json.loads((tmp_path / 'j').read_text())['nodes']
-    for each in (ours, tutorial):
+    assert main(['bench', model, '--node', '--bare', '--tutorial', logits, '--camera', '64x48',
+                 '--json', str(tmp_path / 'j')] + QUICK) == 0
+    ours, bare, tutorial = json.loads((tmp_path / 'j').read_text())['nodes']
+    for each in (ours, bare, tutorial):
         assert len(each['samples_ms']) == 4
         assert min(each['samples_ms']) > each['engine_ms']['p50'] > 0
         assert each['overhead']['turns'] == 2
         assert each['stream']['missed'] < each['stream']['sent'] >= 13
     assert 'segmentation publish' in ours['stages']
-    assert tutorial['node'] == 'tutorial node'
+    assert (bare['node'], tutorial['node']) == ('bare node', 'tutorial node')
+    assert bare['stages'] == tutorial['stages'] == {}
 
 
 def test_compressed_frames_and_flow_go_the_whole_path_too(capsys, monkeypatch, domain, tmp_path):
     pytest.importorskip('rosbags')
     monkeypatch.setattr(node, '_STREAM_S', 0.4)
-    assert main(['bench', other_model(tmp_path), '--node', '--frames', share_path('demo', 'street'), '--json',
-                 str(tmp_path / 'j')] + QUICK) == 0
-    flow, = json.loads((tmp_path / 'j').read_text())['nodes']
-    assert len(flow['samples_ms']) == 4
+    assert main(['bench', other_model(tmp_path), '--node', '--bare', '--frames', share_path('demo', 'street'),
+                 '--json', str(tmp_path / 'j')] + QUICK) == 0
+    flow, bare = json.loads((tmp_path / 'j').read_text())['nodes']
+    assert len(flow['samples_ms']) == len(bare['samples_ms']) == 4
     assert 'optical_flow decode' in flow['stages']
 
 

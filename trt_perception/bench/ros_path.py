@@ -74,6 +74,13 @@ def node_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpe
                     (sys.executable, '-m', 'trt_perception', 'run', model.task) + tuple(words))
 
 
+def bare_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpec:
+    """Return the node that does no more than ROS must."""
+    return NodeSpec('bare node', model.task, (
+        sys.executable, '-m', 'trt_perception.bench.node.bare_node', model.path, options.backend, options.precision,
+        str(options.num_threads), 'compressed' if compressed else 'raw', '--ros-args'))
+
+
 def tutorial_spec(file: str, model: Model, threads: int) -> NodeSpec:
     """Return the node that tutorials write."""
     return NodeSpec('tutorial node', model.task, (

@@ -14,7 +14,7 @@ from .contender import Contender, engine_options, open_contender
 from .frames import Picture, draw_pictures, parse_camera, read_pictures
 from .measure import measure
 from .plan import Plan, Progress, check_plan
-from .ros_path import node_spec, tutorial_spec
+from .ros_path import bare_spec, node_spec, tutorial_spec
 
 _OUTPUTS = {'json': report.to_json, 'markdown': report.markdown, 'html': report.page}
 Opener = Callable[[Contender], Contender]
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace, others: Sequence[Opener] = (), program: str = 
         raise ConfigError('--threads: got {}, expected 0 (all cores) or more.'.format(args.threads))
     if not args.rate > 0:
         raise ConfigError('--rate: got {:g}, expected a number above 0.'.format(args.rate))
+    if args.bare and not args.node:
+        raise ConfigError('--bare: got no --node, expected both: it is about the whole ROS path.')
     models = [load_model(name) for name in args.models]
     tasks = sorted({model.task for model in models})
     if len(tasks) > 1:
@@ -104,8 +106,12 @@ def _bench_nodes(args: argparse.Namespace, models: Sequence[Model], plan: Plan) 
     rounds = []
     try:
         for camera, pictures in _sources(args):
-            specs, networks = [node_spec(model, options, not pictures[0].encoding)], [contender.engine.infer]
+            compressed = not pictures[0].encoding
+            specs, networks = [node_spec(model, options, compressed)], [contender.engine.infer]
             contender.process(pictures[0], 0)
+            if args.bare:
+                specs.append(bare_spec(model, options, compressed))
+                networks.append(contender.engine.infer)
             if args.tutorial:
                 tutorial = _open_tutorial(args, model)
                 tutorial.process(pictures[0], 0)  # What it cannot do, it says before a node starts.
@@ -114,7 +120,7 @@ def _bench_nodes(args: argparse.Namespace, models: Sequence[Model], plan: Plan) 
                 facts[1:], names[1:] = [tutorial.facts], [tutorial.name]
             source = ['--frames', args.frames, '--topic', args.topic or ''] if args.frames else [
                 '--camera', camera, '--seed', str(args.seed)]
-            rounds.append((camera, bench_nodes(specs, networks, not pictures[0].encoding, source, plan, args.rate,
+            rounds.append((camera, bench_nodes(specs, networks, compressed, source, plan, args.rate,
                                                _progress(camera))))
     finally:
         _show('')

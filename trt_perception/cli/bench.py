@@ -3,8 +3,8 @@
 Contenders take turns (A B A B), so trust the ratios first; the first one is the reference. Two engines on one model,
 as a table and as a page with plots:
     trt_perception bench swiftnet_camvid --engine onnxruntime openvino:bf16 --camera 640x480 1280x720 --html bench.html
-What the ROS node costs over the engine alone:
-    trt_perception bench swiftnet_camvid --node --threads 2
+What the ROS node costs over the engine alone, and how much of that is ROS itself:
+    trt_perception bench swiftnet_camvid --node --bare --threads 2
 """
 import argparse
 from typing import Any, Sequence
@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='per camera, stop after the round in which so many seconds have passed')
     node = parser.add_argument_group('the whole ROS path')
     node.add_argument('--node', action='store_true', help='camera -> node -> here, in three processes')
+    node.add_argument('--bare', action='store_true',
+                      help='beside it, a node that takes the bytes of an image, runs the network and publishes bytes '
+                           'made before: what ROS itself costs')
     node.add_argument('--rate', type=float, default=30.0, metavar='HZ',
                       help='of the camera whose frames are not waited for (default: 30)')
     output = parser.add_argument_group('output')
