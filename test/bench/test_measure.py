@@ -114,9 +114,9 @@ def test_flow_has_a_result_from_the_second_picture_on(tmp_path):
 def test_an_engine_that_tells_its_stages_is_believed(tmp_path, monkeypatch):
     real = Engine.infer
 
-    def infer(self):
+    def infer(self, wanted=None):
         self.stage_ms = {'upload': 0.25, 'preprocess': 0.5, 'infer': 3.0, 'download': 0.125}
-        return real(self)
+        return real(self, wanted)
     monkeypatch.setattr(Engine, 'infer', infer)
     contender = open_contender(segmentation_model(tmp_path, (24, 32)), 'onnxruntime', 1)
     stages = contender.process(PICTURES[0], 1)
@@ -141,7 +141,7 @@ def test_an_unknown_engine_is_named(tmp_path):
 def test_a_failing_contender_ends_the_bench(tmp_path, monkeypatch):
     contender = open_contender(segmentation_model(tmp_path, (24, 32)), 'onnxruntime', 1)
 
-    def fail():
+    def fail(wanted=None):
         raise EngineError('tiny.onnx: failed')
     monkeypatch.setattr(contender.engine, 'infer', fail)
     with pytest.raises(EngineError, match=r'tiny\.onnx: failed'):

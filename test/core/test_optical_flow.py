@@ -135,9 +135,9 @@ def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path):
             self.size, self.factors = size, np.array(factors, np.float32)
             return True
 
-        def _infer(self):
+        def _infer(self, wanted):
             return {name: np.broadcast_to(array[:, :1, :1], (1,) + self.size + (2,)) * self.factors
-                    for name, array in super()._infer().items()}
+                    for name, array in super()._infer(wanted).items()}
 
     model = networks.flow_model(tmp_path)
     pipeline = OpticalFlowPipeline(Resizing(model, 'fp32', EngineOptions()), model)
@@ -253,7 +253,7 @@ def test_a_failed_run_raises_and_the_next_frame_pairs_with_that_one(tmp_path, mo
     pipeline = OpticalFlowPipeline(engine, model)
     pipeline.process(frame_showing(1, 0))
     with monkeypatch.context() as patch:
-        def fail():
+        def fail(wanted):
             raise EngineError('planted')
         patch.setattr(engine, '_infer', fail)
         with pytest.raises(EngineError, match='^planted$'):

@@ -131,10 +131,10 @@ def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path, roles):
             self.size = size
             return name in roles
 
-        def _infer(self):
+        def _infer(self, wanted):
             factor = self.size[0] // 6
             return {name: blocks(array[0], factor)[np.newaxis] if name in roles else array
-                    for name, array in super()._infer().items()}
+                    for name, array in super()._infer(wanted).items()}
 
     model = networks.segmentation_model(tmp_path)
     pipeline = SegmentationPipeline(Resizing(model, 'fp32', EngineOptions()), model)

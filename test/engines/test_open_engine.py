@@ -172,7 +172,7 @@ def test_opening_runs_the_network_once(tmp_path, monkeypatch):
     from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
     runs = []
     original = OnnxRuntimeEngine._infer
-    monkeypatch.setattr(OnnxRuntimeEngine, '_infer', lambda self: runs.append(1) or original(self))
+    monkeypatch.setattr(OnnxRuntimeEngine, '_infer', lambda self, wanted: runs.append(1) or original(self, wanted))
     engine = open_engine(networks.segmentation_model(tmp_path))
     assert runs == [1]
     assert isinstance(engine, OnnxRuntimeEngine)

@@ -336,6 +336,25 @@ def test_an_output_that_the_model_does_not_name_stays_on_the_gpu(tmp_path, use_g
     assert gpu.counts['bytes down'] == SIZE[0] * SIZE[1]
 
 
+@pytest.mark.parametrize('generation', [OLD, NEW])
+def test_a_confidence_that_nobody_wants_stays_on_the_gpu(tmp_path, use_gpu, generation):
+    gpu = use_gpu(generation)
+    model = segmentation_model(tmp_path)
+    wanted = []
+    pipeline = SegmentationPipeline(opened(model, generation), model, wants_confidence=lambda: bool(wanted))
+    reference = segmentation_on_the_cpu(tmp_path)
+    for names, images in (([], 1), (['confidence'], 2), ([], 1)):
+        wanted[:] = names
+        pipeline.process(frame_of(0, 'bgr8'))
+        gpu.counts.clear()
+        result, expected = (each.process(frame_of(1, 'bgr8')) for each in (pipeline, reference))
+        np.testing.assert_array_equal(result.labels, expected.labels)
+        assert (result.confidence is None) == (not names)
+        if names:
+            np.testing.assert_array_equal(result.confidence, expected.confidence)
+        assert gpu.counts['bytes down'] == images * CAMERA[0] * CAMERA[1]
+
+
 def test_what_no_kernel_reads_goes_up_as_the_networks_picture(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     engine = opened(segmentation_model(tmp_path), OLD)

@@ -81,10 +81,10 @@ def runs(monkeypatch):
         engine = open_engine(model, options, decoder)
         infer = engine._infer
 
-        def run():
+        def run(wanted):
             counts[model.task] += 1
             assert counts.gate.wait(PATIENCE_S)
-            return infer()
+            return infer(wanted)
         engine._infer = run
         return engine
     monkeypatch.setattr(worker, 'open_engine', counted)

@@ -31,10 +31,10 @@ def faults(monkeypatch):
         engine = open_engine(model, options, decoder)
         infer = engine._infer
 
-        def run():
+        def run(wanted):
             if model.task in faults.infer:
                 raise EngineError(TEXT)
-            return infer()
+            return infer(wanted)
         engine._infer = run
         faults.opened.append(engine)
         return engine

@@ -7,6 +7,7 @@ All else is `trt_perception bench`.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class TorchEngine(Engine):
                    for name, tensor in zip(self._names, results, strict=True)]
         super().__init__(model, file, 'fp32', inputs, outputs)
 
-    def _infer(self) -> dict[str, np.ndarray]:
+    def _infer(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
         with torch.inference_mode():
             results = self._head(*(torch.from_numpy(tensor) for tensor in self._tensors.values()))
         return {spec.name: tensor.numpy().astype(spec.dtype, copy=False)

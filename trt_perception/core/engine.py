@@ -1,7 +1,7 @@
 """The engine contract: what every inference runtime does for the pipelines. Knows tensors and images, not tasks."""
 import abc
 import threading
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -42,11 +42,11 @@ class Engine(abc.ABC):
         if set(specs) != set(model.input.names):
             raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
                 file, ', '.join(sorted(specs)), model.path, ', '.join(model.input.names)))
-        names = [spec.name for spec in self.outputs]
+        self._output_names = [spec.name for spec in self.outputs]
         for name in (model.output.labels, model.output.confidence, model.output.flow):
-            if name is not None and name not in names:
+            if name is not None and name not in self._output_names:
                 raise EngineError('{}: no output {!r}, it has {}. Correct `output` in {}.'.format(
-                    file, name, ', '.join(names), model.path))
+                    file, name, ', '.join(self._output_names), model.path))
         decoder = decoder or FrameDecoder()
         self._writers = {name: InputWriter(spec, model.input, decoder, file) for name, spec in specs.items()}
         sizes = {writer.size for writer in self._writers.values()}
@@ -70,16 +70,19 @@ class Engine(abc.ABC):
         self._check_thread()
         self._swap(a, b)
 
-    def infer(self) -> Dict[str, np.ndarray]:
+    def infer(self, wanted: Optional[Collection[str]] = None) -> Dict[str, np.ndarray]:
         """Run the network once.
 
         THE ARRAYS BELONG TO THE ENGINE and are valid until the next call.
+
+        Args:
+            wanted: outputs that are needed, None = all; others may be missing, or hold the result of an earlier call.
 
         Raises:
             EngineError: the runtime failed; it carries the runtime's own text.
         """
         self._check_thread()
-        return self._infer()
+        return self._infer(self._output_names if wanted is None else wanted)
 
     def resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]] = None) -> bool:
         """Ask that from now on an output comes on another pixel grid: labels nearest, flow bilinear and multiplied.
@@ -119,5 +122,5 @@ class Engine(abc.ABC):
         return False
 
     @abc.abstractmethod
-    def _infer(self) -> Dict[str, np.ndarray]:
-        """Run the network on the inputs as they are."""
+    def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
+        """Run the network on the inputs as they are, and return at least the wanted outputs."""

@@ -1,5 +1,5 @@
 """Segmentation: Frame -> LabelMap."""
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 
@@ -72,20 +72,18 @@ class SegmentationPipeline:
         with self._timer.stage('segmentation preprocess'):
             self._engine.put_image(self._input, frame)
         self._set_target((frame.height, frame.width) if self._output_size == CAMERA else self._size)
+        names = {role: name for role, name in self._names.items() if role == 'labels' or self._wants_confidence()}
         with self._timer.stage('segmentation infer'):
-            outputs = self._engine.infer()
+            outputs = self._engine.infer(names.values())
         with self._timer.stage('segmentation decode'):
-            labels = self._decoded('labels', outputs)
-            confidence = None
-            if 'confidence' in self._names and self._wants_confidence():
-                confidence = self._decoded('confidence', outputs)
-        return LabelMap(labels, confidence, frame.stamp_ns, frame.frame_id)
+            results = {role: self._decoded(role, outputs[name]) for role, name in names.items()}
+        return LabelMap(results['labels'], results.get('confidence'), frame.stamp_ns, frame.frame_id)
 
     def reset(self) -> None:
         """Forget earlier frames: segmentation has none."""
 
-    def _decoded(self, role: str, outputs: Dict[str, np.ndarray]) -> np.ndarray:
-        resizer, result, output = self._resizers[role], self._results[role], outputs[self._names[role]]
+    def _decoded(self, role: str, output: np.ndarray) -> np.ndarray:
+        resizer, result = self._resizers[role], self._results[role]
         if resizer is None:
             np.copyto(result, output.reshape(result.shape))
             return result

@@ -1,5 +1,5 @@
 """ONNX networks on the CPU with ONNX Runtime: works everywhere."""
-from typing import Any, Dict, Optional
+from typing import Any, Collection, Dict, Optional
 
 import numpy as np
 import onnxruntime as ort
@@ -55,7 +55,7 @@ class OnnxRuntimeEngine(Engine):
         super()._swap(a, b)
         self._bind_inputs()
 
-    def _infer(self) -> Dict[str, np.ndarray]:
+    def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:

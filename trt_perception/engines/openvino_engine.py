@@ -1,5 +1,5 @@
 """ONNX networks on x86 CPUs with OpenVINO: FP32, BF16 on CPUs with BF16 units, INT8 from graphs with Q/DQ nodes."""
-from typing import Any, Dict, Optional
+from typing import Any, Collection, Dict, Optional
 
 import numpy as np
 import openvino as ov
@@ -63,7 +63,7 @@ class OpenVinoEngine(Engine):
         for name in (a, b):
             self._bind(self._ports[name], self._tensors[name])
 
-    def _infer(self) -> Dict[str, np.ndarray]:
+    def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         try:
             # Not infer(): its Python wrapper copies the outputs.
             self._request.start_async()

@@ -6,7 +6,7 @@ import abc
 import logging
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Tuple, Type
 
 import numpy as np
 import tensorrt as trt
@@ -145,16 +145,16 @@ class TensorRTEngine(Engine):
             for name in (a, b):
                 self._network.place(name, int(self._tensors[name]))
 
-    def _infer(self) -> Dict[str, np.ndarray]:
+    def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         with self._gpu.using('running ' + self.file):
             with self._gpu.stage('infer'):
                 self._network.execute(self._gpu.stream_handle)
             with self._gpu.stage('download'):
-                for result in self._results.values():
-                    self._fetch(result)
+                for name in wanted:
+                    self._fetch(self._results[name])
             self._gpu.synchronize()
             self.stage_ms = self._gpu.stage_ms()
-        return {name: result.staging.host for name, result in self._results.items()}
+        return {name: self._results[name].staging.host for name in wanted}
 
     def _place_output(self, raw: TensorSpec) -> None:
         conversion = _conversion(raw, self._model.output)
