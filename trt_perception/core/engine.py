@@ -19,7 +19,8 @@ class Engine(abc.ABC):
     the methods that begin with an underscore; the public ones check once and delegate.
 
     Attributes:
-        inputs, outputs: what the network takes and gives.
+        inputs: what the network takes.
+        outputs: what it gives, of that what the model names.
         input_size: (height, width) of the pictures it sees.
         precision: one of model.PRECISIONS, as built.
         file: the network file.
@@ -35,18 +36,20 @@ class Engine(abc.ABC):
         self.file = file
         self.precision = precision
         self.inputs: Tuple[TensorSpec, ...] = tuple(inputs)
-        self.outputs: Tuple[TensorSpec, ...] = tuple(outputs)
         self.stage_ms: Dict[str, float] = {}
         self._thread = threading.get_ident()
         specs = {spec.name: spec for spec in self.inputs}
         if set(specs) != set(model.input.names):
             raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
                 file, ', '.join(sorted(specs)), model.path, ', '.join(model.input.names)))
-        self._output_names = [spec.name for spec in self.outputs]
-        for name in (model.output.labels, model.output.confidence, model.output.flow):
-            if name is not None and name not in self._output_names:
+        found = [spec.name for spec in outputs]
+        named = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
+        for name in named:
+            if name not in found:
                 raise EngineError('{}: no output {!r}, it has {}. Correct `output` in {}.'.format(
-                    file, name, ', '.join(self._output_names), model.path))
+                    file, name, ', '.join(found), model.path))
+        self.outputs: Tuple[TensorSpec, ...] = tuple(spec for spec in outputs if spec.name in named)
+        self._output_names = [spec.name for spec in self.outputs]
         decoder = decoder or FrameDecoder()
         self._writers = {name: InputWriter(spec, model.input, decoder, file) for name, spec in specs.items()}
         sizes = {writer.size for writer in self._writers.values()}

@@ -120,8 +120,10 @@ def _text(value: Any) -> str:
 
 
 def _spec(file: str, model: Model, port: Any) -> TensorSpec:
-    # What an Identity passes on has its name and the one of what it got: take the one that the model knows.
-    known = model.input.names + (model.output.labels, model.output.confidence, model.output.flow)
+    # Once compiled, a tensor has the names of all that was merged into it, too: take the one that the model knows, or
+    # else the one of the ONNX file, which its place in the graph is called by.
+    known = model.input.names + (model.output.labels, model.output.confidence, model.output.flow,
+                                 port.get_node().get_friendly_name().split('/sink_port_')[0])
     name = str(next((each for each in known if each in port.get_names()), port.get_any_name()))
     if port.partial_shape.is_dynamic:
         raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Export it with static shapes and '

@@ -48,8 +48,8 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
 class TensorRTEngine(Engine):
     """An engine file, ready to run.
 
-    Its outputs are those that the model names: labels and confidence as uint8, flow as (1, H, W, 2) float32, whatever
-    types the network gives them. The kernels that make these count to the stage `download` of stage_ms.
+    Labels and confidence come as uint8, flow as (1, H, W, 2) float32, whatever types the network gives them. The
+    kernels that make these count to the stage `download` of stage_ms.
 
     Args:
         file: the serialized engine.
@@ -75,10 +75,8 @@ class TensorRTEngine(Engine):
                 self._gpu.compile()
                 self._network = self._gpu.own(_Network(file, model.name, options, self._gpu.info.name))
                 inputs, raw = self._network.specs()
-                names = (model.output.labels, model.output.confidence, model.output.flow)
                 super().__init__(model, file, precision, inputs,
-                                 [_conversion(spec, model.output).result for spec in raw if spec.name in names],
-                                 self._decoder)
+                                 [_conversion(spec, model.output).result for spec in raw], self._decoder)
                 for name, memory in self._tensors.items():
                     self._network.place(name, int(memory))
                 for spec in raw:
