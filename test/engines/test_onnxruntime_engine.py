@@ -1,4 +1,3 @@
-import threading
 
 import networks
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 from onnx import TensorProto, helper
 from pictures import frame_showing, picture
 
-from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.image import FrameDecoder
 from trt_perception.core.model import load_model
@@ -24,18 +22,6 @@ def error_of(call, *args, **options):
 
 
 # Contents.
-
-def test_inputs_and_outputs_are_described(tmp_path):
-    engine = open_engine(networks.segmentation_model(tmp_path))
-    assert engine.inputs == (TensorSpec('image', (1, 6, 8, 3), np.dtype(np.uint8)),)
-    assert engine.outputs == (TensorSpec('labels', (1, 6, 8), np.dtype(np.uint8)),
-                              TensorSpec('confidence', (1, 6, 8), np.dtype(np.uint8)))
-    assert engine.input_size == SIZE
-    assert (engine.backend, engine.precision) == ('onnxruntime', 'fp32')
-    assert engine.file == str(tmp_path / 'tiny.onnx')
-    engine.close()
-    engine.close()
-
 
 @pytest.mark.parametrize('color', ['rgb', 'bgr'])
 @pytest.mark.parametrize('layout', ['NHWC', 'NCHW'])
@@ -66,51 +52,6 @@ def test_the_network_sees_normalised_values(tmp_path, layout):
     assert (scores.argmax(axis=2) != rgb.argmax(axis=2)).any()  # Else this test could not fail.
 
 
-def test_both_inputs_arrive_where_their_names_say(tmp_path):
-    engine = open_engine(networks.flow_model(tmp_path))
-    first, second = picture(1, 1), picture(2, 1)
-    engine.put_image('second', frame_showing(second))
-    engine.put_image('first', frame_showing(first))
-    flow = engine.infer()['flow'][0]
-    np.testing.assert_array_equal(flow[..., 0], first[..., 0])
-    np.testing.assert_array_equal(flow[..., 1], second[..., 0])
-
-
-def test_swap_exchanges_two_inputs_and_only_those(tmp_path):
-    engine = open_engine(networks.flow_model(tmp_path))
-    pictures = [picture(seed, 1) for seed in range(4)]
-    engine.put_image('first', frame_showing(pictures[0]))
-    engine.put_image('second', frame_showing(pictures[1]))
-    engine.swap('first', 'second')
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[1], pictures[0]]))
-    engine.put_image('first', frame_showing(pictures[2]))  # After a swap, writing goes to the right one, too.
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[2], pictures[0]]))
-    engine.swap('second', 'first')
-    engine.put_image('second', frame_showing(pictures[3]))
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[0], pictures[3]]))
-
-
-def test_results_are_the_engines_own_arrays_and_are_reused(tmp_path):
-    engine = open_engine(networks.segmentation_model(tmp_path))
-    engine.put_image('image', frame_showing(picture(0)))
-    first = engine.infer()
-    kept, before = first['labels'], first['labels'].copy()
-    engine.put_image('image', frame_showing(picture(1)))
-    second = engine.infer()
-    assert second['labels'] is kept
-    np.testing.assert_array_equal(kept[0], picture(1).argmax(axis=2))
-    assert (kept != before).any()
-
-
-def test_an_input_stays_until_it_is_overwritten(tmp_path):
-    engine = open_engine(networks.segmentation_model(tmp_path))
-    frame = frame_showing(picture(0))
-    engine.put_image('image', frame)
-    frame.data[...] = 0  # The camera driver reuses its memory.
-    for _ in range(2):
-        np.testing.assert_array_equal(engine.infer()['labels'][0], picture(0).argmax(axis=2))
-
-
 def test_two_engines_share_the_decode_of_one_decoder(tmp_path):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'b').mkdir()
@@ -125,42 +66,6 @@ def test_two_engines_share_the_decode_of_one_decoder(tmp_path):
 
 
 # The thread.
-
-def test_another_thread_may_not_use_the_engine(tmp_path):
-    engine = open_engine(networks.flow_model(tmp_path))
-    frame = frame_showing(picture(0, 1))
-    texts = []
-
-    def use():
-        for call in (lambda: engine.put_image('first', frame), lambda: engine.swap('first', 'second'), engine.infer):
-            try:
-                call()
-                texts.append('')
-            except EngineError as error:
-                texts.append(str(error))
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert texts == ['{}: used from another thread than the one that opened it. Open the engine in the thread that '
-                     'runs it.'.format(engine.file)] * 3
-    assert not engine.infer()['flow'].any()  # And nothing was put in.
-
-
-def test_a_thread_may_open_and_use_its_own_engine(tmp_path):
-    model = networks.segmentation_model(tmp_path)
-    results = []
-
-    def work():
-        engine = open_engine(model)
-        engine.put_image('image', frame_showing(picture(5)))
-        results.append(engine.infer()['labels'][0].copy())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    np.testing.assert_array_equal(results[0], picture(5).argmax(axis=2))
-
 
 # Failures.
 
@@ -181,36 +86,11 @@ def test_a_missing_network_file_is_a_configuration_error(tmp_path):
         open_engine(model)
 
 
-def test_wrong_input_names_are_refused_with_the_right_ones(tmp_path):
-    fields = networks.segmentation_fields()
-    fields['input']['names'] = ['picture']
-    model = networks.segmentation_model(tmp_path, fields=fields)
-    assert error_of(open_engine, model) == '{}: inputs are image, but {} says picture. Correct input.names in the ' \
-        'YAML.'.format(networks.network_path(model), model.path)
-
-
 def test_a_flow_network_is_not_taken_for_a_segmentation_network(tmp_path):
     flow = networks.flow_model(tmp_path)
     model = load_model(networks.write_model(tmp_path, networks.segmentation_fields()))
     assert error_of(open_engine, model) == '{}: inputs are first, second, but {} says image. Correct input.names in ' \
         'the YAML.'.format(networks.network_path(flow), model.path)
-
-
-@pytest.mark.parametrize(('role', 'name'), [('labels', 'classes'), ('confidence', 'probability')])
-def test_a_wrong_output_name_is_refused_with_the_right_ones(tmp_path, role, name):
-    fields = networks.segmentation_fields()
-    fields['output'][role] = name
-    model = networks.segmentation_model(tmp_path, fields=fields)
-    expected = '{}: no output {!r}, it has labels, confidence. Correct `output` in {}.'
-    assert error_of(open_engine, model) == expected.format(networks.network_path(model), name, model.path)
-
-
-def test_a_wrong_flow_output_name_is_refused(tmp_path):
-    fields = networks.flow_fields()
-    fields['output']['flow'] = 'motion'
-    model = networks.flow_model(tmp_path, fields=fields)
-    assert error_of(open_engine, model) == "{}: no output 'motion', it has flow. Correct `output` in {}.".format(
-        networks.network_path(model), model.path)
 
 
 @pytest.mark.parametrize(('options', 'shape'), [

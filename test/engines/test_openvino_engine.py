@@ -1,4 +1,3 @@
-import threading
 
 import networks
 import numpy as np
@@ -7,7 +6,6 @@ from onnx import TensorProto, helper
 from pictures import frame_showing, picture
 
 from trt_perception import engines
-from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.model import load_model
 from trt_perception.engines import EngineOptions, open_engine
@@ -77,18 +75,6 @@ def flow_of(model, options):
 
 # Contents.
 
-def test_inputs_and_outputs_are_described(tmp_path):
-    engine = open_engine(segmentation_model(tmp_path), OPENVINO)
-    assert engine.inputs == (TensorSpec('image', (1, 6, 8, 3), np.dtype(np.uint8)),)
-    assert engine.outputs == (TensorSpec('labels', (1, 6, 8), np.dtype(np.uint8)),
-                              TensorSpec('confidence', (1, 6, 8), np.dtype(np.uint8)))
-    assert engine.input_size == (6, 8)
-    assert (engine.backend, engine.precision) == ('openvino', 'fp32')
-    assert engine.file == str(tmp_path / 'tiny.onnx')
-    engine.close()
-    engine.close()
-
-
 @pytest.mark.parametrize('kind', ['uint8', 'float32'])
 @pytest.mark.parametrize('layout', ['NHWC', 'NCHW'])
 def test_labels_and_confidence_are_those_of_onnx_runtime(tmp_path, layout, kind):
@@ -111,32 +97,6 @@ def test_flow_is_that_of_onnx_runtime(tmp_path):
     flow = flow_of(model, OPENVINO)
     np.testing.assert_allclose(flow, flow_of(model, EngineOptions('onnxruntime')), atol=1e-5)
     assert flow.std() > 0.03
-
-
-def test_swap_exchanges_two_inputs_and_only_those(tmp_path):
-    engine = open_engine(flow_model(tmp_path), OPENVINO)
-    pictures = [picture(seed, 1) for seed in range(4)]
-    engine.put_image('first', frame_showing(pictures[0]))
-    engine.put_image('second', frame_showing(pictures[1]))
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[0], pictures[1]]))
-    engine.swap('first', 'second')
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[1], pictures[0]]))
-    engine.put_image('first', frame_showing(pictures[2]))  # After a swap, writing goes to the right one, too.
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[2], pictures[0]]))
-    engine.swap('second', 'first')
-    engine.put_image('second', frame_showing(pictures[3]))
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[0], pictures[3]]))
-
-
-def test_results_are_the_engines_own_arrays_and_are_reused(tmp_path):
-    engine = open_engine(segmentation_model(tmp_path), OPENVINO)
-    engine.put_image('image', frame_showing(picture(0)))
-    kept = engine.infer()['labels']
-    before = kept.copy()
-    engine.put_image('image', frame_showing(picture(1)))
-    assert engine.infer()['labels'] is kept
-    np.testing.assert_array_equal(kept[0], picture(1).argmax(axis=2))
-    assert (kept != before).any()
 
 
 def test_results_outlive_the_engine(tmp_path):
@@ -215,24 +175,6 @@ def test_fp16_is_refused_with_what_there_is(tmp_path):
 
 # The thread, threads, and failures.
 
-def test_another_thread_may_not_use_the_engine(tmp_path):
-    engine = open_engine(flow_model(tmp_path), OPENVINO)
-    texts = []
-
-    def use():
-        for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))),
-                     lambda: engine.swap('first', 'second'), engine.infer):
-            texts.append(error_of(call))
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert len(texts) == 3
-    assert set(texts) == {'{}: used from another thread than the one that opened it. Open the engine in the thread '
-                          'that runs it.'.format(engine.file)}
-    assert not engine.infer()['flow'].any()  # And nothing was put in.
-
-
 @pytest.mark.parametrize('count', [1, 2])
 def test_the_number_of_threads_reaches_the_compiled_network(tmp_path, monkeypatch, count):
     seen = []
@@ -267,14 +209,6 @@ def test_a_dynamic_shape_is_refused(tmp_path, options):
     text = error_of(open_engine, model, OPENVINO)
     assert text.startswith("{}: 'image' has the dynamic shape ".format(networks.network_path(model)))
     assert text.endswith('expected fixed sizes. Export it with static shapes and batch 1.')
-
-
-def test_wrong_input_names_are_refused_with_the_right_ones(tmp_path):
-    fields = for_openvino(networks.segmentation_fields())
-    fields['input']['names'] = ['picture']
-    model = segmentation_model(tmp_path, fields=fields)
-    assert error_of(open_engine, model, OPENVINO) == '{}: inputs are image, but {} says picture. Correct input.names ' \
-        'in the YAML.'.format(networks.network_path(model), model.path)
 
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path, monkeypatch):

@@ -3,11 +3,8 @@
 The kernels are the real ones, compiled for the host; networks run in ONNX Runtime; TensorRT's and pycuda's own code is
 what is missing.
 """
-import importlib
 import json
 import logging
-import os
-import threading
 
 import networks
 import numpy as np
@@ -15,6 +12,7 @@ import onnx
 import pytest
 from pictures import frame_showing, picture
 from tensorrt_double import VERSIONS, serialize
+from tensorrt_networks import engine_file, flow_model, opened, segmentation_model, tensorrt_engine
 
 from trt_perception import engines
 from trt_perception.core.data import TensorSpec
@@ -29,35 +27,6 @@ from trt_perception.engines import EngineOptions, open_engine
 GENERATIONS = list(VERSIONS)
 OLD, NEW = '8.2', '11.4'
 SIZE, CAMERA = (6, 8), (14, 22)
-
-
-def engine_file(model, generation, **header):
-    """Write the serialized engine of a tiny model and return its path."""
-    path = os.path.join(os.path.dirname(model.path), 'tiny.engine')
-    with open(networks.network_path(model), 'rb') as network, open(path, 'wb') as file:
-        file.write(serialize(network.read(), dict({'tensorrt': VERSIONS[generation]}, **header)))
-    return path
-
-
-def tensorrt_engine():
-    return importlib.import_module('trt_perception.engines.tensorrt_engine')
-
-
-def opened(model, generation, **options):
-    """Open a tiny model in TensorRT and run it once."""
-    engine = tensorrt_engine().TensorRTEngine(model, engine_file(model, generation), 'fp16', EngineOptions(**options))
-    engine.infer()
-    return engine
-
-
-def segmentation_model(folder, **options):
-    """Return the head for TensorRT: float NCHW in, INT32 out."""
-    return networks.segmentation_model(folder, **dict(
-        {'layout': 'NCHW', 'kind': 'float32', 'labels': 'int32', 'confidence': 'int32'}, **options))
-
-
-def flow_model(folder, **options):
-    return networks.flow_model(folder, **dict({'layout': 'NCHW', 'kind': 'float32'}, **options))
 
 
 def on_the_cpu(pipeline, make, folder, **options):
@@ -194,19 +163,6 @@ def test_logits_are_refused_with_the_advice_to_export_the_argmax(tmp_path, use_g
     assert 'These look like logits' in error_of(SegmentationPipeline, opened(model, OLD), model)
 
 
-def test_inputs_and_outputs_are_described_as_pipelines_get_them(tmp_path, use_gpu):
-    use_gpu(OLD)
-    model = segmentation_model(tmp_path)
-    engine = opened(model, OLD)
-    uint8 = np.dtype(np.uint8)
-    assert engine.outputs == (TensorSpec('labels', (1,) + SIZE, uint8), TensorSpec('confidence', (1,) + SIZE, uint8))
-    outputs = engine.infer()
-    assert {name: (array.shape, array.dtype) for name, array in outputs.items()} == {
-        spec.name: (spec.shape, spec.dtype) for spec in engine.outputs}
-    assert (engine.backend, engine.precision, engine.input_size) == ('tensorrt', 'fp16', SIZE)
-    assert engine.file == str(tmp_path / 'tiny.engine')
-
-
 def test_flow_is_described_channels_last_whatever_the_network_has(tmp_path, use_gpu):
     use_gpu(OLD)
     engine = opened(flow_model(tmp_path, output_layout='NCHW'), OLD)
@@ -242,39 +198,6 @@ def test_the_shipped_heads_for_tensorrt_and_for_the_cpu_agree_on_camera_frames(t
 
 # The order of things.
 
-def test_two_images_without_a_run_between_them_do_not_mix(tmp_path, use_gpu):
-    use_gpu(OLD)
-    engine = opened(flow_model(tmp_path), OLD)
-    first, second = picture(1, 1), picture(2, 1)
-    engine.put_image('first', frame_showing(first))
-    engine.put_image('second', frame_showing(second))  # The GPU may not have read the first one yet.
-    flow = engine.infer()['flow'][0]
-    np.testing.assert_array_equal(flow, np.dstack([first, second]))
-
-
-@pytest.mark.parametrize('generation', GENERATIONS)
-def test_swap_exchanges_two_inputs(tmp_path, use_gpu, generation):
-    use_gpu(generation)
-    engine = opened(flow_model(tmp_path), generation)
-    pictures = [picture(seed, 1) for seed in range(3)]
-    engine.put_image('first', frame_showing(pictures[0]))
-    engine.put_image('second', frame_showing(pictures[1]))
-    engine.swap('first', 'second')
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[1], pictures[0]]))
-    engine.put_image('first', frame_showing(pictures[2]))
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[2], pictures[0]]))
-
-
-def test_a_frame_that_is_overwritten_after_put_image_was_read(tmp_path, use_gpu):
-    use_gpu(OLD)
-    model = segmentation_model(tmp_path)
-    engine = opened(model, OLD)
-    frame = frame_showing(picture(1))
-    engine.put_image('image', frame)
-    frame.data[...] = 0
-    np.testing.assert_array_equal(engine.infer()['confidence'][0], picture(1).max(axis=2))
-
-
 def test_a_camera_that_changes_its_geometry_is_followed(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     model = segmentation_model(tmp_path)
@@ -297,15 +220,6 @@ def test_a_geometry_that_changes_while_the_gpu_still_reads_loses_nothing(tmp_pat
     engine.put_image('first', frame_showing(picture(1, 1)))
     engine.put_image('second', frame_showing(np.repeat(picture(2, 1), 2, axis=0)))
     np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([picture(1, 1), picture(2, 1)]))
-
-
-def test_results_are_valid_until_the_next_call_and_reused(tmp_path, use_gpu):
-    use_gpu(OLD)
-    engine = opened(segmentation_model(tmp_path), OLD)
-    first = engine.infer()['labels']
-    engine.put_image('image', frame_showing(picture(3)))
-    assert engine.infer()['labels'] is first
-    np.testing.assert_array_equal(first[0], picture(3).argmax(axis=2))
 
 
 # What a frame costs.
@@ -406,23 +320,6 @@ def test_a_gpu_with_memory_of_its_own_always_copies(tmp_path, use_gpu, caplog):
 
 
 # Faults.
-
-def test_another_thread_is_refused(tmp_path, use_gpu):
-    use_gpu(OLD)
-    engine = opened(segmentation_model(tmp_path), OLD)
-    errors = []
-
-    def use():
-        for call in (engine.infer, lambda: engine.put_image('image', frame_showing(picture(0))),
-                     lambda: engine.resize_output('labels', CAMERA)):
-            errors.append(error_of(call))
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert errors == ['{}: used from another thread than the one that opened it. Open the engine in the thread that '
-                      'runs it.'.format(engine.file)] * 3
-
 
 @pytest.mark.parametrize('generation', GENERATIONS)
 def test_a_failed_execution_raises_with_tensorrts_own_words(tmp_path, use_gpu, generation):

@@ -1,4 +1,3 @@
-import threading
 
 import numpy as np
 import pytest
@@ -42,18 +41,6 @@ def rounded(values, scale, zero_point, kind):
 
 # Contents.
 
-def test_inputs_and_outputs_are_described(tmp_path):
-    engine = open_engine(tflite_networks.segmentation_model(tmp_path), TFLITE)
-    assert engine.inputs == (TensorSpec('image', (1, 6, 8, 3), np.dtype(np.uint8)),)
-    assert engine.outputs == (TensorSpec('labels', (1, 6, 8), np.dtype(np.uint8)),
-                              TensorSpec('confidence', (1, 6, 8), np.dtype(np.uint8)))
-    assert engine.input_size == (6, 8)
-    assert (engine.backend, engine.precision) == ('tflite', 'fp32')
-    assert engine.file == str(tmp_path / 'tiny.tflite')
-    engine.close()
-    engine.close()
-
-
 @pytest.mark.parametrize('kind', ['uint8', 'float32'])
 def test_labels_and_confidence_are_those_of_onnx_runtime(tmp_path, kind):
     (tmp_path / 'onnx').mkdir()
@@ -93,28 +80,6 @@ def test_swap_exchanges_two_inputs_and_only_those(tmp_path, layout):
     engine.swap('second', 'first')
     engine.put_image('second', frame_showing(pictures[3]))
     np.testing.assert_array_equal(flow(), np.dstack([pictures[0], pictures[3]]))
-
-
-def test_results_are_the_engines_own_arrays_and_are_reused(tmp_path):
-    engine = open_engine(tflite_networks.segmentation_model(tmp_path), TFLITE)
-    engine.put_image('image', frame_showing(picture(0)))
-    kept = engine.infer()['labels']
-    before = kept.copy()
-    engine.put_image('image', frame_showing(picture(1)))
-    assert engine.infer()['labels'] is kept
-    np.testing.assert_array_equal(kept[0], picture(1).argmax(axis=2))
-    assert (kept != before).any()
-    engine.close()
-    np.testing.assert_array_equal(kept[0], picture(1).argmax(axis=2))
-
-
-def test_an_input_stays_until_it_is_overwritten(tmp_path):
-    engine = open_engine(tflite_networks.segmentation_model(tmp_path), TFLITE)
-    frame = frame_showing(picture(0))
-    engine.put_image('image', frame)
-    frame.data[...] = 0  # The camera driver reuses its memory.
-    for _ in range(2):
-        np.testing.assert_array_equal(engine.infer()['labels'][0], picture(0).argmax(axis=2))
 
 
 # Quantised tensors.
@@ -196,23 +161,6 @@ def test_a_precision_that_tflite_does_not_have_is_refused(tmp_path):
 
 # The thread, threads, and failures.
 
-def test_another_thread_may_not_use_the_engine(tmp_path):
-    engine = open_engine(tflite_networks.flow_model(tmp_path), TFLITE)
-    texts = []
-
-    def use():
-        for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))),
-                     lambda: engine.swap('first', 'second'), engine.infer):
-            texts.append(error_of(call))
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert texts == ['{}: used from another thread than the one that opened it. Open the engine in the thread that '
-                     'runs it.'.format(engine.file)] * 3
-    assert not engine.infer()['flow'].any()  # And nothing was put in.
-
-
 @pytest.mark.parametrize('count', [1, 2])
 def test_the_number_of_threads_reaches_the_interpreter(tmp_path, monkeypatch, count):
     seen = []
@@ -254,14 +202,6 @@ def test_a_dynamic_shape_is_refused(tmp_path, signature):
 def test_an_open_batch_is_one(tmp_path):
     engine = open_engine(tflite_networks.segmentation_model(tmp_path, signature=(-1, 6, 8, 3)), TFLITE)
     assert engine.inputs[0].shape == (1, 6, 8, 3)
-
-
-def test_wrong_names_are_refused_with_the_right_ones(tmp_path):
-    fields = tflite_networks.flow_fields()
-    fields['output']['flow'] = 'motion'
-    model = tflite_networks.flow_model(tmp_path, fields=fields)
-    expected = "{}: no output 'motion', it has flow. Correct `output` in {}."
-    assert error_of(open_engine, model, TFLITE) == expected.format(tflite_networks.network_path(model), model.path)
 
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path):

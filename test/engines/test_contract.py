@@ -1,0 +1,206 @@
+"""What every back-end promises the pipelines, by the same tests; the file of each tests what is its own."""
+import importlib
+import os
+import threading
+
+import networks
+import numpy as np
+import pytest
+import tensorrt_networks
+from pictures import frame_showing, picture
+
+from trt_perception.core.data import TensorSpec
+from trt_perception.core.errors import EngineError
+from trt_perception.engines import EngineOptions, open_engine
+
+SIZE = (6, 8)
+
+
+class Backend:
+    """Writes tiny networks for one back-end and opens them.
+
+    Args:
+        module: writes them: networks, tflite_networks or tensorrt_networks.
+    """
+
+    precision = 'fp32'
+    image = TensorSpec('image', (1,) + SIZE + (3,), np.dtype(np.uint8))
+    """The input of a segmentation network."""
+
+    def __init__(self, name, module, folder):
+        self.name = name
+        self._module = module
+        self._folder = folder
+
+    def model(self, kind):
+        """Return a `segmentation_model` or `flow_model`."""
+        fields = getattr(networks, kind.replace('model', 'fields'))()
+        suffix = 'tflite' if self.name == 'tflite' else 'onnx'
+        fields['files'] = {self.name: {'fp32': 'tiny.' + suffix}}
+        return getattr(self._module, kind)(self._folder, fields=fields)
+
+    def open(self, model):
+        """Open a model in the calling thread."""
+        return open_engine(model, EngineOptions(self.name))
+
+    def segmentation(self):
+        """Open a network whose label is the index of the largest channel, its confidence that channel's value."""
+        return self.open(self.model('segmentation_model'))
+
+    def flow(self):
+        """Open a network whose u is the grey level of `first`, its v that of `second`."""
+        return self.open(self.model('flow_model'))
+
+
+class TensorRT(Backend):
+    """TensorRT of one generation, on the doubles."""
+
+    precision = 'fp16'
+    image = TensorSpec('image', (1, 3) + SIZE, np.dtype(np.float32))
+
+    def __init__(self, generation, folder):
+        super().__init__('tensorrt', tensorrt_networks, folder)
+        self._generation = generation
+
+    def open(self, model):
+        path = tensorrt_networks.engine_file(model, self._generation)
+        return tensorrt_networks.tensorrt_engine().TensorRTEngine(model, path, self.precision)
+
+
+@pytest.fixture(params=['onnxruntime', 'openvino', 'tflite', 'tensorrt 8.2', 'tensorrt 11.4'])
+def backend(request, tmp_path):
+    """Give each back-end in turn."""
+    name, _, generation = request.param.partition(' ')
+    if name == 'tensorrt':
+        request.getfixturevalue('use_gpu')(generation)
+        return TensorRT(generation, tmp_path)
+    if name == 'tflite':
+        pytest.importorskip('ai_edge_litert', reason='tiny TFLite files are written with its schema')
+        return Backend(name, importlib.import_module('tflite_networks'), tmp_path)
+    pytest.importorskip(name)
+    return Backend(name, networks, tmp_path)
+
+
+def error_of(backend, model):
+    with pytest.raises(EngineError) as caught:
+        backend.open(model)
+    return str(caught.value)
+
+
+def in_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_it_tells_what_it_is_and_may_be_closed_twice(backend):
+    model = backend.model('segmentation_model')
+    engine = backend.open(model)
+    uint8 = np.dtype(np.uint8)
+    assert engine.inputs == (backend.image,)
+    assert engine.outputs == (TensorSpec('labels', (1,) + SIZE, uint8), TensorSpec('confidence', (1,) + SIZE, uint8))
+    assert {name: (array.shape, array.dtype) for name, array in engine.infer().items()} == {
+        spec.name: (spec.shape, spec.dtype) for spec in engine.outputs}
+    assert (engine.backend, engine.precision, engine.input_size) == (backend.name, backend.precision, SIZE)
+    assert os.path.splitext(engine.file)[0] == os.path.splitext(networks.network_path(model))[0]
+    engine.close()
+    engine.close()
+
+
+def test_the_network_sees_the_frames_and_gives_what_is_wanted(backend):
+    engine = backend.segmentation()
+    for seed, wanted in enumerate([['labels', 'confidence'], ['labels'], ['confidence'], None]):
+        rgb = picture(seed)
+        engine.put_image('image', frame_showing(rgb))
+        outputs = engine.infer(wanted)
+        expected = {'labels': rgb.argmax(axis=2), 'confidence': rgb.max(axis=2)}
+        for name in wanted or expected:
+            np.testing.assert_array_equal(outputs[name][0], expected[name])
+
+
+def test_both_inputs_arrive_where_their_names_say(backend):
+    engine = backend.flow()
+    first, second = picture(1, 1), picture(2, 1)
+    engine.put_image('second', frame_showing(second))
+    engine.put_image('first', frame_showing(first))
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([first, second]))
+
+
+def test_swap_exchanges_two_inputs_and_only_those(backend):
+    engine = backend.flow()
+    pictures = [picture(seed, 1) for seed in range(4)]
+    engine.put_image('first', frame_showing(pictures[0]))
+    engine.put_image('second', frame_showing(pictures[1]))
+    engine.swap('first', 'second')
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[1], pictures[0]]))
+    engine.put_image('first', frame_showing(pictures[2]))  # After a swap, writing goes to the right one, too.
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[2], pictures[0]]))
+    engine.swap('second', 'first')
+    engine.put_image('second', frame_showing(pictures[3]))
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[0], pictures[3]]))
+
+
+def test_results_are_the_engines_own_arrays_and_are_reused(backend):
+    engine = backend.segmentation()
+    engine.put_image('image', frame_showing(picture(0)))
+    kept = engine.infer()['labels']
+    before = kept.copy()
+    engine.put_image('image', frame_showing(picture(1)))
+    assert engine.infer()['labels'] is kept
+    np.testing.assert_array_equal(kept[0], picture(1).argmax(axis=2))
+    assert (kept != before).any()
+
+
+def test_an_input_stays_until_it_is_overwritten(backend):
+    engine = backend.segmentation()
+    frame = frame_showing(picture(0))
+    engine.put_image('image', frame)
+    frame.data[...] = 0  # The camera driver reuses its memory.
+    for _ in range(2):
+        np.testing.assert_array_equal(engine.infer()['labels'][0], picture(0).argmax(axis=2))
+
+
+def test_another_thread_may_not_use_it(backend):
+    engine = backend.flow()
+    texts = []
+
+    def use():
+        for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))), engine.infer,
+                     lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):
+            with pytest.raises(EngineError) as caught:
+                call()
+            texts.append(str(caught.value))
+
+    in_a_thread(use)
+    assert texts == ['{}: used from another thread than the one that opened it. Open the engine in the thread that '
+                     'runs it.'.format(engine.file)] * 4
+    assert not engine.infer()['flow'].any()  # And nothing was put in.
+
+
+def test_a_thread_may_open_and_use_its_own(backend):
+    model = backend.model('segmentation_model')
+    results = []
+
+    def work():
+        engine = backend.open(model)
+        engine.put_image('image', frame_showing(picture(5)))
+        results.append(engine.infer()['labels'][0].copy())
+        engine.close()
+
+    in_a_thread(work)
+    np.testing.assert_array_equal(results[0], picture(5).argmax(axis=2))
+
+
+@pytest.mark.parametrize(('kind', 'role', 'right'), [
+    ('segmentation_model', 'labels', 'labels, confidence'), ('segmentation_model', 'confidence', 'labels, confidence'),
+    ('flow_model', 'flow', 'flow')])
+def test_a_wrong_output_name_is_refused_with_the_right_ones(backend, kind, role, right):
+    model = backend.model(kind)
+    text = error_of(backend, model._replace(output=model.output._replace(**{role: 'wrong'})))
+    assert text.endswith(": no output 'wrong', it has {}. Correct `output` in {}.".format(right, model.path))
+
+
+def test_a_wrong_input_name_is_refused_with_the_right_ones(backend):
+    model = backend.model('segmentation_model')
+    text = error_of(backend, model._replace(input=model.input._replace(names=('wrong',))))
+    assert text.endswith(': inputs are image, but {} says wrong. Correct input.names in the YAML.'.format(model.path))
