@@ -27,7 +27,7 @@ RESERVED = [
     # bench/tutorial.py is what people write who do not use this package: it must not use it either.
     ('OpenCV', r'cv2', r'core/image\.py|bench/tutorial\.py'),
     ('YAML', r'yaml', r'core/model\.py|cli/.*|params\.py'),
-    ('TensorRT', r'tensorrt\w*', r'engines/tensorrt_engine\.py|engines/tensorrt_build\.py'),
+    ('TensorRT', r'tensorrt\w*', r'engines/tensorrt_network\.py|engines/tensorrt_build\.py'),
     ('CUDA', r'pycuda|cuda', r'engines/cuda\.py'),
     ('ONNX Runtime', r'onnxruntime', r'engines/onnxruntime_engine\.py|bench/tutorial\.py'),
     ('OpenVINO', r'openvino', r'engines/openvino_engine\.py'),
@@ -322,7 +322,7 @@ def test_a_planted_import_is_found(path, source, fault):
     ('core/image.py', 'import cv2\nimport numpy as np\nfrom .data import Frame'),
     ('core/model.py', 'import difflib\nimport yaml\nfrom .share import share_path'),
     ('engines/__init__.py', 'from ..core.engine import Engine\nfrom . import onnxruntime_engine'),
-    ('engines/tensorrt_engine.py', 'import tensorrt\nfrom .cuda import Gpu'),
+    ('engines/tensorrt_network.py', 'import tensorrt\nfrom . import EngineOptions'),
     ('engines/cuda.py', 'import pycuda.driver'),
     ('ros/worker.py', 'import rclpy\nfrom ..engines import open_engine\nfrom . import messages\nfrom .. import core'),
     ('cli/run.py', 'from ..ros import perception_node\nimport yaml'),

@@ -12,7 +12,7 @@ from pycuda_double import Gpu, make_pycuda
 sys.modules['tensorrt'] = trt
 sys.modules.update(make_pycuda(Gpu()))
 
-from trt_perception.engines import tensorrt_build, tensorrt_engine  # noqa: E402
+from trt_perception.engines import tensorrt_build, tensorrt_network  # noqa: E402
 
 result = {'version': trt.__version__}
 
@@ -25,7 +25,7 @@ def refusal(function, *arguments):
         return str(error)
 
 
-log = tensorrt_engine._Log()
+log = tensorrt_network._Log()
 trt.ILogger.log(log, trt.ILogger.Severity.ERROR, 'out of memory')
 trt.ILogger.log(log, trt.ILogger.Severity.WARNING, 'slow')
 result['log'] = [log.last, refusal(trt.Runtime, log), refusal(trt.Builder, log)]
