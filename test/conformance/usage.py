@@ -237,11 +237,10 @@ def _known(node):
 def as_seen(package, case, tree):
     """Return a tree without what this case does not use."""
     everywhere = _mentioned(tree)
-    tree = _Generation(package, case).visit(tree)
-    answers = {node.name: node.body[-1].value for node in tree.body if isinstance(node, ast.FunctionDef)
-               and isinstance(node.body[-1], ast.Return) and _known(node.body[-1].value)
-               and all(isinstance(each, ast.Expr) for each in node.body[:-1])}
-    tree = _Answers(answers).visit(tree)
+    answers = {}
+    for each in [ast.parse(source) for source in case.sources.values()]:  # Modules import each other's functions.
+        answers.update(_answers(_Generation(package, case).visit(each)))
+    tree = _Answers(answers).visit(_Generation(package, case).visit(tree))
     while True:
         unused = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))
                   and re.match('_(?!_)', node.name)} & everywhere - _mentioned(tree)
@@ -251,6 +250,13 @@ def as_seen(package, case, tree):
             body = getattr(node, 'body', None)
             if isinstance(body, list):
                 body[:] = [each for each in body if getattr(each, 'name', None) not in unused] or [ast.Pass()]
+
+
+def _answers(tree):
+    """Return name -> node of what the functions answer that only ever return True, or only ever False."""
+    return {node.name: node.body[-1].value for node in tree.body if isinstance(node, ast.FunctionDef)
+            and isinstance(node.body[-1], ast.Return) and _known(node.body[-1].value)
+            and all(isinstance(each, ast.Expr) for each in node.body[:-1])}
 
 
 def _mentioned(tree):

@@ -27,10 +27,11 @@ VERSIONS = {'8.2': '8.2.1.8', '8.6': '8.6.1', '10.0': '10.0.1', '10.16': '10.16.
 def build(tensorrt, monkeypatch):
     """Return `engine_file` with the cache of the test, whose builds are done in this process."""
     def here(module, request, what, progress):
-        sys.modules[module]._work(json.loads(json.dumps(request)), lambda text: progress(what + ': ' + text))
+        work = importlib.import_module(module)._work
+        work(json.loads(json.dumps(request)), lambda text: progress(what + ': ' + text))
 
     def engine_file(model, precision, progress=lambda text: None, pictures='', **options):
-        module = importlib.import_module('trt_perception.engines.tensorrt_build')
+        module = importlib.import_module('trt_perception.engines.tensorrt_file')
         options.setdefault('cache_dir', tensorrt.cache)
         return module.engine_file(model, precision, EngineOptions('tensorrt', **options), progress, pictures)
     monkeypatch.setattr(child_process, 'run', here)

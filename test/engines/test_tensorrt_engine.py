@@ -525,9 +525,9 @@ def build(use_gpu, monkeypatch):
 
     def engine_file_double(model, precision, options):
         calls.append(options)
-        return module.tensorrt_build.BuiltEngine(files.pop(0)(), precision, '')
+        return module.tensorrt_file.BuiltEngine(files.pop(0)(), precision, '')
 
-    monkeypatch.setattr(module.tensorrt_build, 'engine_file', engine_file_double)
+    monkeypatch.setattr(module.tensorrt_file, 'engine_file', engine_file_double)
     return calls, files
 
 

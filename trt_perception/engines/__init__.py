@@ -43,7 +43,7 @@ class Backend(NamedTuple):
 # In the order in which `auto` tries them.
 BACKENDS: Dict[str, Backend] = {
     'tensorrt': Backend('tensorrt_engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True,
-                        builder='tensorrt_build'),
+                        builder='tensorrt_file'),
     'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True),
     'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
     'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32'),

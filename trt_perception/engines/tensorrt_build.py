@@ -1,6 +1,6 @@
-"""ONNX -> TensorRT engine: which network and flags give a precision, the build, and the check of what came out.
+"""ONNX -> TensorRT engine in the cache: the build, and the check of what came out.
 
-Everybody calls `engine_file`; what is not in the cache is built in a child process, which runs this module.
+A program of its own, in a child process: see tensorrt_file.py.
 """
 import json
 import os
@@ -18,17 +18,10 @@ from ..core.errors import ConfigError, EngineError, PerceptionError
 from ..core.model import Model, load_model
 from . import EngineOptions, calibration, child_process, golden
 from .child_process import Progress
-from .cuda import Gpu, GpuInfo, gpu_info
-from .engine_cache import BuiltEngine, EngineCache, Recipe, network_sha256
-
-READY = ('.engine', '.plan')
-"""What the name of a file ends with that is an engine already."""
-
-# To be raised when a change of this file makes other engines of the same networks.
-_RULES = 1
-
-# Builder flags of a precision where types are the builder's choice: TensorRT up to 10.
-_FLAGS = {'fp32': (), 'fp16': ('FP16',), 'bf16': ('BF16',), 'int8': ('INT8', 'FP16')}
+from .cuda import Gpu
+from .engine_cache import EngineCache, Recipe, network_sha256
+from .tensorrt_engine import TensorRTEngine
+from .tensorrt_file import FLAGS, network_of, recipe_of, weakly_typed
 
 # Layers that must stay FP32: in half precision coordinates lose 1.1 % of the flow (TinyPwc, PWC-Net).
 _PINNED = '/coordinates/'
@@ -41,60 +34,6 @@ _IDLE_LAYERS = ('Reformat', 'NoOp', 'Constant')
 _TYPES = (('bf16', r'bf16|bfloat'), ('fp16', r'fp16|half'), ('int8', r'int8'), ('fp8', r'fp8'), ('fp32', r'fp32|float'))
 
 _TELL_S = 0.2
-
-
-def engine_file(model: Model, precision: str, options: EngineOptions, progress: Progress = lambda text: None,
-                pictures: str = '') -> BuiltEngine:
-    """Return the engine of a model: the model's own, one from the cache, or a new one, which takes minutes.
-
-    Args:
-        progress: what it raises ends the build.
-        pictures: folder of pictures to calibrate INT8 with, anew.
-
-    Raises:
-        ConfigError: there is no network for this precision, or this GPU or TensorRT cannot have it.
-        EngineError: the build failed, or its result is wrong.
-    """
-    network = network_of(model, precision)
-    if network.endswith(READY):
-        return BuiltEngine(network, precision, '{}: ready-made, used as it is'.format(network))
-    recipe = recipe_of(model, precision, gpu_info(options.gpu_id), options)
-    cache = EngineCache(options.cache_dir)
-    built = None if options.rebuild or pictures else cache.find(recipe)
-    if built is None:
-        request = {'model': os.path.abspath(model.path), 'precision': precision, 'options': options._asdict(),
-                   'pictures': pictures}
-        child_process.run(__name__, request, 'building {} {}'.format(model.name, precision), progress)
-        built = cache.find(recipe)
-    if built is None:
-        raise EngineError('{}: no {} engine, although it was just built. Is something else writing to that '
-                          'folder?'.format(cache.path(recipe.stem), precision))
-    return built
-
-
-def network_of(model: Model, precision: str) -> str:
-    """Return the file that a precision is built from, or the ready engine.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    listed = model.files.get('tensorrt', {})
-    if _weakly_typed() and not all(hasattr(trt.BuilderFlag, flag) for flag in _FLAGS[precision]):
-        raise ConfigError('{}: precision: {} was asked for, but TensorRT {} has no {}. Choose another '
-                          'precision.'.format(model.path, precision, trt.__version__, precision.upper()))
-    if precision in listed or 'fp32' not in listed or listed['fp32'].endswith(READY):
-        return model.network_file('tensorrt', precision)
-    if not _weakly_typed():
-        raise ConfigError('{}: files.tensorrt: no {} network, and TensorRT {} makes none from the fp32 one: its '
-                          'networks are strongly typed only. Make one with `trt_perception_tools quantize`, or choose '
-                          'another precision.'.format(model.path, precision, trt.__version__))
-    return model.network_file('tensorrt', 'fp32')
-
-
-def recipe_of(model: Model, precision: str, gpu: GpuInfo, options: EngineOptions) -> Recipe:
-    """Return what names the engine of a model."""
-    return Recipe(model.name, precision, network_sha256(network_of(model, precision)), trt.__version__,
-                  '{}, sm_{}{}'.format(gpu.name, *gpu.capability), options.workspace_bytes, options.dla_core, _RULES)
 
 
 def layer_precisions(information: str) -> Dict[str, int]:
@@ -150,7 +89,7 @@ class _Workshop:
         """Put the engine of a precision into the cache; in place of an FP16 engine that is wrong, one in FP32.
 
         Raises:
-            ConfigError, EngineError: as `engine_file`.
+            ConfigError, EngineError: as `tensorrt_file.engine_file`.
         """
         recipe = self._recipe(precision)
         anew = self._options.rebuild or self._pictures
@@ -198,8 +137,8 @@ class _Workshop:
                                                        network_file))
         config = builder.create_builder_config()
         self._set_memory(config)
-        if _weakly_typed():
-            for flag in _FLAGS[precision]:
+        if weakly_typed():
+            for flag in FLAGS[precision]:
                 config.set_flag(getattr(trt.BuilderFlag, flag))
             if precision != 'fp32' and _pin(network):
                 config.set_flag(_obey())
@@ -291,7 +230,6 @@ class _Workshop:
             trt.LayerInformationFormat.JSON))
 
     def _verdict(self, precision: str, engine_path: str, network: str) -> golden.Verdict:
-        from .tensorrt_engine import TensorRTEngine  # It imports this module.
         fp32 = self._model.network_file('tensorrt', 'fp32') if 'fp32' in self._model.files['tensorrt'] else network
         paths = [golden.golden_path(each) for each in (network, fp32)]
         stored = next((path for path in paths if os.path.isfile(path)), None)
@@ -320,14 +258,9 @@ def _work(request: Dict[str, Any], report: Progress) -> None:
             gpu.close()
 
 
-def _weakly_typed() -> bool:
-    """Whether the builder chooses types by flags: TensorRT up to 10."""
-    return hasattr(trt.BuilderFlag, 'FP16')
-
-
 def _creation_flags() -> int:
     # Explicit batch: unknown since 11, without effect in 10, needed before. Strongly typed: the only way since 11.
-    names = ('EXPLICIT_BATCH',) if _weakly_typed() else ('STRONGLY_TYPED',)
+    names = ('EXPLICIT_BATCH',) if weakly_typed() else ('STRONGLY_TYPED',)
     return sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in names)
 
 

@@ -11,7 +11,7 @@ from ..core.data import Frame, TensorSpec
 from ..core.engine import Engine
 from ..core.image import FrameDecoder, Size, frame_from_picture
 from ..core.model import Model, ModelOutput
-from . import DEFAULT_OPTIONS, EngineOptions, kernels, tensorrt_build
+from . import DEFAULT_OPTIONS, EngineOptions, kernels, tensorrt_file
 from .cuda import Gpu, Staging
 from .tensorrt_network import Network, UnreadableEngineError
 
@@ -20,14 +20,14 @@ _log = logging.getLogger(__name__)
 
 def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
     """Open the model's engine, built now if it is not in the cache; see `engines.open_engine`."""
-    built = tensorrt_build.engine_file(model, precision, options)
+    built = tensorrt_file.engine_file(model, precision, options)
     try:
         return TensorRTEngine(model, built.path, built.precision, options, decoder)
     except UnreadableEngineError as error:
-        if options.rebuild or built.path == tensorrt_build.network_of(model, precision):
+        if options.rebuild or built.path == tensorrt_file.network_of(model, precision):
             raise  # It is new, or not ours.
         _log.warning('%s It is built anew.', str(error))
-    built = tensorrt_build.engine_file(model, precision, options._replace(rebuild=True))
+    built = tensorrt_file.engine_file(model, precision, options._replace(rebuild=True))
     return TensorRTEngine(model, built.path, built.precision, options, decoder)
 
 
