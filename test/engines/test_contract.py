@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorrt_networks
 from pictures import frame_showing, picture
+from tensorrt_double import VERSIONS
 
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import EngineError
@@ -24,6 +25,7 @@ class Backend:
     """
 
     precision = 'fp32'
+    suffix = 'onnx'
     image = TensorSpec('image', (1,) + SIZE + (3,), np.dtype(np.uint8))
     """The input of a segmentation network."""
 
@@ -35,9 +37,12 @@ class Backend:
     def model(self, kind):
         """Return a `segmentation_model` or `flow_model`."""
         fields = getattr(networks, kind.replace('model', 'fields'))()
-        suffix = 'tflite' if self.name == 'tflite' else 'onnx'
-        fields['files'] = {self.name: {'fp32': 'tiny.' + suffix}}
+        fields['files'] = {self.name: {'fp32': 'tiny.' + self.suffix}}
         return getattr(self._module, kind)(self._folder, fields=fields)
+
+    def file(self, model):
+        """Return the network file of a model, as error texts write it."""
+        return '{}.{}'.format(os.path.splitext(networks.network_path(model))[0], self.suffix)
 
     def open(self, model):
         """Open a model in the calling thread."""
@@ -52,10 +57,17 @@ class Backend:
         return self.open(self.model('flow_model'))
 
 
+class TFLite(Backend):
+    """The same networks as TFLite files."""
+
+    suffix = 'tflite'
+
+
 class TensorRT(Backend):
     """TensorRT of one generation, on the doubles."""
 
     precision = 'fp16'
+    suffix = 'engine'
     image = TensorSpec('image', (1, 3) + SIZE, np.dtype(np.float32))
 
     def __init__(self, generation, folder):
@@ -67,7 +79,10 @@ class TensorRT(Backend):
         return tensorrt_networks.tensorrt_engine().TensorRTEngine(model, path, self.precision)
 
 
-@pytest.fixture(params=['onnxruntime', 'openvino', 'tflite', 'tensorrt 8.2', 'tensorrt 11.4'])
+ON_THE_CPU = ['onnxruntime', 'openvino', 'tflite']
+
+
+@pytest.fixture(params=ON_THE_CPU + ['tensorrt ' + generation for generation in VERSIONS])
 def backend(request, tmp_path):
     """Give each back-end in turn."""
     name, _, generation = request.param.partition(' ')
@@ -76,7 +91,7 @@ def backend(request, tmp_path):
         return TensorRT(generation, tmp_path)
     if name == 'tflite':
         pytest.importorskip('ai_edge_litert', reason='tiny TFLite files are written with its schema')
-        return Backend(name, importlib.import_module('tflite_networks'), tmp_path)
+        return TFLite(name, importlib.import_module('tflite_networks'), tmp_path)
     pytest.importorskip(name)
     return Backend(name, networks, tmp_path)
 
@@ -102,7 +117,7 @@ def test_it_tells_what_it_is_and_may_be_closed_twice(backend):
     assert {name: (array.shape, array.dtype) for name, array in engine.infer().items()} == {
         spec.name: (spec.shape, spec.dtype) for spec in engine.outputs}
     assert (engine.backend, engine.precision, engine.input_size) == (backend.name, backend.precision, SIZE)
-    assert os.path.splitext(engine.file)[0] == os.path.splitext(networks.network_path(model))[0]
+    assert engine.file == backend.file(model)
     engine.close()
     engine.close()
 
@@ -151,6 +166,15 @@ def test_results_are_the_engines_own_arrays_and_are_reused(backend):
     assert (kept != before).any()
 
 
+@pytest.mark.parametrize('backend', ON_THE_CPU, indirect=True)
+def test_results_in_the_cpus_memory_outlive_the_engine(backend):
+    engine = backend.segmentation()
+    engine.put_image('image', frame_showing(picture(0)))
+    labels = engine.infer()['labels']
+    engine.close()
+    np.testing.assert_array_equal(labels[0], picture(0).argmax(axis=2))
+
+
 def test_an_input_stays_until_it_is_overwritten(backend):
     engine = backend.segmentation()
     frame = frame_showing(picture(0))
@@ -197,10 +221,12 @@ def test_a_thread_may_open_and_use_its_own(backend):
 def test_a_wrong_output_name_is_refused_with_the_right_ones(backend, kind, role, right):
     model = backend.model(kind)
     text = error_of(backend, model._replace(output=model.output._replace(**{role: 'wrong'})))
-    assert text.endswith(": no output 'wrong', it has {}. Correct `output` in {}.".format(right, model.path))
+    assert text == "{}: no output 'wrong', it has {}. Correct `output` in {}.".format(
+        backend.file(model), right, model.path)
 
 
 def test_a_wrong_input_name_is_refused_with_the_right_ones(backend):
     model = backend.model('segmentation_model')
     text = error_of(backend, model._replace(input=model.input._replace(names=('wrong',))))
-    assert text.endswith(': inputs are image, but {} says wrong. Correct input.names in the YAML.'.format(model.path))
+    assert text == '{}: inputs are image, but {} says wrong. Correct input.names in the YAML.'.format(
+        backend.file(model), model.path)

@@ -99,14 +99,6 @@ def test_flow_is_that_of_onnx_runtime(tmp_path):
     assert flow.std() > 0.03
 
 
-def test_results_outlive_the_engine(tmp_path):
-    engine = open_engine(segmentation_model(tmp_path), OPENVINO)
-    engine.put_image('image', frame_showing(picture(0)))
-    labels = engine.infer()['labels']
-    engine.close()
-    np.testing.assert_array_equal(labels[0], picture(0).argmax(axis=2))
-
-
 # Precision.
 
 @needs_bf16
