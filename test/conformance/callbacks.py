@@ -12,7 +12,7 @@ from pycuda_double import Gpu, make_pycuda
 sys.modules['tensorrt'] = trt
 sys.modules.update(make_pycuda(Gpu()))
 
-from trt_perception.engines import tensorrt_build, tensorrt_network  # noqa: E402
+from trt_perception.engines import tensorrt_callbacks, tensorrt_network  # noqa: E402
 
 result = {'version': trt.__version__}
 
@@ -32,14 +32,14 @@ result['log'] = [log.last, refusal(trt.Runtime, log), refusal(trt.Builder, log)]
 
 if hasattr(trt, 'IInt8EntropyCalibrator2'):
     nothing = types.SimpleNamespace(num_inputs=0)
-    calibrator = tensorrt_build._entropy_calibrator(None, nothing, None, '', b'table', None)
+    calibrator = tensorrt_callbacks.EntropyCalibrator(None, nothing, None, '', b'table', None)
     result['calibrator'] = trt.IInt8EntropyCalibrator2.get_batch_size(calibrator)    # The others only have a docstring.
 
 if hasattr(trt, 'IProgressMonitor'):
     base = trt.IProgressMonitor
     told = []
-    tensorrt_build._TELL_S = 0
-    monitor = tensorrt_build._progress_monitor(told.append)
+    tensorrt_callbacks._TELL_S = 0
+    monitor = tensorrt_callbacks.ProgressMonitor(told.append)
     base.phase_start(monitor, 'tactics', '', 2)
     result['monitor'] = [told, base.step_complete(monitor, 'tactics', 0), base.phase_finish(monitor, 'tactics')]
 

@@ -27,7 +27,8 @@ def sources():
         pattern = r'^\s*(import|from) (\.?({0})\b|\. import .*\b({0})\b)'.format('|'.join(found))
         more = {name for name, text in texts.items() if re.search(pattern, text, re.M)} - found
         if not more:
-            assert {'cuda', 'tensorrt_build', 'tensorrt_engine', 'tensorrt_file', 'tensorrt_network'} <= found
+            assert {'cuda', 'tensorrt_build', 'tensorrt_callbacks', 'tensorrt_engine', 'tensorrt_file',
+                    'tensorrt_network'} <= found
             return {name: text for name, text in texts.items() if name in found}
         found |= more
 

@@ -5,18 +5,15 @@ A program of its own, in a child process: see tensorrt_file.py.
 import json
 import os
 import re
-import threading
 import time
 from collections import Counter
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
-import numpy as np
 import tensorrt as trt
 
-from ..core.data import TensorSpec
 from ..core.errors import ConfigError, EngineError, PerceptionError
 from ..core.model import Model, load_model
-from . import EngineOptions, calibration, child_process, golden
+from . import EngineOptions, child_process, golden, tensorrt_callbacks
 from .child_process import Progress
 from .cuda import Gpu
 from .engine_cache import EngineCache, Recipe, network_sha256
@@ -32,8 +29,6 @@ _OLD_WORKSPACE_BYTES = 2**30
 # Layers of an engine that compute nothing.
 _IDLE_LAYERS = ('Reformat', 'NoOp', 'Constant')
 _TYPES = (('bf16', r'bf16|bfloat'), ('fp16', r'fp16|half'), ('int8', r'int8'), ('fp8', r'fp8'), ('fp32', r'fp32|float'))
-
-_TELL_S = 0.2
 
 
 def layer_precisions(information: str) -> Dict[str, int]:
@@ -149,7 +144,7 @@ class _Workshop:
         if hasattr(trt.ProfilingVerbosity, 'DETAILED'):  # So that the inspector tells types, not only names.
             config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if hasattr(trt, 'IProgressMonitor'):
-            monitor = _progress_monitor(self._report)
+            monitor = tensorrt_callbacks.ProgressMonitor(self._report)
             config.progress_monitor = monitor
         calibrator = None
         if precision == 'int8' and not _quantised(network):
@@ -214,7 +209,8 @@ class _Workshop:
                     '{}: it has no Q/DQ nodes and was never calibrated here. Make an int8 network with '
                     '`trt_perception_tools quantize`, or run `trt_perception build-engine {} --precision int8 '
                     '--calibration FOLDER_OF_PICTURES`.'.format(network_file, self._model.path)) from error
-        calibrator = _entropy_calibrator(self._model, network, self._gpu, self._pictures, table, self._report)
+        calibrator = tensorrt_callbacks.EntropyCalibrator(self._model, network, self._gpu, self._pictures, table,
+                                                          self._report)
         config.int8_calibrator = calibrator
         return calibrator
 
@@ -316,71 +312,6 @@ def _counted(layers: Dict[str, int]) -> str:
 
 def _table_name(model: Model, network_file: str) -> str:
     return '{}-{}.calibration'.format(model.name, network_sha256(network_file)[:12])
-
-
-def _progress_monitor(report: Progress) -> Any:
-    class Monitor(trt.IProgressMonitor):
-        """Called from several threads."""
-
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self._lock = threading.Lock()
-            self._phases: Dict[str, Tuple[int, int]] = {}
-            self._told_s = 0.0
-
-        def phase_start(self, phase_name: str, parent_phase: Optional[str], num_steps: int) -> None:
-            self._note(phase_name, 0, num_steps)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            self._note(phase_name, step + 1, self._phases.get(phase_name, (0, 0))[1])
-            return True
-
-        def phase_finish(self, phase_name: str) -> None:
-            with self._lock:
-                self._phases.pop(phase_name, None)
-
-        def _note(self, name: str, step: int, steps: int) -> None:
-            with self._lock:
-                self._phases[name] = (step, steps)
-                if time.monotonic() - self._told_s >= _TELL_S:
-                    self._told_s = time.monotonic()
-                    report(', '.join('{} {}/{}'.format(each, *self._phases[each]) for each in self._phases))
-    return Monitor()
-
-
-def _entropy_calibrator(model: Model, network: 'trt.INetworkDefinition', gpu: Gpu, folder: str, table: bytes,
-                        report: Progress) -> Any:
-    pictures = calibration.pictures_of(folder) if folder else []
-    inputs = [network.get_input(number) for number in range(network.num_inputs)]
-    specs = [TensorSpec(tensor.name, tuple(tensor.shape), np.dtype(np.float32)) for tensor in inputs]
-    staged = {spec.name: gpu.staging(spec.shape, spec.dtype) for spec in specs}
-
-    class Calibrator(trt.IInt8EntropyCalibrator2):
-        """Shows the pictures of a folder, or hands out the table of an earlier calibration."""
-
-        def __init__(self) -> None:
-            trt.IInt8EntropyCalibrator2.__init__(self)
-            self.table = table
-            self._batches = calibration.batches(model, specs, pictures, report)
-
-        def get_batch_size(self) -> int:
-            return 1
-
-        def get_batch(self, names: List[str]) -> Optional[List[int]]:
-            tensors = next(self._batches, None)
-            if tensors is None:
-                return None
-            for name in names:
-                staged[name].fill(tensors[name])
-            gpu.synchronize()
-            return [staged[name].address for name in names]
-
-        def read_calibration_cache(self) -> Optional[bytes]:
-            return self.table or None
-
-        def write_calibration_cache(self, cache: Any) -> None:
-            self.table = bytes(cache)
-    return Calibrator()
 
 
 def main() -> None:
