@@ -1,0 +1,402 @@
+"""Train a network by a recipe (CONFIG, YAML) and keep its best weights.
+
+Writes into the recipe's `output` folder: best.pt (weights of the best validation), last.pt (everything needed to go
+on), history.json and curves.png. The same command continues an interrupted run where it stopped; with another number
+of epochs, the learning rate falls from where it is to its end there.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import math
+import os
+import pickle
+import random
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from trt_perception.core.errors import ConfigError, PerceptionError
+
+from ..networks.state_dict import load_state
+from ..networks.weights import read_weights
+from .config import checked
+
+TASKS = {
+    'segmentation': 'trt_perception_tools.train.segmentation:SegmentationTask',
+    'optical_flow': 'trt_perception_tools.train.optical_flow:FlowTask',
+}
+"""Task of a recipe -> 'module:class'; the class takes the recipe's section of the same name, see Task."""
+
+_CHANGEABLE = {'epochs', 'threads', 'output', 'validate_every'}
+"""Fields of a recipe that may change while a run is interrupted."""
+
+
+class Task(Protocol):
+    """What is trained, on what, and how well it does. The Trainer knows nothing else of it.
+
+    It is made by `SomeTask(settings, where, seed)`: `settings` is the mapping below the task's name in the recipe,
+    `where` the beginning of a ConfigError about it ('recipe.yaml: segmentation').
+    """
+
+    network: nn.Module
+    """In training mode while `loss` is called, in evaluation mode in `validate`."""
+    better: Literal['higher', 'lower']
+    measure: str
+    """Name of what `validate` returns, e.g. 'mIoU'."""
+    steps_per_epoch: int
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """Yield `steps_per_epoch` batches that depend on seed and epoch only."""
+
+    def loss(self, batch: Any) -> Tensor | Mapping[str, Tensor]:
+        """Return the loss, or several with 'loss', which is minimised, among them; the others are only noted."""
+
+    def validate(self) -> float:
+        """Score the network as it is."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Which of torch.optim, and how. Weight decay spares what has one dimension: biases and normalisation."""
+
+    name: Literal['AdamW', 'SGD'] = 'AdamW'
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    momentum: float = 0.9
+    """SGD's (Nesterov); of AdamW, beta 1."""
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f'learning_rate: got {self.learning_rate}, expected a number above 0.')
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over the steps: a linear warm-up, then `shape` down to `final` x the learning rate."""
+
+    shape: Literal['cosine', 'poly', 'constant'] = 'cosine'
+    warmup: float = 0.05
+    """Share of all steps."""
+    power: float = 0.9
+    """Of shape poly, which goes down to 0."""
+    final: float = 0.0
+    """Of shape cosine."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f'warmup: got {self.warmup}, expected a share of all steps, 0 to below 1.')
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The fields of CONFIG, besides the section with the task's name."""
+
+    task: str
+    output: Path
+    epochs: int
+    seed: int = 0
+    threads: int = 0
+    """CPU threads; 0 = torch's choice."""
+    autocast: Literal['none', 'bfloat16'] = 'none'
+    """bfloat16 arithmetic on float32 weights: 1.9 times faster on a CPU with AVX512-BF16."""
+    device: Literal['cpu', 'cuda'] = 'cpu'
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
+    clip: float = 0.0
+    """Largest norm of all gradients; 0 = no limit."""
+    ema: float = 0.0
+    """Decay per step of the moving average of the weights, which is what is validated and kept; 0 = none."""
+    validate_every: int = 1
+    """Epochs; the last one is always validated."""
+    start: Path | None = None
+    """Weights of the same network to begin with."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f'epochs: got {self.epochs}, expected at least 1.')
+        if self.validate_every < 1:
+            raise ValueError(f'validate_every: got {self.validate_every}, expected at least 1.')
+        if not 0 <= self.ema < 1:
+            raise ValueError(f'ema: got {self.ema}, expected a decay, 0 to below 1, e.g. 0.999.')
+
+
+def read_recipe(path: Path, changes: Mapping[str, object] | None = None) -> tuple[Recipe, dict[str, object]]:
+    """Return the recipe and the section of its task; `changes` replace fields of the file.
+
+    Raises:
+        ConfigError: there is no such file, or a field is unknown, missing or wrong.
+    """
+    if not path.is_file():
+        raise ConfigError(f'{path}: no such file. Give a training recipe, e.g. one of tools/configs.')
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        raise ConfigError(f'{path}: not YAML: {error}') from error
+    if not isinstance(values, dict):
+        raise ConfigError(f'{path}: got {values!r}, expected a mapping of fields.')
+    values.update(changes or {})
+    task = values.get('task')
+    if task not in TASKS:
+        raise ConfigError(f'{path}: task: got {task!r}, expected one of {", ".join(TASKS)}.')
+    settings = values.pop(task, {})
+    if not isinstance(settings, dict):
+        raise ConfigError(f'{path}: {task}: got {settings!r}, expected a mapping of fields.')
+    return checked(Recipe, values, str(path)), settings
+
+
+def make_task(recipe: Recipe, settings: Mapping[str, object], where: str) -> Task:
+    """Build the task of a recipe, its network's weights drawn from the seed.
+
+    Raises:
+        ConfigError: `settings` are not the task's, or its data are missing.
+    """
+    if recipe.device == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError(f'{where}: device: got cuda, but torch {torch.__version__} finds no GPU. Set device: cpu.')
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    random.seed(recipe.seed)
+    np.random.seed(recipe.seed)
+    module, name = TASKS[recipe.task].split(':')
+    task: Task = getattr(importlib.import_module(module), name)(settings, f'{where}: {recipe.task}', recipe.seed)
+    return task
+
+
+class Trainer:
+    """Runs a recipe: steps, moving average, validation, checkpoints and history."""
+
+    def __init__(self, task: Task, recipe: Recipe, settings: Mapping[str, object]) -> None:
+        self.task = task
+        self.recipe = recipe
+        self.network = task.network.to(recipe.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if recipe.start:
+            load_state(self.network, read_weights(recipe.start), str(recipe.start))
+        self.steps = recipe.epochs * task.steps_per_epoch
+        self.optimiser = _optimiser(self.network, recipe.optimiser)
+        self.scheduler = _scheduler(self.optimiser, recipe.schedule, self.steps)
+        self.average = AveragedModel(self.network, avg_fn=_moving_average(recipe.ema),
+                                     use_buffers=True) if recipe.ema else None
+        self.history: list[dict[str, float]] = []
+        self._identity = json.dumps({**_plain(asdict(recipe)), 'settings': _plain(dict(settings))},
+                                    sort_keys=True)
+
+    @property
+    def best(self) -> float | None:
+        """The best score so far."""
+        scores = [entry['score'] for entry in self.history if 'score' in entry]
+        return (max if self.task.better == 'higher' else min)(scores) if scores else None
+
+    def run(self) -> None:
+        """Train to the last epoch, from where an earlier run stopped.
+
+        Raises:
+            ConfigError: last.pt is another recipe's.
+            PerceptionError: the loss is no longer finite.
+        """
+        self.recipe.output.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        for epoch in range(len(self.history), self.recipe.epochs):
+            start = time.monotonic()
+            learning_rate = float(self.scheduler.get_last_lr()[0])
+            entry: dict[str, float] = {'epoch': epoch, 'learning_rate': learning_rate, **self._train(epoch)}
+            last = epoch + 1 == self.recipe.epochs
+            if last or (epoch + 1) % self.recipe.validate_every == 0:
+                with self._validated_weights():
+                    self.network.eval()
+                    score = self.task.validate()
+                    if self._improves(score):
+                        _save({'state_dict': self.network.state_dict(), 'epoch': epoch, 'score': score},
+                              self.recipe.output / 'best.pt')
+                entry['score'] = score
+            entry['seconds'] = time.monotonic() - start
+            self.history.append(entry)
+            self._write()
+            tqdm.write('  '.join(f'{name} {value:.4g}' for name, value in entry.items()))
+
+    def _train(self, epoch: int) -> dict[str, float]:
+        """Return the mean of every noted loss over an epoch."""
+        self.network.train()
+        sums: dict[str, float] = {}
+        batches = tqdm(self.task.batches(epoch), f'epoch {epoch + 1}/{self.recipe.epochs}', unit='step',
+                       total=self.task.steps_per_epoch, leave=False, disable=None)
+        for step, batch in enumerate(batches):
+            with torch.autocast(self.recipe.device, torch.bfloat16, enabled=self.recipe.autocast == 'bfloat16'):
+                losses = self.task.loss(batch)
+            if isinstance(losses, Tensor):
+                losses = {'loss': losses}
+            value = losses['loss'].item()
+            if not math.isfinite(value):
+                raise PerceptionError(f'epoch {epoch + 1}, step {step + 1}: the loss became {value}. Lower '
+                                      'optimiser: learning_rate, or set clip.')
+            self.optimiser.zero_grad(set_to_none=True)
+            losses['loss'].backward()
+            if self.recipe.clip:
+                nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            self.optimiser.step()
+            self.scheduler.step()
+            if self.average:
+                self.average.update_parameters(self.network)
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0.0) + loss.item()
+        return {name: total / self.task.steps_per_epoch for name, total in sums.items()}
+
+    @contextlib.contextmanager
+    def _validated_weights(self) -> Iterator[None]:
+        """Put the moving average into the network for a while."""
+        if self.average is None:
+            yield
+            return
+        own = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(own)
+
+    def _improves(self, score: float) -> bool:
+        best = self.best
+        return best is None or (score > best if self.task.better == 'higher' else score < best)
+
+    def _write(self) -> None:
+        output = self.recipe.output
+        _save({'recipe': self._identity, 'history': self.history, 'network': self.network.state_dict(),
+               'average': self.average.state_dict() if self.average else None,
+               'optimiser': self.optimiser.state_dict(), 'scheduler': self.scheduler.state_dict(),
+               'random': torch.get_rng_state()}, output / 'last.pt')
+        (output / 'history.json').write_text(json.dumps(self.history, indent=1) + '\n', encoding='utf-8')
+        draw_curves(self.history, self.task.measure, output / 'curves.png')
+
+    def _resume(self) -> None:
+        path = self.recipe.output / 'last.pt'
+        if not path.is_file():
+            return
+        try:
+            # Optimisers and schedulers keep plain numbers and tensors, so no code of the file is run.
+            state = torch.load(path, map_location=self.recipe.device, weights_only=True)
+        except (EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            raise ConfigError(f'{path}: no checkpoint of this trainer: {error}. Delete it to start anew.') from error
+        mine, other = json.loads(self._identity), json.loads(state['recipe'])
+        changed = [name for name in sorted({*mine, *other} - _CHANGEABLE) if mine.get(name) != other.get(name)]
+        if changed:
+            raise ConfigError(f'{path}: got a run with another {", ".join(changed)}, expected one of this recipe. '
+                              'Delete the folder to start anew, or set another output.')
+        self.history = state['history']
+        self.network.load_state_dict(state['network'])
+        if self.average:
+            self.average.load_state_dict(state['average'])
+        self.optimiser.load_state_dict(state['optimiser'])
+        self.scheduler.load_state_dict(state['scheduler'])
+        _end_at(self.scheduler, self.steps)
+        torch.set_rng_state(state['random'].cpu())
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {str(name): _plain(value) for name, value in values.items()}
+    return str(values) if isinstance(values, Path) else values
+
+
+def _optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
+    parameters = [each for each in network.parameters() if each.requires_grad]
+    groups = [{'params': [each for each in parameters if each.ndim > 1], 'weight_decay': settings.weight_decay},
+              {'params': [each for each in parameters if each.ndim <= 1], 'weight_decay': 0.0}]
+    groups = [group for group in groups if group['params']]
+    if settings.name == 'SGD':
+        return torch.optim.SGD(groups, settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0)
+    return torch.optim.AdamW(groups, settings.learning_rate, (settings.momentum, 0.999))
+
+
+def _scheduler(optimiser: torch.optim.Optimizer, settings: Schedule, steps: int) -> lr_scheduler.LRScheduler:
+    warmup = round(settings.warmup * steps)
+    after = max(1, steps - warmup)
+    main: lr_scheduler.LRScheduler
+    if settings.shape == 'cosine':
+        main = lr_scheduler.CosineAnnealingLR(optimiser, after, settings.final * optimiser.param_groups[0]['lr'])
+    elif settings.shape == 'poly':
+        main = lr_scheduler.PolynomialLR(optimiser, after, settings.power)
+    else:
+        main = lr_scheduler.ConstantLR(optimiser, 1.0, 0)
+    if not warmup:
+        return main
+    ramp = lr_scheduler.LinearLR(optimiser, 1 / (warmup + 1), 1.0, warmup)
+    return lr_scheduler.SequentialLR(optimiser, [ramp, main], [warmup])
+
+
+def _end_at(scheduler: lr_scheduler.LRScheduler, steps: int) -> None:
+    """Let a schedule that is under way fall from where it is to its end at another number of steps."""
+    if isinstance(scheduler, lr_scheduler.SequentialLR):
+        steps -= scheduler._milestones[-1]
+        scheduler = scheduler._schedulers[-1]
+    if isinstance(scheduler, lr_scheduler.CosineAnnealingLR):
+        scheduler.T_max = steps
+    elif isinstance(scheduler, lr_scheduler.PolynomialLR):
+        scheduler.total_iters = steps
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return the update of AveragedModel, which forgets the beginning quickly while there are few steps."""
+    def averaged(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+        if not value.is_floating_point():
+            return value
+        steps = int(count)
+        return average.lerp(value, 1 - min(decay, (1 + steps) / (10 + steps)))
+    return averaged
+
+
+def _save(state: Mapping[str, object], path: Path) -> None:
+    unfinished = path.with_suffix('.unfinished')
+    torch.save(dict(state), unfinished)
+    os.replace(unfinished, path)
+
+
+def draw_curves(history: list[dict[str, float]], measure: str, path: Path) -> None:
+    """Draw losses, score and learning rate over the epochs."""
+    from matplotlib.figure import Figure  # Takes a second, which `--help` need not wait for.
+    figure = Figure(figsize=(10, 4), layout='constrained')
+    loss, score = figure.subplots(1, 2)
+    epochs = [entry['epoch'] + 1 for entry in history]
+    for name in history[0]:
+        if name not in ('epoch', 'learning_rate', 'score', 'seconds'):
+            loss.plot(epochs, [entry[name] for entry in history], label=name)
+    loss.set(xlabel='epoch', ylabel='mean over the epoch')
+    loss.legend()
+    scored = [entry for entry in history if 'score' in entry]
+    score.plot([entry['epoch'] + 1 for entry in scored], [entry['score'] for entry in scored], marker='.')
+    score.set(xlabel='epoch', ylabel=measure)
+    rate = score.twinx()
+    rate.plot(epochs, [entry['learning_rate'] for entry in history], color='0.7', linestyle='--')
+    rate.set(ylabel='learning rate (dashed)')
+    figure.savefig(path, dpi=80)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('config', type=Path, metavar='CONFIG', help='the recipe, e.g. one of tools/configs')
+    parser.add_argument('--output', metavar='DIR', help="instead of the recipe's output")
+    parser.add_argument('--epochs', type=int, metavar='N', help="instead of the recipe's")
+    parser.add_argument('--threads', type=int, metavar='N', help="CPU threads instead of the recipe's")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Train, and name the weights to export."""
+    changes = {name: getattr(args, name) for name in ('output', 'epochs', 'threads') if getattr(args, name) is not None}
+    recipe, settings = read_recipe(args.config, changes)
+    task = make_task(recipe, settings, str(args.config))
+    trainer = Trainer(task, recipe, settings)
+    trainer.run()
+    print(f'{recipe.output / "best.pt"}: {task.measure} {trainer.best:.4f}')
+    return 0
