@@ -33,7 +33,7 @@ VERBS = {
     'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
-    'train': Verb('train.trainer', 'train a network by a recipe and keep its best weights'),
+    'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
     'demo': Verb('demo.command', 'run the nodes on a street clip and make pictures of what they publish'),
     'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),

@@ -19,7 +19,7 @@ from trt_perception_tools import cli  # noqa: E402
 from trt_perception_tools.export.to_onnx import export  # noqa: E402
 from trt_perception_tools.networks import NETWORKS, swiftnet  # noqa: E402
 from trt_perception_tools.networks.weights import read_weights  # noqa: E402
-from trt_perception_tools.train import trainer as train  # noqa: E402
+from trt_perception_tools.train import trainer  # noqa: E402
 from trt_perception_tools.train.prune import prune  # noqa: E402
 
 ENCODERS = ['resnet18', 'mobilenet_v2', 'repvgg']
@@ -39,7 +39,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch):
     """Networks of this size are slower on several; and drawing takes longer than they do."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(train, 'draw_curves', lambda *_: None)
+    monkeypatch.setattr(trainer, 'draw_curves', lambda *_: None)
     yield
     torch.set_num_threads(threads)
 

@@ -9,10 +9,11 @@ import torch
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 from trt_perception_tools.networks.weights import read_weights
-from trt_perception_tools.train import trainer as train
+from trt_perception_tools.train import trainer
 from trt_perception_tools.train.augment import Augmentation, view
+from trt_perception_tools.train.recipe import Optimiser, Recipe
 from trt_perception_tools.train.segmentation import Loss, SegmentationTask, class_weights, segmentation_loss
-from trt_perception_tools.train.trainer import Optimiser, Recipe, Trainer
+from trt_perception_tools.train.trainer import Trainer
 
 COLORS = np.random.default_rng(0).integers(0, 256, (11, 3)).astype(np.uint8)
 NETWORK = {'name': 'swiftnet', 'encoder': 'resnet18', 'width': 0.125}
@@ -23,7 +24,7 @@ def one_thread(monkeypatch):
     """Networks of this size are slower on several; and drawing takes longer than they do."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(train, 'draw_curves', lambda *_: None)
+    monkeypatch.setattr(trainer, 'draw_curves', lambda *_: None)
     yield
     torch.set_num_threads(threads)
 

@@ -26,8 +26,9 @@ from ..graphs.cost import Cost
 from ..networks.state_dict import load_state
 from ..networks.swiftnet import SwiftNet
 from ..networks.weights import read_weights
+from .recipe import read_recipe
 from .segmentation import SegmentationTask
-from .trainer import Trainer, make_task, read_recipe
+from .trainer import Trainer, make_task
 
 _MULTIPLE = 8
 _LEARNING_RATE = 1 / 3

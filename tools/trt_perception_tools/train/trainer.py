@@ -1,12 +1,6 @@
-"""Train a network by a recipe (CONFIG, YAML) and keep its best weights.
-
-Writes into the recipe's `output` folder: best.pt (weights of the best validation), last.pt (everything needed to go
-on), history.json and curves.png. The same command continues an interrupted run where it stopped; with another number
-of epochs, the learning rate falls from where it is to its end there.
-"""
+"""Runs a training recipe: steps, moving average, validation, checkpoints, history. Knows no task."""
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import json
@@ -17,13 +11,12 @@ import random
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
@@ -33,18 +26,10 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 
 from ..networks.state_dict import load_state
 from ..networks.weights import read_weights
-from .config import checked
-
-TASKS = {
-    'segmentation': 'trt_perception_tools.train.segmentation:SegmentationTask',
-    'optical_flow': 'trt_perception_tools.train.optical_flow:FlowTask',
-}
-"""Task of a recipe -> 'module:class'; the class takes the recipe's section of the same name, see Task."""
+from .recipe import TASKS, Optimiser, Recipe, Schedule
 
 _CHANGEABLE = {'epochs', 'threads', 'output', 'validate_every'}
 """Fields of a recipe that may change while a run is interrupted."""
-
-
 class Task(Protocol):
     """What is trained, on what, and how well it does. The Trainer knows nothing else of it.
 
@@ -67,95 +52,6 @@ class Task(Protocol):
 
     def validate(self) -> float:
         """Score the network as it is."""
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """Which of torch.optim, and how. Weight decay spares what has one dimension: biases and normalisation."""
-
-    name: Literal['AdamW', 'SGD'] = 'AdamW'
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    momentum: float = 0.9
-    """SGD's (Nesterov); of AdamW, beta 1."""
-
-    def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f'learning_rate: got {self.learning_rate}, expected a number above 0.')
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The learning rate over the steps: a linear warm-up, then `shape` down to `final` x the learning rate."""
-
-    shape: Literal['cosine', 'poly', 'constant'] = 'cosine'
-    warmup: float = 0.05
-    """Share of all steps."""
-    power: float = 0.9
-    """Of shape poly, which goes down to 0."""
-    final: float = 0.0
-    """Of shape cosine."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f'warmup: got {self.warmup}, expected a share of all steps, 0 to below 1.')
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The fields of CONFIG, besides the section with the task's name."""
-
-    task: str
-    output: Path
-    epochs: int
-    seed: int = 0
-    threads: int = 0
-    """CPU threads; 0 = torch's choice."""
-    autocast: Literal['none', 'bfloat16'] = 'none'
-    """bfloat16 arithmetic on float32 weights: 1.9 times faster on a CPU with AVX512-BF16."""
-    device: Literal['cpu', 'cuda'] = 'cpu'
-    optimiser: Optimiser = field(default_factory=Optimiser)
-    schedule: Schedule = field(default_factory=Schedule)
-    clip: float = 0.0
-    """Largest norm of all gradients; 0 = no limit."""
-    ema: float = 0.0
-    """Decay per step of the moving average of the weights, which is what is validated and kept; 0 = none."""
-    validate_every: int = 1
-    """Epochs; the last one is always validated."""
-    start: Path | None = None
-    """Weights of the same network to begin with."""
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f'epochs: got {self.epochs}, expected at least 1.')
-        if self.validate_every < 1:
-            raise ValueError(f'validate_every: got {self.validate_every}, expected at least 1.')
-        if not 0 <= self.ema < 1:
-            raise ValueError(f'ema: got {self.ema}, expected a decay, 0 to below 1, e.g. 0.999.')
-
-
-def read_recipe(path: Path, changes: Mapping[str, object] | None = None) -> tuple[Recipe, dict[str, object]]:
-    """Return the recipe and the section of its task; `changes` replace fields of the file.
-
-    Raises:
-        ConfigError: there is no such file, or a field is unknown, missing or wrong.
-    """
-    if not path.is_file():
-        raise ConfigError(f'{path}: no such file. Give a training recipe, e.g. one of tools/configs.')
-    try:
-        values = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path}: not YAML: {error}') from error
-    if not isinstance(values, dict):
-        raise ConfigError(f'{path}: got {values!r}, expected a mapping of fields.')
-    values.update(changes or {})
-    task = values.get('task')
-    if task not in TASKS:
-        raise ConfigError(f'{path}: task: got {task!r}, expected one of {", ".join(TASKS)}.')
-    settings = values.pop(task, {})
-    if not isinstance(settings, dict):
-        raise ConfigError(f'{path}: {task}: got {settings!r}, expected a mapping of fields.')
-    return checked(Recipe, values, str(path)), settings
 
 
 def make_task(recipe: Recipe, settings: Mapping[str, object], where: str) -> Task:
@@ -383,20 +279,3 @@ def draw_curves(history: list[dict[str, float]], measure: str, path: Path) -> No
     figure.savefig(path, dpi=80)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument('config', type=Path, metavar='CONFIG', help='the recipe, e.g. one of tools/configs')
-    parser.add_argument('--output', metavar='DIR', help="instead of the recipe's output")
-    parser.add_argument('--epochs', type=int, metavar='N', help="instead of the recipe's")
-    parser.add_argument('--threads', type=int, metavar='N', help="CPU threads instead of the recipe's")
-
-
-def execute(args: argparse.Namespace) -> int:
-    """Train, and name the weights to export."""
-    changes = {name: getattr(args, name) for name in ('output', 'epochs', 'threads') if getattr(args, name) is not None}
-    recipe, settings = read_recipe(args.config, changes)
-    task = make_task(recipe, settings, str(args.config))
-    trainer = Trainer(task, recipe, settings)
-    trainer.run()
-    print(f'{recipe.output / "best.pt"}: {task.measure} {trainer.best:.4f}')
-    return 0
