@@ -265,14 +265,15 @@ def _input(fields: _Fields, count: int) -> ModelInput:
 
 
 def _output(fields: _Fields, task: str) -> ModelOutput:
+    confidence = fields.take('confidence', str, 'the name of the confidence output', '') or None
     if task == SEGMENTATION:
-        output = ModelOutput(labels=fields.take('labels', str, 'the name of the label output'),
-                             confidence=fields.take('confidence', str, 'the name of the confidence output', '') or None)
+        output = ModelOutput(labels=fields.take('labels', str, 'the name of the label output'), confidence=confidence)
     else:
         scale = fields.take('flow_scale', (int, float), 'a number', 1.0)
         if not _is_number(scale) or scale == 0:
             raise fields.error('flow_scale', scale, 'a finite number other than 0')
-        output = ModelOutput(flow=fields.take('flow', str, 'the name of the flow output'), flow_scale=float(scale))
+        output = ModelOutput(flow=fields.take('flow', str, 'the name of the flow output'), confidence=confidence,
+                             flow_scale=float(scale))
     fields.done()
     return output
 
