@@ -199,13 +199,13 @@ def _compare(file: str, head: nn.Module, example: Sequence[Tensor], model: Model
     got = [np.asarray(array) for array in session.run(None, feeds)]
     with torch.no_grad():
         expected = [tensor.numpy() for tensor in head(*example)]
-    if model.task == SEGMENTATION and got[0].ndim == 4:
+    confidence = int(np.abs(got[1].astype(int) - expected[1]).max()) if len(got) > 1 else 0
+    if model.task == OPTICAL_FLOW:
+        difference = Difference(confidence=confidence, flow_px=float(np.abs(got[0] - expected[0]).max()))
+    elif got[0].ndim == 4:
         difference = Difference(labels=float((got[0].argmax(1) != expected[0].argmax(1)).mean()))
-    elif model.task == SEGMENTATION:
-        confidence = np.abs(got[1].astype(int) - expected[1]).max() if len(got) > 1 else 0
-        difference = Difference(labels=float((got[0] != expected[0]).mean()), confidence=int(confidence))
     else:
-        difference = Difference(flow_px=float(np.abs(got[0] - expected[0]).max()))
+        difference = Difference(labels=float((got[0] != expected[0]).mean()), confidence=confidence)
     limit = Difference(_TOLERANCE_LABELS, _TOLERANCE_CONFIDENCE, _TOLERANCE_PX)
     if any(not value <= most for value, most in zip(difference, limit, strict=True)):
         raise PerceptionError(f'{model.name}: ONNX Runtime {ort.__version__} and torch {torch.__version__} differ by '
@@ -260,9 +260,10 @@ def execute(args: argparse.Namespace) -> int:
         difference = export_module(model, network, module, {'weights': f'random numbers of seed {seed}'}, size,
                                    args.output, args.runtime, args.upsample == 'input', args.head)
     if model.task == SEGMENTATION:
-        text = f'{difference.labels:.4%} of the labels differ, confidence by at most {difference.confidence} of 255'
+        text = f'{difference.labels:.4%} of the labels differ'
     else:
         text = f'flow differs by at most {difference.flow_px:.1e} px'
+    text += f', confidence by at most {difference.confidence} of 255'
     graph = onnx.load(str(args.output))
     counts = cost(graph)
     print(f'{args.output}: {model.name} for {args.runtime} at {size[0]}x{size[1]}, '
