@@ -40,8 +40,8 @@ class OpenCvEngine(Engine):
                  decoder: Optional[FrameDecoder] = None) -> None:
         file = model.network_file(self.backend, precision)
         if model.output.flow is None:
-            raise EngineError('{}: task: got {}, expected optical_flow: OpenCV computes flow only. Choose another engine '
-                              'for it.'.format(model.path, model.task))
+            raise EngineError('{}: task: got {}, expected optical_flow: OpenCV computes flow only. Choose another '
+                              'engine for it.'.format(model.path, model.task))
         settings = _settings(file)
         height, width = settings['height'], settings['width']
         if not hasattr(cv2, 'DISOpticalFlow_create'):

@@ -1,4 +1,4 @@
-"""Lucas and Kanade's step (IJCAI 1981) between two feature maps: how far to move the second so that it meets the first."""
+"""Lucas and Kanade's step (IJCAI 1981) between two feature maps: how far the second must move to meet the first."""
 from __future__ import annotations
 
 from collections.abc import Sequence
