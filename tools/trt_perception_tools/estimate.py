@@ -17,7 +17,8 @@ from onnx import ModelProto
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, load_model, model_names
+from trt_perception.core.model import load_model, model_names
+from trt_perception.core.tasks import OPTICAL_FLOW
 
 from .boards import BOARDS, BYTES, Board, board_of
 from .check_onnx import read_graph

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import SEGMENTATION
+from trt_perception.core.tasks import SEGMENTATION
 
 from .augment import Augmentation, view
 from .cityscapes import CLASSES as CITYSCAPES_CLASSES
