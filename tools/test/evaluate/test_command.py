@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, load_model
+from trt_perception.core.model import load_model
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import EngineOptions
 from trt_perception_tools import cli
 from trt_perception_tools.evaluate.command import evaluate

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from trt_perception.bench.contender import engine_options
 from trt_perception.core.data import FlowField, LabelMap
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import PRECISIONS, SEGMENTATION, Model, load_model, model_names
+from trt_perception.core.model import PRECISIONS, Model, load_model, model_names
 from trt_perception.core.optical_flow import PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import AUTO, BACKENDS, EngineOptions, open_engine
 
 from .data import Dataset, Sample, open_dataset
@@ -64,7 +65,7 @@ class _Contender:
         # True flow is on the first picture's grid.
         self.pipeline: SegmentationPipeline | OpticalFlowPipeline = (
             SegmentationPipeline(self.engine, model) if model.task == SEGMENTATION
-            else OpticalFlowPipeline(self.engine, model, flow_grid=PREVIOUS))
+            else OpticalFlowPipeline(self.engine, model, {'flow_grid': PREVIOUS, 'max_pair_gap': 0.0}))
         self.name = f'{model.name} {self.engine.backend} {self.engine.precision}'
         self.reference: _Contender | None = None
         self.result = np.empty(0)

@@ -14,7 +14,8 @@ from trt_perception.bench import html
 from trt_perception.core.colors import color_flow, label_palette, overlay_labels
 from trt_perception.core.data import VOID, Frame
 from trt_perception.core.image import FrameDecoder
-from trt_perception.core.model import SEGMENTATION, LabelSet, Model
+from trt_perception.core.model import LabelSet, Model
+from trt_perception.core.tasks import SEGMENTATION
 
 _TILE_PX = 320
 _GAP_PX = 4
