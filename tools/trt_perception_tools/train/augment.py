@@ -12,6 +12,10 @@ import numpy as np
 
 from trt_perception.core.data import VOID
 
+from ..datasets.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+
+_OTHERS = [name for name in CORRUPTIONS if name != 'gains']
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -26,8 +30,10 @@ class Augmentation:
     """Colours are multiplied by 1 - x .. 1 + x; so for contrast (about the mean) and saturation (about grey)."""
     contrast: float = 0.3
     saturation: float = 0.3
-    blur: float = 0.0
-    """Share of views that are blurred a little, 0..1."""
+    cast: float = 0.0
+    """Strength up to which every view's colours are those of another camera (the corruption `gains`)."""
+    corrupt: float = 0.0
+    """Share of views, 0..1, that are corrupted by another of the named corruptions, of a strength up to the largest."""
     centred: float = 0.5
     """Share of views around a pixel of a class drawn evenly among the picture's classes: rare ones are seen more."""
 
@@ -41,7 +47,7 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
     """Return a random view of a picture and of its labels, both (*crop).
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, BGR.
         labels: (H, W) uint8, VOID = none; what lies outside the picture is VOID and grey.
         how: the kinds and strengths.
         random: the only source of chance.
@@ -52,9 +58,7 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
                            borderMode=cv2.BORDER_CONSTANT, borderValue=(128, 128, 128))
     labels = cv2.warpAffine(labels, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
                             borderMode=cv2.BORDER_CONSTANT, borderValue=VOID)
-    if random.random() < how.blur:
-        image = cv2.GaussianBlur(image, (3, 3), 0)
-    return _recoloured(image, how, random), labels
+    return _corrupted(_recoloured(image, how, random), how, random), labels
 
 
 def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
@@ -97,3 +101,14 @@ def _recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generato
     mix = saturation * np.eye(3) + (1 - saturation) / 3
     matrix = np.hstack([gain * contrast * mix, np.full((3, 1), mean * (1 - contrast))])
     return cv2.transform(image, matrix)
+
+
+def _corrupted(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    if not how.cast and not how.corrupt:
+        return image
+    image = np.ascontiguousarray(image[..., ::-1])
+    if how.cast:
+        image = corrupt(image, 'gains', random.uniform(0, how.cast), random)
+    if random.random() < how.corrupt:
+        image = corrupt(image, random.choice(_OTHERS), random.uniform(0, STRENGTHS[-1]), random)
+    return np.ascontiguousarray(image[..., ::-1])

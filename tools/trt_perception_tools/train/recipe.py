@@ -28,6 +28,8 @@ class Optimiser:
     weight_decay: float = 1e-2
     momentum: float = 0.9
     """SGD's (Nesterov); of AdamW, beta 1."""
+    slower: dict = field(default_factory=dict)
+    """Module whose weights learn slower, e.g. a pretrained encoder -> factor on its learning rate; 0 = frozen."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:

@@ -207,13 +207,24 @@ def _plain(values: Any) -> Any:
 
 
 def _optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
-    parameters = [each for each in network.parameters() if each.requires_grad]
-    groups = [{'params': [each for each in parameters if each.ndim > 1], 'weight_decay': settings.weight_decay},
-              {'params': [each for each in parameters if each.ndim <= 1], 'weight_decay': 0.0}]
-    groups = [group for group in groups if group['params']]
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        factor = _factor(name, settings.slower)
+        parameter.requires_grad_(factor > 0)
+        if factor > 0:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((factor * settings.learning_rate, decay), []).append(parameter)
+    settled = [{'params': parameters, 'lr': rate, 'weight_decay': decay}
+               for (rate, decay), parameters in groups.items()]
     if settings.name == 'SGD':
-        return torch.optim.SGD(groups, settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0)
-    return torch.optim.AdamW(groups, settings.learning_rate, (settings.momentum, 0.999))
+        return torch.optim.SGD(settled, settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0)
+    return torch.optim.AdamW(settled, settings.learning_rate, (settings.momentum, 0.999))
+
+
+def _factor(name: str, slower: Mapping[str, float]) -> float:
+    """Return the factor of the longest module's name that a parameter's begins with, 1 where there is none."""
+    names = [module for module in slower if name == module or name.startswith(module + '.')]
+    return float(slower[max(names, key=len)]) if names else 1.0
 
 
 def _scheduler(optimiser: torch.optim.Optimizer, settings: Schedule, steps: int) -> lr_scheduler.LRScheduler:
