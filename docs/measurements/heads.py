@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from trt_perception.core.image import frame_from_picture
-from trt_perception.core.model import SEGMENTATION, ModelOutput, load_model
+from trt_perception.core.model import ModelOutput, load_model
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception_tools.evaluate.data import open_dataset
 from trt_perception_tools.evaluate.scoring import evaluate
@@ -45,10 +46,11 @@ def export_variants(folder, base, module_of, size):
     models = {}
     for number, (name, (upsample, decision, confidence)) in enumerate(VARIANTS.items()):
         file = folder / f'{size[0]}_{number}.onnx'
+        names = ('labels', 'confidence') if confidence else ('labels',)
         model = base._replace(name=name, path=str(folder / 'variants.yaml'), files={'onnxruntime': {'fp32': str(file)}},
-                              output=ModelOutput('labels', 'confidence' if confidence else None))
+                              output=ModelOutput({name: name for name in names}))
         export_module(model, NETWORK, module_of(upsample), {}, size, file, decision=decision)
-        models[name] = model._replace(output=ModelOutput('logits')) if decision == 'logits' else model
+        models[name] = model._replace(output=ModelOutput({'labels': 'logits'})) if decision == 'logits' else model
     return models
 
 

@@ -5,7 +5,7 @@ import importlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 if TYPE_CHECKING:
     from .evaluate.scorer import Scorer

@@ -11,7 +11,8 @@ from pictures import picture, write_picture
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import frame_from_picture
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, load_model
+from trt_perception.core.model import load_model
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import EngineOptions
 from trt_perception_tools import cli
 from trt_perception_tools.evaluate.data import Sample, open_dataset, open_video

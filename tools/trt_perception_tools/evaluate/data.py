@@ -12,7 +12,8 @@ from trt_perception.bench import frames as bench_frames
 from trt_perception.core.data import Frame
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import frame_from_picture
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, load_labels
+from trt_perception.core.model import load_labels
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..datasets.camvid import labelled_pictures, read_annotation
 from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation

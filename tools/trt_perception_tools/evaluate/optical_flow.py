@@ -11,6 +11,7 @@ from trt_perception.bench import html
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import FlowField
 from trt_perception.core.model import Model
+from trt_perception.core.optical_flow import PREVIOUS
 
 from .metrics import SPEED_NAMES, SUREST, FlowScore, flow_difference, flow_score
 from .scorer import Measure, Score, Scorer, Totals
@@ -28,6 +29,7 @@ class OpticalFlowScorer(Scorer):
     better = 'lower'
     sample = 'pair'
     error = '{:.2f} px off {}'
+    settings = {'flow_grid': PREVIOUS}  # True flow is on the first image's grid.
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)

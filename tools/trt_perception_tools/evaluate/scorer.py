@@ -112,6 +112,8 @@ class Scorer(abc.ABC):
     """What is scored one by one: image or pair."""
     error: ClassVar[str]
     """Format of the error of a sample in a caption."""
+    settings: ClassVar[Mapping[str, object]] = NOTHING
+    """Parameters of the pipeline, so that its results are what the truth is."""
 
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from trt_perception.bench.contender import RESTING
 from trt_perception.core.data import Frame
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import FrameDecoder, frame_from_picture
-from trt_perception.core.model import SEGMENTATION, Model
-from trt_perception.core.optical_flow import PREVIOUS, OpticalFlowPipeline
-from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.model import Model
+from trt_perception.core.pipeline import Pipeline
+from trt_perception.core.tasks import pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..datasets.corruptions import CORRUPTIONS, STRENGTHS, corrupt
@@ -51,11 +52,9 @@ class _Contender:
     def __init__(self, model: Model, options: EngineOptions, worst: int) -> None:
         self.model = model
         self.engine = open_engine(model, options)
-        # True flow is on the first image's grid.
-        self.pipeline: SegmentationPipeline | OpticalFlowPipeline = (
-            SegmentationPipeline(self.engine, model) if model.task == SEGMENTATION
-            else OpticalFlowPipeline(self.engine, model, flow_grid=PREVIOUS))
         self.scorer = scorer_class(model.task)(model)
+        self.pipeline: Pipeline[Any] = pipeline_class(model.task)(self.engine, model,
+                                                                  {**RESTING, **self.scorer.settings})
         self.conditions: dict[Condition, Scorer] = {}
         self.changes: LabelChanges | None = None
         self.name = f'{model.name} {self.engine.backend} {self.engine.precision}'

@@ -10,10 +10,10 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import tensorrt as trt
 
-from ..core.data import TensorSpec
-from ..core.model import Model
+from ...core.data import TensorSpec
+from ...core.model import Model
+from ..backends import Progress
 from . import calibration
-from .child_process import Progress
 from .cuda import Gpu
 
 _TELL_S = 0.2

@@ -7,9 +7,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..core.data import Frame, TensorSpec
-from ..core.image import Size
-from ..core.model import CHANNELS, ModelInput
+from ...core.data import Frame, TensorSpec
+from ...core.image import Size
+from ...core.model import CHANNELS, ModelInput
+from ...core.tensors import image_layout
 
 SOURCE_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'kernels.cu')
 """The CUDA source of all kernels: no header needed, C++11."""
@@ -95,7 +96,7 @@ def write_image(frame: Frame, image: ModelInput, spec: TensorSpec) -> Optional[L
     if layout is None:
         return None
     channels = CHANNELS[image.color]
-    size, strides = _picture(spec, channels)
+    size, strides = _layout(spec, channels)
     step = frame.data.shape[1]
     chroma = frame.height * step if layout.has_chroma_plane else 0
     values = _resampling((frame.height, frame.width), size)
@@ -123,18 +124,18 @@ def scale_flow(spec: TensorSpec, target: Size, factors: Tuple[float, float]) -> 
     Args:
         factors: for u and v: target pixels per unit of the output, with the sign.
     """
-    source, strides = _picture(spec, 2)
+    source, strides = _layout(spec, 2)
     values = _resampling(source, target)
     values.update(strides, factors=factors)
     return _launch('scale_flow_' + np.dtype(spec.dtype).name, target, SCALE_FLOW, values)
 
 
-def _picture(spec: TensorSpec, channels: int) -> Tuple[Size, Dict[str, int]]:
+def _layout(spec: TensorSpec, channels: int) -> Tuple[Size, Dict[str, int]]:
     """Return size and strides of an NHWC or NCHW tensor."""
-    _, a, b, c = spec.shape
-    if c == channels:
-        return (a, b), {'plane_stride': 1, 'pixel_stride': channels}
-    return (b, c), {'plane_stride': b * c, 'pixel_stride': 1}
+    layout = image_layout(spec.shape, channels)
+    assert layout is not None  # Who makes a spec sees to that.
+    plane_stride, pixel_stride = layout.strides
+    return layout.size, {'plane_stride': plane_stride, 'pixel_stride': pixel_stride}
 
 
 def _sizes(source: Size, target: Size) -> Dict[str, Any]:

@@ -1,4 +1,5 @@
 """One GPU as one engine sees it: context, stream, memory, kernels. The only user of pycuda; knows no network."""
+import functools
 import logging
 import shutil
 import time
@@ -9,7 +10,7 @@ import numpy as np
 import pycuda.driver as cuda
 from pycuda.compiler import SourceModule
 
-from ..core.errors import EngineError
+from ...core.errors import EngineError
 from . import kernels
 
 _log = logging.getLogger(__name__)
@@ -29,8 +30,9 @@ class GpuInfo(NamedTuple):
     """Whether it shares the memory of the CPU (Jetsons)."""
 
 
+@functools.lru_cache(maxsize=None)
 def gpu_info(gpu_id: int) -> GpuInfo:
-    """Describe a GPU.
+    """Describe a GPU. It is asked once: what it is does not change while a process runs.
 
     Raises:
         EngineError: there is no such GPU, or no working driver.
@@ -138,7 +140,7 @@ class Gpu:
                 self.synchronize()
                 times[kind].append((time.perf_counter() - start) * 1e3)
         best = min(kinds, key=lambda kind: float(np.median(times[kind])))
-        _log.info('%s: %d bytes take %.3f ms copied, %.3f ms mapped: %s it is.', self._where, copied.host.nbytes,
+        _log.info('%s: %d bytes take %.3f ms copied, %.3f ms mapped: using %s memory.', self._where, copied.host.nbytes,
                   np.median(times['copied']), np.median(times['mapped']), best)
         for kind, staging in kinds.items():
             if kind != best:
@@ -166,11 +168,11 @@ class Gpu:
         self._functions[launch.kernel](np.uintp(source), np.uintp(destination), launch.parameters, grid=launch.grid,
                                        block=launch.block, stream=self._stream)
 
-    def copy_up(self, source: np.ndarray, destination: int) -> None:
+    def copy_host_to_device(self, source: np.ndarray, destination: int) -> None:
         """Queue a copy from page-locked memory to the device."""
         cuda.memcpy_htod_async(destination, source, self._stream)
 
-    def copy_down(self, source: int, destination: np.ndarray) -> None:
+    def copy_device_to_host(self, source: int, destination: np.ndarray) -> None:
         """Queue a copy from the device to page-locked memory."""
         cuda.memcpy_dtoh_async(destination, source, self._stream)
 
@@ -254,16 +256,16 @@ class Staging:
         self._read.synchronize()
         np.copyto(self.host, data)
         if not self._mapped:
-            self._gpu.copy_up(self.host, self.address)
+            self._gpu.copy_host_to_device(self.host, self.address)
 
     def mark_read(self) -> None:
         """Say that all is queued that reads what `fill` wrote."""
         self._gpu.record(self._read)
 
     def fetch(self) -> None:
-        """Queue the way down of what the device wrote; it is in `host` after `Gpu.synchronize`."""
+        """Queue the copy of what the device wrote; it is in `host` after `Gpu.synchronize`."""
         if not self._mapped:
-            self._gpu.copy_down(self.address, self.host)
+            self._gpu.copy_device_to_host(self.address, self.host)
 
     def free(self) -> None:
         """Give the memory back. For Gpu.free, which waits first."""

@@ -16,7 +16,8 @@ from onnx import helper
 from tensorrt_rig import flow_model, segmentation_model
 
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.engines import EngineOptions, child_process, golden, open_engine, prepare_engine
+from trt_perception.engines import EngineOptions, open_engine, prepare_engine
+from trt_perception.engines.tensorrt import child_process, golden
 
 GENERATIONS = ['8.2', '8.6', '10.0', '10.16', '11.4']
 WEAKLY_TYPED = GENERATIONS[:4]
@@ -31,7 +32,7 @@ def build(tensorrt, monkeypatch):
         work(json.loads(json.dumps(request)), lambda text: progress(what + ': ' + text))
 
     def engine_file(model, precision, progress=lambda text: None, pictures='', **options):
-        module = importlib.import_module('trt_perception.engines.tensorrt_file')
+        module = importlib.import_module('trt_perception.engines.tensorrt.file')
         options.setdefault('cache_dir', tensorrt.cache)
         return module.engine_file(model, precision, EngineOptions('tensorrt', **options), progress, pictures)
     monkeypatch.setattr(child_process, 'run', here)
@@ -176,13 +177,13 @@ def test_without_coordinates_nothing_is_constrained(tensorrt, build, tmp_path):
 
 def test_before_8_2_the_constraint_has_another_name(tensorrt, monkeypatch):
     tensorrt.use('8.2')
-    module = importlib.import_module('trt_perception.engines.tensorrt_build')
-    assert module._obey() is module.trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
+    module = importlib.import_module('trt_perception.engines.tensorrt.layers')
+    assert module.obeying_flag() is module.trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
 
     class Flags:
         FP16, STRICT_TYPES = 0, 1
     monkeypatch.setattr(module.trt, 'BuilderFlag', Flags)
-    assert module._obey() == 1
+    assert module.obeying_flag() == 1
 
 
 @pytest.mark.parametrize('generation', WEAKLY_TYPED)
@@ -202,10 +203,10 @@ def test_layers_are_counted_by_what_they_read(tensorrt):
     layers += [{'LayerType': 'kgen', 'Inputs': [], 'Outputs': [{'Format/Datatype': 'Half'}]},
                {'LayerType': 'Reformat', 'Inputs': [{'Format/Datatype': 'Half'}]}, 'only a name',
                {'LayerType': 'shape call'}]
-    module = importlib.import_module('trt_perception.engines.tensorrt_build')
-    assert module.layer_precisions(json.dumps({'Layers': layers})) == {
+    module = importlib.import_module('trt_perception.engines.tensorrt.layers')
+    assert module.count_precisions(json.dumps({'Layers': layers})) == {
         'fp32': 2, 'fp16': 3, 'bf16': 2, 'int8': 1, 'fp8': 1}
-    assert module.layer_precisions('{}') == {}
+    assert module.count_precisions('{}') == {}
 
 
 def test_without_an_inspector_the_layers_are_unknown(tensorrt, build, tmp_path):
@@ -457,11 +458,11 @@ def test_the_side_car_file_tells_how_the_engine_came_to_be(tensorrt, build, tmp_
     tensorrt.use('8.2')
     built = build(segmentation_model(tmp_path), 'fp16', workspace_bytes=2**20)
     facts = facts_of(built)
-    recipe = facts.pop('recipe')
-    assert recipe.pop('network_sha256') == importlib.import_module(
-        'trt_perception.engines.engine_cache').network_sha256(str(tmp_path / 'tiny.onnx'))
-    assert recipe == {'model': 'tiny', 'precision': 'fp16', 'tensorrt': '8.2.1.8', 'gpu': 'NVIDIA Tegra X2, sm_62',
-                      'workspace_bytes': 2**20, 'dla_core': -1, 'builder': 1}
+    key = facts.pop('key')
+    assert key.pop('network_sha256') == importlib.import_module(
+        'trt_perception.engines.tensorrt.cache').network_sha256(str(tmp_path / 'tiny.onnx'))
+    assert key == {'model': 'tiny', 'precision': 'fp16', 'tensorrt': '8.2.1.8', 'gpu': 'NVIDIA Tegra X2, sm_62',
+                   'workspace_bytes': 2**20, 'dla_core': -1, 'keep_fp32': '', 'builder': 1}
     assert facts.pop('build_seconds') >= 0
     assert len(facts.pop('engine_sha256')) == 64
     assert facts.pop('summary') == built.summary

@@ -8,12 +8,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ..core.data import Frame
-from ..core.engine import Engine
-from ..core.errors import ConfigError
-from ..core.image import FrameDecoder, Size, frame_from_picture
-from ..core.model import CHANNELS, Model
-from . import EngineOptions, open_engine
+from ...core.data import Frame
+from ...core.engine import Engine
+from ...core.errors import ConfigError
+from ...core.image import FrameDecoder, Size, frame_from_picture
+from ...core.model import CHANNELS, Model
+from ...core.tensors import image_layout
+from ..backends import EngineOptions, open_engine
 
 # Precision -> (share of equal labels at least, mean length of the flow difference at most, px of the network's input).
 # Faults are gross: half-precision index arithmetic changes 73 % of PWC-Net's flow, an overflow all of it. Rounding is
@@ -161,4 +162,6 @@ def _run(engine: Engine, model: Model, pictures: Mapping[str, np.ndarray]) -> Di
 
 def _field(flow: np.ndarray) -> np.ndarray:
     """Return (H, W, 2) float64 of a network's (1, H, W, 2) or (1, 2, H, W)."""
-    return np.asarray(flow[0] if flow.shape[3] == 2 else flow[0].transpose(1, 2, 0), np.float64)
+    layout = image_layout(flow.shape, 2)
+    assert layout is not None  # OpticalFlowPipeline refuses others.
+    return np.asarray(layout.pixels(flow), np.float64)

@@ -7,27 +7,32 @@ from typing import Any, Collection, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..core.data import Frame, TensorSpec
-from ..core.engine import Engine
-from ..core.image import FrameDecoder, Size, frame_from_picture
-from ..core.model import Model, ModelOutput
-from . import DEFAULT_OPTIONS, EngineOptions, kernels, tensorrt_file
+from ...core.data import Frame, TensorSpec
+from ...core.engine import Engine, Specs
+from ...core.image import FrameDecoder, Size, frame_from_picture
+from ...core.model import Model, ModelOutput
+from ...core.tensors import image_layout, map_size
+from ..backends import DEFAULT_OPTIONS, BuiltEngine, EngineOptions
+from . import kernels
+from .context import VERSION, ExecutionContext, UnreadableEngineError
 from .cuda import Gpu, Staging
-from .tensorrt_network import Network, UnreadableEngineError
+from .file import engine_file, network_of
 
 _log = logging.getLogger(__name__)
 
 
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
-    """Open the model's engine, built now if it is not in the cache; see `engines.open_engine`."""
-    built = tensorrt_file.engine_file(model, precision, options)
+def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
+                built: Optional[BuiltEngine] = None) -> Engine:
+    """Open the model's engine, built now if it is not in the cache; see `backends.open_engine`."""
+    if built is None:
+        built = engine_file(model, precision, options)
     try:
         return TensorRTEngine(model, built.path, built.precision, options, decoder)
     except UnreadableEngineError as error:
-        if options.rebuild or built.path == tensorrt_file.network_of(model, precision):
+        if options.rebuild or built.path == network_of(model, precision):
             raise  # It is new, or not ours.
         _log.warning('%s It is built anew.', str(error))
-    built = tensorrt_file.engine_file(model, precision, options._replace(rebuild=True))
+    built = engine_file(model, precision, options._replace(rebuild=True))
     return TensorRTEngine(model, built.path, built.precision, options, decoder)
 
 
@@ -48,46 +53,49 @@ class TensorRTEngine(Engine):
     """
 
     backend = 'tensorrt'
+    runtime = 'TensorRT'
+    version = VERSION
+    _gpu: Gpu
 
     def __init__(self, model: Model, file: str, precision: str, options: EngineOptions = DEFAULT_OPTIONS,
                  decoder: Optional[FrameDecoder] = None) -> None:
-        self._model = model
-        self._decoder = decoder or FrameDecoder()
+        self._options = options
         self._camera: Optional[_Camera] = None
         self._results: Dict[str, _Result] = {}
-        self._gpu = Gpu(options.gpu_id, options.profile)
-        try:
-            with self._gpu.using('opening ' + file):
-                self._gpu.compile()
-                self._network = self._gpu.own(Network(file, model.name, options, self._gpu.info.name))
-                inputs, raw = self._network.specs()
-                super().__init__(model, file, precision, inputs,
-                                 [_conversion(spec, model.output).result for spec in raw], self._decoder)
-                for name, memory in self._tensors.items():
-                    self._network.place(name, int(memory))
-                for spec in raw:
-                    self._place_output(spec)
-        except BaseException:
-            self._give_back()
-            raise
+        super().__init__(model, file, precision, decoder)
 
-    def close(self) -> None:
-        """Give back everything, the arrays that `infer` returned among it; see Engine."""
-        super().close()
-        self._give_back()
+    def _open(self) -> Specs:
+        self._gpu = Gpu(self._options.gpu_id, self._options.profile)
+        with self._gpu.using('opening ' + self.file):
+            self._gpu.compile()
+            self._context = self._gpu.own(ExecutionContext(self.file, self._model.name, self._options,
+                                                           self._gpu.info.name))
+            inputs, self._raw = self._context.specs()
+        return inputs, [_conversion(spec, self._model.output).result for spec in self._raw]
 
-    def _allocate(self, spec: TensorSpec) -> Any:
-        return self._gpu.allocate_tensor(spec.shape, spec.dtype)
+    def _connect(self) -> None:
+        with self._gpu.using('opening ' + self.file):
+            for name, memory in self._tensors.items():
+                self._context.place(name, int(memory))
+            for spec in self._raw:
+                self._place_output(spec)
 
-    def _give_back(self) -> None:
+    def _close(self) -> None:
+        # The arrays that `infer` returned go, too.
         self._camera = None
         self._results.clear()
-        self._gpu.close()
+        gpu = getattr(self, '_gpu', None)  # Missing where there is none.
+        if gpu is not None:
+            gpu.close()
+
+    def _allocate(self, spec: TensorSpec) -> Any:
+        with self._gpu.using('opening ' + self.file):
+            return self._gpu.allocate_tensor(spec.shape, spec.dtype)
 
     def _put_image(self, name: str, frame: Frame) -> None:
         if frame.encoding not in kernels.LAYOUTS:
             frame = self._decoded(frame)
-        with self._gpu.using('bringing up an image'):
+        with self._gpu.using('uploading an image'):
             camera = self._camera_of(name, frame)
             with self._gpu.stage('upload'):
                 camera.upload.fill(frame.data)
@@ -127,12 +135,12 @@ class TensorRTEngine(Engine):
         with self._gpu.using('swapping inputs'):
             super()._swap(a, b)
             for name in (a, b):
-                self._network.place(name, int(self._tensors[name]))
+                self._context.place(name, int(self._tensors[name]))
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         with self._gpu.using('running ' + self.file):
             with self._gpu.stage('infer'):
-                self._network.execute(self._gpu.stream_handle)
+                self._context.execute(self._gpu.stream_handle)
             with self._gpu.stage('download'):
                 for name in wanted:
                     self._fetch(self._results[name])
@@ -145,10 +153,10 @@ class TensorRTEngine(Engine):
         if conversion.launch is None and raw in self.outputs:
             staging = self._gpu.staging(raw.shape, raw.dtype)
             self._results[raw.name] = _Result(raw, staging.address, None, staging)
-            self._network.place(raw.name, staging.address)
+            self._context.place(raw.name, staging.address)
             return
         source = int(self._gpu.allocate_tensor(raw.shape, raw.dtype))
-        self._network.place(raw.name, source)
+        self._context.place(raw.name, source)
         if conversion.launch is not None:
             self._results[raw.name] = self._result(raw, conversion, source)
 
@@ -209,16 +217,13 @@ class _Result(NamedTuple):
 def _conversion(raw: TensorSpec, output: ModelOutput, size: Optional[Size] = None,
                 factors: Optional[Tuple[float, float]] = None) -> _Conversion:
     """Return how an output becomes uint8 labels or float32 flow of a size: None = its own."""
-    shape = raw.shape
-    if raw.dtype == np.int32 and raw.name in (output.labels, output.confidence) and len(shape) > 1 \
-            and int(np.prod(shape[:-2])) == 1:
-        source = (shape[-2], shape[-1])
-        target = size or source
-        return _Conversion(TensorSpec(raw.name, shape[:-2] + target, np.dtype(np.uint8)),
-                           kernels.narrow_labels(source, target))
-    if raw.name == output.flow and raw.dtype in (np.float32, np.float16) and len(shape) == 4 and shape[0] == 1 \
-            and 2 in (shape[1], shape[3]):
-        target = size or (shape[1:3] if shape[3] == 2 else shape[2:4])
+    maps, flow = map_size(raw.shape), image_layout(raw.shape, 2)
+    if maps is not None and raw.dtype == np.int32 and raw.name in (output.labels, output.confidence):
+        target = size or maps
+        return _Conversion(TensorSpec(raw.name, raw.shape[:-2] + target, np.dtype(np.uint8)),
+                           kernels.narrow_labels(maps, target))
+    if flow is not None and raw.dtype in (np.float32, np.float16) and raw.name == output.flow:
+        target = size or flow.size
         return _Conversion(TensorSpec(raw.name, (1,) + target + (2,), np.dtype(np.float32)),
                            kernels.scale_flow(raw, target, factors or (1.0, 1.0)))
     return _Conversion(raw, None)

@@ -1,53 +1,25 @@
 """ONNX -> TensorRT engine in the cache: the build, and the check of what came out.
 
-A program of its own, in a child process: see tensorrt_file.py.
+A program of its own, in a child process: see file.py.
 """
-import json
 import os
 import re
 import time
-from collections import Counter
 from typing import Any, Dict, List, Tuple
 
 import tensorrt as trt
 
-from ..core.errors import ConfigError, EngineError, PerceptionError
-from ..core.model import Model, load_model
-from . import EngineOptions, child_process, golden, tensorrt_callbacks
-from .child_process import Progress
+from ...core.errors import ConfigError, EngineError, PerceptionError
+from ...core.model import Model, load_model
+from ..backends import EngineOptions, Progress
+from . import callbacks, child_process, golden, layers
+from .cache import EngineCache, EngineKey, network_sha256
 from .cuda import Gpu
-from .engine_cache import EngineCache, Recipe, network_sha256
-from .tensorrt_engine import TensorRTEngine
-from .tensorrt_file import FLAGS, network_of, recipe_of, weakly_typed
-
-# Layers that must stay FP32: in half precision coordinates lose 1.1 % of the flow (TinyPwc, PWC-Net).
-_PINNED = '/coordinates/'
+from .engine import TensorRTEngine
+from .file import FLAGS, key_of, network_of, weakly_typed
 
 # TensorRT before 8.4 allows layers no workspace at all unless told to. A limit: only what a layer needs is taken.
 _OLD_WORKSPACE_BYTES = 2**30
-
-# Layers of an engine that compute nothing.
-_IDLE_LAYERS = ('Reformat', 'NoOp', 'Constant')
-_TYPES = (('bf16', r'bf16|bfloat'), ('fp16', r'fp16|half'), ('int8', r'int8'), ('fp8', r'fp8'), ('fp32', r'fp32|float'))
-
-
-def layer_precisions(information: str) -> Dict[str, int]:
-    """Count an engine's layers by the type that they read.
-
-    Args:
-        information: the engine inspector's JSON, of an engine with detailed profiling verbosity.
-    """
-    counts: Dict[str, int] = Counter()
-    for layer in json.loads(information).get('Layers', []):
-        if isinstance(layer, dict) and layer.get('LayerType') not in _IDLE_LAYERS:
-            tensors = layer.get('Inputs', []) + layer.get('Outputs', [])
-            text = next((str(tensor['Format/Datatype']) for tensor in tensors if 'Format/Datatype' in tensor), '')
-            for precision, pattern in _TYPES:
-                if re.search(pattern, text, re.IGNORECASE):
-                    counts[precision] += 1
-                    break
-    return dict(counts)
-
 
 class _Log(trt.ILogger):
     """TensorRT's messages: printed, and the errors kept for our own."""
@@ -70,11 +42,11 @@ class _Log(trt.ILogger):
 class _Workshop:
     """Builds the engines that one request needs, under the cache's lock, with a GPU at hand."""
 
-    def __init__(self, model: Model, options: EngineOptions, pictures: str, cache: EngineCache, gpu: Gpu,
+    def __init__(self, model: Model, options: EngineOptions, calibration: str, cache: EngineCache, gpu: Gpu,
                  report: Progress) -> None:
         self._model = model
         self._options = options
-        self._pictures = pictures
+        self._calibration = calibration
         self._cache = cache
         self._gpu = gpu
         self._report = report
@@ -84,40 +56,40 @@ class _Workshop:
         """Put the engine of a precision into the cache; in place of an FP16 engine that is wrong, one in FP32.
 
         Raises:
-            ConfigError, EngineError: as `tensorrt_file.engine_file`.
+            ConfigError, EngineError: as `file.engine_file`.
         """
-        recipe = self._recipe(precision)
-        anew = self._options.rebuild or self._pictures
-        if not anew and self._cache.find(recipe) is not None:
+        key = self._key(precision)
+        anew = self._options.rebuild or self._calibration
+        if not anew and self._cache.find(key) is not None:
             return  # Another builder has made it while this one waited for the lock.
         network = network_of(self._model, precision)
         began_s = time.monotonic()
         with self._gpu.using('building ' + network):
-            data, layers = self._build(network, precision)
+            data, counts = self._build(network, precision)
         seconds = time.monotonic() - began_s
-        draft = self._cache.draft(recipe, data)
+        draft = self._cache.draft(key, data)
         self._report('comparing with the golden frame')
         verdict = self._verdict(precision, draft, network)
-        facts = {'network': network, 'build_seconds': round(seconds, 1), 'layers': layers,
-                 'golden': verdict._asdict(), 'calibration': self._pictures,
+        facts = {'network': network, 'build_seconds': round(seconds, 1), 'layers': counts,
+                 'golden': verdict._asdict(), 'calibration': self._calibration,
                  'summary': '{} asked {}: {}; golden frame: {}; built in {:.0f} s'.format(
-                     self._model.name, precision, _counted(layers), verdict.text, seconds)}
+                     self._model.name, precision, layers.describe(counts), verdict.text, seconds)}
         if verdict.passed is not False:
-            self._cache.publish(recipe, draft, facts)
+            self._cache.publish(key, draft, facts)
             return
         os.remove(draft)
         problem = '{}: the {} engine of {} is wrong: {}.'.format(self._model.name, precision, network, verdict.text)
-        replaceable = precision == 'fp16' and 'fp32' in self._model.files['tensorrt'] and self._options.dla_core < 0
+        replaceable = precision == 'fp16' and 'fp32' in self._model.networks('tensorrt') and self._options.dla_core < 0
         if not replaceable:
             raise EngineError(problem + ' Look for the layers at fault with `trt_perception_tools evaluate`, or choose '
                                         'another precision.')
         self.make('fp32')
-        self._cache.replace(recipe, self._recipe('fp32'), dict(
+        self._cache.replace(key, self._key('fp32'), dict(
             facts, warning=problem + ' FP32 is used instead. Keep the layers at fault in FP32 with '
                                      '`trt_perception_tools quantize`, or set precision: fp32.'))
 
-    def _recipe(self, precision: str) -> Recipe:
-        return recipe_of(self._model, precision, self._gpu.info, self._options)
+    def _key(self, precision: str) -> EngineKey:
+        return key_of(self._model, precision, self._gpu.info, self._options)
 
     def _build(self, network_file: str, precision: str) -> Tuple[bytes, Dict[str, int]]:
         """Return the serialized engine and the number of its layers per precision."""
@@ -135,8 +107,8 @@ class _Workshop:
         if weakly_typed():
             for flag in FLAGS[precision]:
                 config.set_flag(getattr(trt.BuilderFlag, flag))
-            if precision != 'fp32' and _pin(network):
-                config.set_flag(_obey())
+            if precision != 'fp32' and layers.keep_fp32(network, self._model.keep_fp32):
+                config.set_flag(layers.obeying_flag())
         if self._options.dla_core >= 0:
             config.default_device_type = trt.DeviceType.DLA
             config.DLA_core = self._options.dla_core
@@ -144,10 +116,10 @@ class _Workshop:
         if hasattr(trt.ProfilingVerbosity, 'DETAILED'):  # So that the inspector tells types, not only names.
             config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if hasattr(trt, 'IProgressMonitor'):
-            monitor = tensorrt_callbacks.ProgressMonitor(self._report)
+            monitor = callbacks.ProgressMonitor(self._report)
             config.progress_monitor = monitor
         calibrator = None
-        if precision == 'int8' and not _quantised(network):
+        if precision == 'int8' and not layers.is_quantised(network):
             calibrator = self._calibrator(config, network, network_file)
         timing = self._timing_cache(config)
         self._report('trying layers')
@@ -200,7 +172,7 @@ class _Workshop:
         if not hasattr(trt, 'IInt8EntropyCalibrator2'):
             raise ConfigError('{}: it has no Q/DQ nodes, and TensorRT {} does not calibrate. Make an int8 network with '
                               '`trt_perception_tools quantize`.'.format(network_file, trt.__version__))
-        if not self._pictures:
+        if not self._calibration:
             try:
                 with open(self._cache.path(_table_name(self._model, network_file)), 'rb') as file:
                     table = file.read()
@@ -209,7 +181,7 @@ class _Workshop:
                     '{}: it has no Q/DQ nodes and was never calibrated here. Make an int8 network with '
                     '`trt_perception_tools quantize`, or run `trt_perception build-engine {} --precision int8 '
                     '--calibration FOLDER_OF_PICTURES`.'.format(network_file, self._model.path)) from error
-        calibrator = tensorrt_callbacks.EntropyCalibrator(self._model, network, self._gpu, self._pictures, table,
+        calibrator = callbacks.EntropyCalibrator(self._model, network, self._gpu, self._calibration, table,
                                                           self._report)
         config.int8_calibrator = calibrator
         return calibrator
@@ -222,11 +194,11 @@ class _Workshop:
                 self._model.name, trt.__version__, self._log.reason()))
         if not hasattr(engine, 'create_engine_inspector'):
             return {}
-        return layer_precisions(engine.create_engine_inspector().get_engine_information(
+        return layers.count_precisions(engine.create_engine_inspector().get_engine_information(
             trt.LayerInformationFormat.JSON))
 
     def _verdict(self, precision: str, engine_path: str, network: str) -> golden.Verdict:
-        fp32 = self._model.network_file('tensorrt', 'fp32') if 'fp32' in self._model.files['tensorrt'] else network
+        fp32 = self._model.network_file('tensorrt', 'fp32') if 'fp32' in self._model.networks('tensorrt') else network
         paths = [golden.golden_path(each) for each in (network, fp32)]
         stored = next((path for path in paths if os.path.isfile(path)), None)
         engine = TensorRTEngine(self._model, engine_path, precision, self._options)
@@ -249,7 +221,7 @@ def _work(request: Dict[str, Any], report: Progress) -> None:
     with cache.lock(lambda: report('waiting for another builder')):
         gpu = Gpu(options.gpu_id)
         try:
-            _Workshop(model, options, request['pictures'], cache, gpu, report).make(request['precision'])
+            _Workshop(model, options, request['calibration'], cache, gpu, report).make(request['precision'])
         finally:
             gpu.close()
 
@@ -260,37 +232,6 @@ def _creation_flags() -> int:
     return sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in names)
 
 
-def _obey() -> Any:
-    # TensorRT before 8.2 knows only the former name.
-    if hasattr(trt.BuilderFlag, 'OBEY_PRECISION_CONSTRAINTS'):
-        return trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
-    return trt.BuilderFlag.STRICT_TYPES
-
-
-def _pin(network: 'trt.INetworkDefinition') -> bool:
-    """Keep the layers of _PINNED in FP32, and return whether there are any."""
-    pinned = False
-    for layer in (network.get_layer(number) for number in range(network.num_layers)):
-        if _PINNED not in layer.name:
-            continue
-        outputs = [number for number in range(layer.num_outputs) if _is_float(layer.get_output(number))]
-        if outputs or any(_is_float(layer.get_input(number)) for number in range(layer.num_inputs)):
-            layer.precision = trt.DataType.FLOAT
-            pinned = True
-        for number in outputs:
-            layer.set_output_type(number, trt.DataType.FLOAT)
-    return pinned
-
-
-def _is_float(tensor: 'trt.ITensor') -> bool:
-    return tensor is not None and tensor.dtype == trt.DataType.FLOAT and not tensor.is_shape_tensor
-
-
-def _quantised(network: 'trt.INetworkDefinition') -> bool:
-    """Whether the network has Q/DQ nodes, which need no calibration."""
-    return any(network.get_layer(number).type == trt.LayerType.QUANTIZE for number in range(network.num_layers))
-
-
 def _parser_errors(parser: 'trt.OnnxParser') -> str:
     texts = []
     for error in (parser.get_error(number) for number in range(parser.num_errors)):
@@ -299,15 +240,6 @@ def _parser_errors(parser: 'trt.OnnxParser') -> str:
             where += ' {} ({})'.format(error.node_name(), error.node_operator())
         texts.append('{}: {}'.format(where, error.desc().strip()))
     return '; '.join(texts) or 'it gave no reason'
-
-
-def _counted(layers: Dict[str, int]) -> str:
-    if not layers:
-        return 'layers unknown'
-    ordered = sorted(layers.items(), key=lambda item: -item[1])
-    first, rest = ordered[0], ordered[1:]
-    return ', '.join(['{} of {} layers {}'.format(first[1], sum(layers.values()), first[0])]
-                     + ['{} {}'.format(count, name) for name, count in rest])
 
 
 def _table_name(model: Model, network_file: str) -> str:

@@ -14,7 +14,7 @@ from importlib.util import module_from_spec
 
 import numpy as np
 
-from trt_perception.engines import kernels
+from trt_perception.engines.tensorrt import kernels
 
 GARBAGE = 0xCD
 """What every byte of fresh memory is."""

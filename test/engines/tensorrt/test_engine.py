@@ -14,15 +14,16 @@ from pictures import frame_showing, picture
 from tensorrt_double import VERSIONS, serialize
 from tensorrt_networks import engine_file, flow_model, opened, segmentation_model, tensorrt_engine
 
-from trt_perception import engines
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.image import ENCODINGS, make_frame
-from trt_perception.core.model import SEGMENTATION, load_model
+from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.core.segmentation import CAMERA as OUTPUT_CAMERA
-from trt_perception.core.segmentation import NETWORK, SegmentationPipeline
-from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.core.pipeline import CAMERA as OUTPUT_CAMERA
+from trt_perception.core.pipeline import NETWORK
+from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.tasks import SEGMENTATION
+from trt_perception.engines import BuiltEngine, EngineOptions, backends, open_engine
 
 GENERATIONS = list(VERSIONS)
 OLD, NEW = '8.2', '11.4'
@@ -79,7 +80,7 @@ def test_every_generation_gives_the_same_labels(tmp_path, use_gpu, generation, o
     gpu = use_gpu(generation)
     model = segmentation_model(tmp_path)
     engine = opened(model, generation)
-    pipeline = SegmentationPipeline(engine, model, output_size)
+    pipeline = SegmentationPipeline(engine, model, {'output_size': output_size})
     rgb = picture(1)
     result = pipeline.process(frame_showing(np.repeat(np.repeat(rgb, 2, axis=0), 2, axis=1)))
     expected = rgb.argmax(axis=2)
@@ -255,7 +256,7 @@ def test_a_confidence_that_nobody_wants_stays_on_the_gpu(tmp_path, use_gpu, gene
     gpu = use_gpu(generation)
     model = segmentation_model(tmp_path)
     wanted = []
-    pipeline = SegmentationPipeline(opened(model, generation), model, wants_confidence=lambda: bool(wanted))
+    pipeline = SegmentationPipeline(opened(model, generation), model, wants=lambda role: bool(wanted))
     reference = segmentation_on_the_cpu(tmp_path)
     for names, images in (([], 1), (['confidence'], 2), ([], 1)):
         wanted[:] = names
@@ -298,7 +299,7 @@ def test_where_cpu_and_gpu_share_memory_the_faster_way_is_measured(tmp_path, use
     with caplog.at_level(logging.INFO):
         pipeline = SegmentationPipeline(opened(model, OLD), model)
         pipeline.process(frame_of(0, 'bgr8'))
-    texts = [record.getMessage() for record in caplog.records if '{} it is'.format(chosen) in record.getMessage()]
+    texts = [text for text in caplog.messages if 'using {} memory'.format(chosen) in text]
     assert any(text.startswith('GPU 0 (NVIDIA Tegra X2): {} bytes take '.format(3 * CAMERA[0] * CAMERA[1]))
                for text in texts)
     reference = segmentation_on_the_cpu(tmp_path)
@@ -316,7 +317,7 @@ def test_a_gpu_with_memory_of_its_own_always_copies(tmp_path, use_gpu, caplog):
     with caplog.at_level(logging.INFO):
         opened(segmentation_model(tmp_path), OLD).put_image('image', frame_of(0, 'bgr8'))
     assert gpu.counts['bytes up']
-    assert 'it is' not in caplog.text
+    assert 'using' not in caplog.text
 
 
 # Faults.
@@ -369,7 +370,7 @@ def test_an_engine_of_another_version_names_both_and_the_remedy(tmp_path, use_gp
     assert 'expecting library version 8.2.1.8 got 11.4.0.106' in error_of(tensorrt_engine().TensorRTEngine, model, path,
                                                                          'fp16')
     networks.write_yaml(tmp_path / 'tiny.json', json.dumps(
-        {'recipe': {'tensorrt': '11.4.0.106', 'gpu': 'Orin, sm_87'}}))
+        {'key': {'tensorrt': '11.4.0.106', 'gpu': 'Orin, sm_87'}}))
     assert error_of(tensorrt_engine().TensorRTEngine, model, path, 'fp16') == (
         '{} was built by TensorRT 11.4.0.106 on Orin, sm_87; this is TensorRT 8.2.1.8 on NVIDIA Tegra X2. Run: '
         'trt_perception build-engine tiny'.format(path))
@@ -491,8 +492,7 @@ def test_close_gives_everything_back_and_may_come_twice(tmp_path, use_gpu, gener
     engine.close()
     assert gpu.all_returned()
     engine.close()
-    assert error_of(engine.infer) == 'GPU 0 (NVIDIA Tegra X2): running {}: the engine is closed. Open it anew.'.format(
-        engine.file)
+    assert error_of(engine.infer) == '{}: the engine is closed. Open it anew.'.format(engine.file)
 
 
 def test_engines_of_one_thread_may_be_closed_in_any_order(tmp_path, use_gpu):
@@ -525,9 +525,9 @@ def build(use_gpu, monkeypatch):
 
     def engine_file_double(model, precision, options):
         calls.append(options)
-        return module.tensorrt_file.BuiltEngine(files.pop(0)(), precision, '')
+        return BuiltEngine(files.pop(0)(), precision, '')
 
-    monkeypatch.setattr(module.tensorrt_file, 'engine_file', engine_file_double)
+    monkeypatch.setattr(module, 'engine_file', engine_file_double)
     return calls, files
 
 
@@ -565,10 +565,10 @@ def test_a_damaged_engine_of_the_user_is_not_rebuilt(tmp_path, build):
 
 def test_auto_stays_with_onnx_runtime_where_there_is_no_gpu(tmp_path, use_gpu, monkeypatch):
     use_gpu(OLD)
-    monkeypatch.setattr(engines, '_GPU_FILES', ())
+    monkeypatch.setattr(backends, '_GPU_FILES', ())
     fields = networks.segmentation_fields()
     fields['files']['tensorrt'] = {'fp32': 'tiny.onnx'}
     engine = open_engine(networks.segmentation_model(tmp_path, fields=fields))
     assert engine.backend == 'onnxruntime'
-    monkeypatch.setattr(engines, '_GPU_FILES', (str(tmp_path / 'tiny.yaml'),))
-    assert engines.resolve(networks.segmentation_model(tmp_path, fields=fields), EngineOptions())[0] == 'tensorrt'
+    monkeypatch.setattr(backends, '_GPU_FILES', (str(tmp_path / 'tiny.yaml'),))
+    assert backends.resolve(networks.segmentation_model(tmp_path, fields=fields), EngineOptions())[0] == 'tensorrt'

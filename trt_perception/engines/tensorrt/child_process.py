@@ -14,15 +14,12 @@ import threading
 import time
 from typing import IO, Any, Callable, Dict, Iterator, Optional
 
-from ..core.errors import ConfigError, EngineError, PerceptionError
+from ...core.errors import ConfigError, EngineError, PerceptionError
+from ..backends import Progress
 
 _TICK_S = 0.2
 _LAST_LINES = 8
 _ERRORS = {error.__name__: error for error in (ConfigError, EngineError)}
-
-Progress = Callable[[str], None]
-"""Told five times per second, with one line for people, how far the work is. What it raises ends the work."""
-
 
 def run(module: str, request: Dict[str, Any], what: str, progress: Progress) -> None:
     """Let a child do the work, and wait for its end.
@@ -34,7 +31,9 @@ def run(module: str, request: Dict[str, Any], what: str, progress: Progress) -> 
         ConfigError, EngineError: as the child raised them.
         EngineError: the child was killed, or failed otherwise; its last lines are in the text.
     """
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = os.path.abspath(__file__)
+    for _ in __name__.split('.'):
+        root = os.path.dirname(root)
     paths = [root] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C is for the parent, which ends the child.

@@ -20,7 +20,7 @@ def driver(use_gpu):
 @pytest.fixture
 def cuda(driver):
     """Give the module under test."""
-    return importlib.import_module('trt_perception.engines.cuda')
+    return importlib.import_module('trt_perception.engines.tensorrt.cuda')
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def error_of(call, *args):
 @pytest.mark.parametrize('integrated', [False, True])
 def test_a_gpu_is_described_without_being_used(use_gpu, integrated):
     driver = use_gpu(integrated=integrated, name='Orin', capability=(8, 7))
-    info = importlib.import_module('trt_perception.engines.cuda').gpu_info(0)
+    info = importlib.import_module('trt_perception.engines.tensorrt.cuda').gpu_info(0)
     assert info == ('Orin', (8, 7), integrated)
     assert not +driver.live
 
@@ -92,12 +92,12 @@ def test_errors_of_python_pass_through_and_leave_no_context(driver, gpu):
     assert driver.stack == []
 
 
-def test_bytes_travel_up_and_down(gpu):
+def test_bytes_travel_to_the_device_and_back(gpu):
     data = np.arange(12, dtype=np.float32).reshape(3, 4)
     with gpu.using('copying'):
         up, down = gpu.staging(data.shape, data.dtype), gpu.staging(data.shape, data.dtype)
         up.fill(data)
-        gpu.copy_up(up.host, down.address)
+        gpu.copy_host_to_device(up.host, down.address)
         down.fetch()
         assert not np.array_equal(down.host, data)  # Not before somebody waits.
         gpu.synchronize()
@@ -118,7 +118,7 @@ def test_filling_waits_until_the_device_has_read(gpu):
         upload = gpu.staging((4,), UINT8)
         for value, result in enumerate(results):
             upload.fill(np.full(4, value + 1, np.uint8))
-            gpu.copy_up(upload.host, result.address)
+            gpu.copy_host_to_device(upload.host, result.address)
             upload.mark_read()
         for result in results:
             result.fetch()
@@ -143,7 +143,7 @@ def test_freeing_waits_until_the_device_has_read(driver, gpu):
     with gpu.using('copying'):
         upload, result = gpu.staging((4,), UINT8), gpu.staging((4,), UINT8)
         upload.fill(np.full(4, 7, np.uint8))
-        gpu.copy_up(upload.host, result.address)
+        gpu.copy_host_to_device(upload.host, result.address)
         gpu.free(upload)
         result.fetch()
         gpu.synchronize()

@@ -11,26 +11,15 @@ import os
 import re
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Set
 
-from ..core.errors import ConfigError, EngineError
+from ...core.errors import ConfigError, EngineError
+from ..backends import BuiltEngine
 
 # A key-value pair of a tensor's external_data, as protobuf writes it: key, then value with its length as a varint.
 _LOCATION = re.compile(b'\n\x08location\x12([\x80-\xff]*[\x00-\x7f])')
 
 
-class BuiltEngine(NamedTuple):
-    """An engine file that can be opened."""
-
-    path: str
-    precision: str
-    """As built: another one than was asked for only with a warning."""
-    summary: str
-    """What was asked for and what came of it, one line for people."""
-    warning: str = ''
-    """Why this is not what was asked for."""
-
-
-class Recipe(NamedTuple):
-    """All that decides which engine comes out of a build; two equal recipes give one file."""
+class EngineKey(NamedTuple):
+    """All that decides which engine comes out of a build; two equal keys give one file."""
 
     model: str
     precision: str
@@ -41,6 +30,8 @@ class Recipe(NamedTuple):
     """Name and compute capability."""
     workspace_bytes: int
     dla_core: int
+    keep_fp32: str
+    """Parts of names of the layers that stay in FP32, joined by commas."""
     builder: int
     """Version of the builder's own rules."""
 
@@ -84,18 +75,18 @@ class EngineCache:
         """Return the path of a file of this folder."""
         return os.path.join(self.folder, name)
 
-    def find(self, recipe: Recipe) -> Optional[BuiltEngine]:
-        """Return the engine of a recipe; None when there is none, or its files are not what was once written."""
-        facts = self.facts(recipe.stem)
-        if facts is None or facts.get('recipe') != recipe._asdict():
+    def find(self, key: EngineKey) -> Optional[BuiltEngine]:
+        """Return the engine of a key; None when there is none, or its files are not what was once written."""
+        facts = self.facts(key.stem)
+        if facts is None or facts.get('key') != key._asdict():
             return None
-        used = facts.get('replaced_by', recipe.stem)
+        used = facts.get('replaced_by', key.stem)
         engine = self.facts(used)
         path = self.path(used + '.engine')
         try:
             if engine is None or hashlib.sha256(_read(path)).hexdigest() != engine['engine_sha256']:
                 return None
-            return BuiltEngine(path, engine['recipe']['precision'], engine['summary'], facts.get('warning', ''))
+            return BuiltEngine(path, engine['key']['precision'], engine['summary'], facts.get('warning', ''))
         except (OSError, KeyError, TypeError):
             return None
 
@@ -136,25 +127,25 @@ class EngineCache:
         finally:
             os.close(lock)
 
-    def draft(self, recipe: Recipe, data: bytes) -> str:
+    def draft(self, key: EngineKey, data: bytes) -> str:
         """Write an engine under a name that nobody takes for one, and return its path. Only under the lock.
 
         Raises:
             EngineError: the disk is full, or fails.
         """
-        path = self.path(recipe.stem + '.engine.part')
+        path = self.path(key.stem + '.engine.part')
         self._write(path, data)
         return path
 
-    def publish(self, recipe: Recipe, draft: str, facts: Dict[str, Any]) -> None:
+    def publish(self, key: EngineKey, draft: str, facts: Dict[str, Any]) -> None:
         """Give a draft its name, then write the side-car file, without which it is no engine. Only under the lock."""
         digest = hashlib.sha256(_read(draft)).hexdigest()
-        os.replace(draft, self.path(recipe.stem + '.engine'))
-        self._write_facts(recipe, dict(facts, engine_sha256=digest))
+        os.replace(draft, self.path(key.stem + '.engine'))
+        self._write_facts(key, dict(facts, engine_sha256=digest))
 
-    def replace(self, recipe: Recipe, other: Recipe, facts: Dict[str, Any]) -> None:
-        """Note that another engine, which is in the cache, is used in place of this recipe's. Only under the lock."""
-        self._write_facts(recipe, dict(facts, replaced_by=other.stem))
+    def replace(self, key: EngineKey, other: EngineKey, facts: Dict[str, Any]) -> None:
+        """Note that another engine, which is in the cache, is used in place of this key's. Only under the lock."""
+        self._write_facts(key, dict(facts, replaced_by=other.stem))
 
     def save(self, name: str, data: bytes) -> None:
         """Write any other file of this folder, whole or not at all. Only under the lock."""
@@ -167,9 +158,9 @@ class EngineCache:
         finally:
             os.close(folder)
 
-    def _write_facts(self, recipe: Recipe, facts: Dict[str, Any]) -> None:
-        text = json.dumps(dict(facts, recipe=recipe._asdict()), indent=2, sort_keys=True)
-        self.save(recipe.stem + '.json', text.encode())
+    def _write_facts(self, key: EngineKey, facts: Dict[str, Any]) -> None:
+        text = json.dumps(dict(facts, key=key._asdict()), indent=2, sort_keys=True)
+        self.save(key.stem + '.json', text.encode())
 
     def _write(self, path: str, data: bytes) -> None:
         try:

@@ -9,10 +9,11 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.engines.engine_cache import BuiltEngine, EngineCache, Recipe, network_sha256
+from trt_perception.engines import BuiltEngine
+from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey, network_sha256
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-RECIPE = Recipe('tiny', 'fp16', 'a1', '8.2.1', 'NVIDIA Tegra X2, sm_62', 0, -1, 1)
+KEY = EngineKey('tiny', 'fp16', 'a1', '8.2.1', 'NVIDIA Tegra X2, sm_62', 0, -1, '', 1)
 
 
 @pytest.fixture
@@ -20,49 +21,50 @@ def cache(tmp_path):
     return EngineCache(str(tmp_path / 'cache'))
 
 
-def put(cache, recipe=RECIPE, data=b'engine', **facts):
+def put(cache, key=KEY, data=b'engine', **facts):
     with cache.lock(lambda: None):
-        cache.publish(recipe, cache.draft(recipe, data), dict({'summary': 'all well'}, **facts))
-    return cache.path(recipe.stem + '.engine')
+        cache.publish(key, cache.draft(key, data), dict({'summary': 'all well'}, **facts))
+    return cache.path(key.stem + '.engine')
 
 
 def test_what_was_put_is_found(cache):
     path = put(cache)
-    assert cache.find(RECIPE) == BuiltEngine(path, 'fp16', 'all well', '')
+    assert cache.find(KEY) == BuiltEngine(path, 'fp16', 'all well', '')
     with open(path, 'rb') as file:
         assert file.read() == b'engine'
-    assert sorted(os.listdir(cache.folder)) == ['builder.lock', RECIPE.stem + '.engine', RECIPE.stem + '.json']
+    assert sorted(os.listdir(cache.folder)) == ['builder.lock', KEY.stem + '.engine', KEY.stem + '.json']
 
 
 def test_the_name_tells_model_and_precision():
-    name, precision, key = RECIPE.stem.split('-')
+    name, precision, digest = KEY.stem.split('-')
     assert (name, precision) == ('tiny', 'fp16')
-    assert len(key) == 12
-    assert int(key, 16) >= 0
-    assert RECIPE.stem == Recipe(*RECIPE).stem
+    assert len(digest) == 12
+    assert int(digest, 16) >= 0
+    assert KEY.stem == EngineKey(*KEY).stem
 
 
 @pytest.mark.parametrize('change', [
     {'model': 'other'}, {'precision': 'fp32'}, {'network_sha256': 'b2'}, {'tensorrt': '8.2.2'},
-    {'gpu': 'NVIDIA Tegra X2, sm_72'}, {'workspace_bytes': 1}, {'dla_core': 0}, {'builder': 2}])
+    {'gpu': 'NVIDIA Tegra X2, sm_72'}, {'workspace_bytes': 1}, {'dla_core': 0},
+    {'keep_fp32': 'sum'}, {'builder': 2}])
 def test_every_ingredient_changes_the_name(cache, change):
-    other = RECIPE._replace(**change)
+    other = KEY._replace(**change)
     put(cache)
-    assert other.stem != RECIPE.stem
+    assert other.stem != KEY.stem
     assert cache.find(other) is None
     put(cache, other, b'another engine')
-    assert cache.find(RECIPE).path != cache.find(other).path
-    assert set(change) <= set(Recipe._fields)
+    assert cache.find(KEY).path != cache.find(other).path
+    assert set(change) <= set(EngineKey._fields)
 
 
-def test_every_field_of_the_recipe_is_tried_above():
-    assert len(Recipe._fields) == 8
+def test_every_field_of_the_key_is_tried_above():
+    assert len(EngineKey._fields) == 9
 
 
-def test_the_side_car_file_tells_recipe_and_facts(cache):
+def test_the_side_car_file_tells_key_and_facts(cache):
     put(cache, build_seconds=3.5, layers={'fp16': 4})
-    facts = cache.facts(RECIPE.stem)
-    assert facts['recipe'] == dict(RECIPE._asdict())
+    facts = cache.facts(KEY.stem)
+    assert facts['key'] == dict(KEY._asdict())
     assert (facts['build_seconds'], facts['layers'], facts['summary']) == (3.5, {'fp16': 4}, 'all well')
     assert len(facts['engine_sha256']) == 64
 
@@ -71,25 +73,25 @@ def test_the_side_car_file_tells_recipe_and_facts(cache):
     lambda engine, facts: engine.write_bytes(b'engin'), lambda engine, facts: engine.write_bytes(b'engine '),
     lambda engine, facts: engine.unlink(), lambda engine, facts: facts.unlink(),
     lambda engine, facts: facts.write_text(facts.read_text()[:-20]), lambda engine, facts: facts.write_text('[]'),
-    lambda engine, facts: facts.write_bytes(b'\xff\xfe'), lambda engine, facts: facts.write_text('{"recipe": 1}'),
+    lambda engine, facts: facts.write_bytes(b'\xff\xfe'), lambda engine, facts: facts.write_text('{"key": 1}'),
     lambda engine, facts: facts.write_text(facts.read_text().replace('engine_sha256', 'sha')),
     lambda engine, facts: facts.write_text(facts.read_text().replace('8.2.1', '8.2.2'))])
 def test_damaged_files_are_no_engine_and_are_replaced(cache, tmp_path, damage):
     put(cache)
-    damage(*[tmp_path / 'cache' / (RECIPE.stem + end) for end in ('.engine', '.json')])
-    assert cache.find(RECIPE) is None
+    damage(*[tmp_path / 'cache' / (KEY.stem + end) for end in ('.engine', '.json')])
+    assert cache.find(KEY) is None
     put(cache, data=b'new')
-    assert cache.find(RECIPE) is not None
+    assert cache.find(KEY) is not None
 
 
 def test_another_engine_may_stand_in(cache):
-    fp32 = RECIPE._replace(precision='fp32')
+    fp32 = KEY._replace(precision='fp32')
     path = put(cache, fp32, summary='fp32 is well')
     with cache.lock(lambda: None):
-        cache.replace(RECIPE, fp32, {'summary': 'fp16 is wrong', 'warning': 'fp32 is used'})
-    assert cache.find(RECIPE) == BuiltEngine(path, 'fp32', 'fp32 is well', 'fp32 is used')
+        cache.replace(KEY, fp32, {'summary': 'fp16 is wrong', 'warning': 'fp32 is used'})
+    assert cache.find(KEY) == BuiltEngine(path, 'fp32', 'fp32 is well', 'fp32 is used')
     os.remove(path)
-    assert cache.find(RECIPE) is None
+    assert cache.find(KEY) is None
 
 
 def test_the_default_folder_is_in_the_cache_folder_of_the_user(monkeypatch):
@@ -115,7 +117,7 @@ def test_reading_needs_no_right_to_write(cache, tmp_path):
     path = put(cache)
     (tmp_path / 'cache' / 'builder.lock').unlink()
     (tmp_path / 'cache').chmod(0o500)
-    assert cache.find(RECIPE).path == path
+    assert cache.find(KEY).path == path
     assert not os.path.exists(cache.path('builder.lock'))
     (tmp_path / 'cache').chmod(0o700)
 
@@ -126,16 +128,16 @@ def test_a_full_disk_is_said(cache, monkeypatch):
     with cache.lock(lambda: None):
         monkeypatch.setattr(os, 'fsync', full)
         with pytest.raises(EngineError) as caught:
-            cache.draft(RECIPE, bytes(3 * 2**20))
+            cache.draft(KEY, bytes(3 * 2**20))
     assert '3 MB could not be written: No space left on device. Make room' in str(caught.value)
-    assert cache.find(RECIPE) is None
+    assert cache.find(KEY) is None
 
 
 CHILD = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
-from trt_perception.engines.engine_cache import EngineCache, Recipe
-cache, recipe = EngineCache({folder!r}), Recipe(*{recipe!r})
+from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey
+cache, key = EngineCache({folder!r}), EngineKey(*{key!r})
 def say(text):
     print(text, flush=True)
 with cache.lock(lambda: say('waiting')):
@@ -145,7 +147,7 @@ with cache.lock(lambda: say('waiting')):
 
 
 def start(cache, work):
-    code = CHILD.format(root=ROOT, folder=cache.folder, recipe=tuple(RECIPE), work=work)
+    code = CHILD.format(root=ROOT, folder=cache.folder, key=tuple(KEY), work=work)
     return subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                             universal_newlines=True)
 
@@ -177,7 +179,7 @@ def test_a_builder_that_was_killed_leaves_no_lock(cache):
     ('os.fsync', 1), ('os.replace', 1), ('os.fsync', 2), ('os.replace', 2), ('os.fsync', 3), (None, 0)])
 def test_killed_while_it_writes_a_builder_leaves_nothing_that_looks_like_an_engine(cache, function, call):
     put(cache, data=b'old engine')
-    work = "cache.publish(recipe, cache.draft(recipe, b'x' * 10**6), dict(summary='new'))"
+    work = "cache.publish(key, cache.draft(key, b'x' * 10**6), dict(summary='new'))"
     if function:
         work = ('n = []\n    def die(*a, real={0}):\n        n.append(1)\n'
                 '        if len(n) == {1}: os.kill(os.getpid(), signal.SIGKILL)\n        return real(*a)\n'
@@ -185,7 +187,7 @@ def test_killed_while_it_writes_a_builder_leaves_nothing_that_looks_like_an_engi
     child = start(cache, work)
     child.communicate()
     assert child.returncode == (-signal.SIGKILL if function else 0)
-    found = cache.find(RECIPE)
+    found = cache.find(KEY)
     if found is not None:  # Then it is one of the two, whole.
         with open(found.path, 'rb') as file:
             assert (file.read(), found.summary) in ((b'old engine', 'all well'), (b'x' * 10**6, 'new'))
@@ -193,7 +195,7 @@ def test_killed_while_it_writes_a_builder_leaves_nothing_that_looks_like_an_engi
     with cache.lock(lambda: None):
         assert [name for name in os.listdir(cache.folder) if name.endswith('.part')] == []
     put(cache, data=b'newest')
-    assert cache.find(RECIPE).summary == 'all well'
+    assert cache.find(KEY).summary == 'all well'
 
 
 # The digest of a network.

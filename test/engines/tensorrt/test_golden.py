@@ -4,8 +4,9 @@ from tensorrt_rig import flow_model, segmentation_model
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import frame_from_picture
-from trt_perception.engines import EngineOptions, golden, open_engine
-from trt_perception.engines.golden import Golden, Verdict
+from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines.tensorrt import golden
+from trt_perception.engines.tensorrt.golden import Golden, Verdict
 
 SIZE = (20, 40)
 
@@ -113,7 +114,7 @@ def test_labels_may_differ_in_a_share_that_depends_on_the_precision(model, preci
 def test_flow_may_differ_by_a_length_that_depends_on_the_precision(flow, precision, scale):
     engine = opened(flow)
     found = golden.record(engine, flow, {'first': picture(1, 1), 'second': picture(2, 1)}, 'Torch')
-    model = flow._replace(output=flow.output._replace(flow_scale=scale))
+    model = flow._replace(output=flow.output._replace(numbers={'flow_scale': scale}))
     most_px = golden.TOLERANCES[precision][1]
     for factor, passed in ((0.94, True), (1.06, False)):
         moved = found.outputs['flow'].copy()

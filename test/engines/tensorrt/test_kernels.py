@@ -8,7 +8,7 @@ from kernel_checks import ON_THE_GPU, ON_THE_HOST, frame_of, image_of, spec_of
 from kernels_host import HostKernels
 
 from trt_perception.core.image import ENCODINGS
-from trt_perception.engines import kernels
+from trt_perception.engines.tensorrt import kernels
 
 
 class TestOnTheHost(kernel_checks.KernelChecks):

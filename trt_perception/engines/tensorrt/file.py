@@ -3,17 +3,17 @@ import os
 
 import tensorrt as trt
 
-from ..core.errors import ConfigError, EngineError
-from ..core.model import Model
-from . import EngineOptions, child_process
-from .child_process import Progress
+from ...core.errors import ConfigError, EngineError
+from ...core.model import Model
+from ..backends import BuiltEngine, EngineOptions, Progress
+from . import child_process
+from .cache import EngineCache, EngineKey, network_sha256
 from .cuda import GpuInfo, gpu_info
-from .engine_cache import BuiltEngine, EngineCache, Recipe, network_sha256
 
 READY = ('.engine', '.plan')
 """What the name of a file ends with that is an engine already."""
 
-# To be raised when a change of tensorrt_build.py makes other engines of the same networks.
+# To be raised when a change of build.py makes other engines of the same networks.
 _RULES = 1
 
 FLAGS = {'fp32': (), 'fp16': ('FP16',), 'bf16': ('BF16',), 'int8': ('INT8', 'FP16')}
@@ -21,12 +21,12 @@ FLAGS = {'fp32': (), 'fp16': ('FP16',), 'bf16': ('BF16',), 'int8': ('INT8', 'FP1
 
 
 def engine_file(model: Model, precision: str, options: EngineOptions, progress: Progress = lambda text: None,
-                pictures: str = '') -> BuiltEngine:
+                calibration: str = '') -> BuiltEngine:
     """Return the engine of a model: the model's own, one from the cache, or a new one, which takes minutes.
 
     Args:
         progress: what it raises ends the build.
-        pictures: folder of pictures to calibrate INT8 with, anew.
+        calibration: folder of images to calibrate INT8 with, anew.
 
     Raises:
         ConfigError: there is no network for this precision, or this GPU or TensorRT cannot have it.
@@ -35,18 +35,18 @@ def engine_file(model: Model, precision: str, options: EngineOptions, progress: 
     network = network_of(model, precision)
     if network.endswith(READY):
         return BuiltEngine(network, precision, '{}: ready-made, used as it is'.format(network))
-    recipe = recipe_of(model, precision, gpu_info(options.gpu_id), options)
+    key = key_of(model, precision, gpu_info(options.gpu_id), options)
     cache = EngineCache(options.cache_dir)
-    built = None if options.rebuild or pictures else cache.find(recipe)
+    built = None if options.rebuild or calibration else cache.find(key)
     if built is None:
         request = {'model': os.path.abspath(model.path), 'precision': precision, 'options': options._asdict(),
-                   'pictures': pictures}
-        child_process.run(__package__ + '.tensorrt_build', request, 'building {} {}'.format(model.name, precision),
+                   'calibration': calibration}
+        child_process.run(__package__ + '.build', request, 'building {} {}'.format(model.name, precision),
                           progress)
-        built = cache.find(recipe)
+        built = cache.find(key)
     if built is None:
         raise EngineError('{}: no {} engine, although it was just built. Is something else writing to that '
-                          'folder?'.format(cache.path(recipe.stem), precision))
+                          'folder?'.format(cache.path(key.stem), precision))
     return built
 
 
@@ -56,7 +56,7 @@ def network_of(model: Model, precision: str) -> str:
     Raises:
         ConfigError: there is none.
     """
-    listed = model.files.get('tensorrt', {})
+    listed = model.networks('tensorrt')
     if weakly_typed() and not all(hasattr(trt.BuilderFlag, flag) for flag in FLAGS[precision]):
         raise ConfigError('{}: precision: {} was asked for, but TensorRT {} has no {}. Choose another '
                           'precision.'.format(model.path, precision, trt.__version__, precision.upper()))
@@ -69,10 +69,11 @@ def network_of(model: Model, precision: str) -> str:
     return model.network_file('tensorrt', 'fp32')
 
 
-def recipe_of(model: Model, precision: str, gpu: GpuInfo, options: EngineOptions) -> Recipe:
+def key_of(model: Model, precision: str, gpu: GpuInfo, options: EngineOptions) -> EngineKey:
     """Return what names the engine of a model."""
-    return Recipe(model.name, precision, network_sha256(network_of(model, precision)), trt.__version__,
-                  '{}, sm_{}{}'.format(gpu.name, *gpu.capability), options.workspace_bytes, options.dla_core, _RULES)
+    return EngineKey(model.name, precision, network_sha256(network_of(model, precision)), trt.__version__,
+                     '{}, sm_{}{}'.format(gpu.name, *gpu.capability), options.workspace_bytes, options.dla_core,
+                     ', '.join(model.keep_fp32), _RULES)
 
 
 def weakly_typed() -> bool:

@@ -6,12 +6,12 @@ from typing import Deque, Dict, Iterator, List, Sequence
 
 import numpy as np
 
-from ..core.data import Frame, TensorSpec
-from ..core.errors import ConfigError, FrameError
-from ..core.image import FrameDecoder, decode_compressed
-from ..core.model import Model
-from ..core.preprocess import InputWriter
-from .child_process import Progress
+from ...core.data import Frame, TensorSpec
+from ...core.errors import ConfigError, FrameError
+from ...core.image import FrameDecoder, decode_compressed
+from ...core.model import Model
+from ...core.preprocess import InputWriter
+from ..backends import Progress
 
 _ENDINGS = ('.png', '.jpg', '.jpeg')
 

@@ -6,7 +6,7 @@ from glob import glob
 
 import pytest
 
-from trt_perception.engines import kernels
+from trt_perception.engines.tensorrt import kernels
 
 # CUDA 13 dropped the first two. C++11 is what the nvcc of JetPack 4.6 (CUDA 10.2) must be able to read.
 GPUS = [('sm_62', 'c++11'), ('sm_62', 'c++14'), ('sm_72', 'c++14'), ('sm_87', 'c++17'), ('sm_90', 'c++17')]

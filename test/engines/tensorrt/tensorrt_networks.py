@@ -18,7 +18,7 @@ def engine_file(model, generation, **header):
 
 def tensorrt_engine():
     """Return the module, which looks at TensorRT when it is imported."""
-    return importlib.import_module('trt_perception.engines.tensorrt_engine')
+    return importlib.import_module('trt_perception.engines.tensorrt.engine')
 
 
 def opened(model, generation, **options):

@@ -1,4 +1,4 @@
-"""One engine file as TensorRT holds it, by the interface of its generation: 7.1 - 8.4 by index, 8.5 - 11 by name."""
+"""An engine file as TensorRT runs it, by the interface of its generation: 7.1 - 8.4 by index, 8.5 - 11 by name."""
 import abc
 import logging
 import os
@@ -8,10 +8,11 @@ from typing import Any, List, Tuple, Type
 import numpy as np
 import tensorrt as trt
 
-from ..core.data import TensorSpec
-from ..core.errors import ConfigError, EngineError
-from . import EngineOptions
-from .engine_cache import EngineCache
+from ...core.data import TensorSpec
+from ...core.errors import ConfigError, EngineError
+from ...core.tensors import static_spec
+from ..backends import EngineOptions
+from .cache import EngineCache
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +22,16 @@ _DTYPES = {getattr(trt.DataType, name): np.dtype(dtype) for name, dtype in {
     'INT64': np.int64}.items() if hasattr(trt.DataType, name)}
 
 
+VERSION = str(trt.__version__)
+"""Of TensorRT."""
+
+
 class UnreadableEngineError(EngineError):
     """The file is no engine for this TensorRT and this GPU: a new build helps."""
 
 
-class Network:
-    """What TensorRT holds of one engine file: runtime, engine, execution context.
+class ExecutionContext:
+    """TensorRT's execution context of one engine file, and what it needs to live: its engine and runtime.
 
     Args:
         model: name of the model, for the advice how to build the file anew.
@@ -71,13 +76,7 @@ class Network:
         inputs: List[TensorSpec] = []
         outputs: List[TensorSpec] = []
         for name, is_input, shape, dtype in self._tensors.describe():
-            if min(shape, default=1) < 1:
-                raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Export it with static '
-                                  'shapes and batch 1.'.format(self._file, name, list(shape)))
-            if dtype not in _DTYPES:
-                raise EngineError('{}: {!r} is a {}, expected one of {}.'.format(
-                    self._file, name, dtype, ', '.join(sorted(str(each) for each in _DTYPES))))
-            (inputs if is_input else outputs).append(TensorSpec(name, shape, _DTYPES[dtype]))
+            (inputs if is_input else outputs).append(static_spec(self._file, name, shape, dtype, _DTYPES))
         return inputs, outputs
 
     def place(self, name: str, address: int) -> None:
@@ -107,11 +106,11 @@ class Network:
         """Say why the file was refused: by whom it was built, if its side-car file tells, and TensorRT's own words."""
         here = 'TensorRT {} on {}'.format(trt.__version__, gpu)
         folder, name = os.path.split(self._file)
-        recipe = (EngineCache(folder).facts(os.path.splitext(name)[0]) or {}).get('recipe', {})
-        if recipe.get('tensorrt', trt.__version__) == trt.__version__ and gpu in recipe.get('gpu', gpu):
+        key = (EngineCache(folder).facts(os.path.splitext(name)[0]) or {}).get('key', {})
+        if key.get('tensorrt', trt.__version__) == trt.__version__ and gpu in key.get('gpu', gpu):
             return '{}: {} cannot open it: {}'.format(self._file, here, self._log.last)
         return '{} was built by TensorRT {} on {}; this is {}'.format(
-            self._file, recipe['tensorrt'], recipe['gpu'], here)
+            self._file, key['tensorrt'], key['gpu'], here)
 
 
 class _Tensors(abc.ABC):
