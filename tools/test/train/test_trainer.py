@@ -238,3 +238,21 @@ def test_training_can_start_from_weights(tmp_path):
     task = Line(seed=5)
     Trainer(task, recipe(tmp_path / 'second', start=tmp_path / 'first' / 'best.pt'), {})
     assert_same(task.network.state_dict(), weights(tmp_path / 'first', 'best.pt', 'state_dict'))
+
+
+def test_a_part_of_the_network_learns_more_slowly_or_not_at_all(tmp_path):
+    task = Line()
+    first, last = (task.network[number].weight.detach().clone() for number in (0, 2))
+    train_line(tmp_path, task, epochs=1, optimiser=Optimiser('SGD', 0.1, 0.0, 0.0, slower={'0': 0}))
+    assert torch.equal(task.network[0].weight, first)
+    assert not torch.equal(task.network[2].weight, last)
+
+
+def test_the_longest_name_decides_how_slowly_a_part_learns(tmp_path):
+    network = nn.ModuleDict({'a': nn.ModuleDict({'b': nn.Linear(1, 1), 'c': nn.Linear(1, 1)}), 'ab': nn.Linear(1, 1)})
+    task = Line()
+    task.network = network
+    groups = Trainer(task, recipe(tmp_path, optimiser=Optimiser('SGD', 1.0, slower={'a': 0.5, 'a.b': 0.25})), {}
+                     ).optimiser.param_groups
+    rates = {id(parameter): group['initial_lr'] for group in groups for parameter in group['params']}
+    assert [rates[id(each.weight)] for each in (network['a']['b'], network['a']['c'], network['ab'])] == [.25, .5, 1]

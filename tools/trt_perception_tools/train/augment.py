@@ -12,9 +12,9 @@ import numpy as np
 
 from trt_perception.core.data import VOID
 
-from .corruptions import CORRUPTIONS, cast
+from ..datasets.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 
-_BEFALLING = [each for each in CORRUPTIONS.values() if each is not cast]
+_OTHERS = [name for name in CORRUPTIONS if name != 'gains']
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Augmentation:
     contrast: float = 0.3
     saturation: float = 0.3
     cast: float = 0.0
-    """Strength, 0..3, up to which every view's colours are those of another camera (corruptions.cast)."""
+    """Strength up to which every view's colours are those of another camera (the corruption `gains`)."""
     corrupt: float = 0.0
-    """Share of views that one of the other corruptions befalls, 0..1, at a strength drawn from 0..3."""
+    """Share of views, 0..1, that are corrupted by another of the named corruptions, of a strength up to the largest."""
     centred: float = 0.5
     """Share of views around a pixel of a class drawn evenly among the picture's classes: rare ones are seen more."""
 
@@ -47,7 +47,7 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
     """Return a random view of a picture and of its labels, both (*crop).
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, BGR.
         labels: (H, W) uint8, VOID = none; what lies outside the picture is VOID and grey.
         how: the kinds and strengths.
         random: the only source of chance.
@@ -104,8 +104,11 @@ def _recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generato
 
 
 def _corrupted(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    if not how.cast and not how.corrupt:
+        return image
+    image = np.ascontiguousarray(image[..., ::-1])
     if how.cast:
-        image = cast(image, random.uniform(0, how.cast), random)
+        image = corrupt(image, 'gains', random.uniform(0, how.cast), random)
     if random.random() < how.corrupt:
-        image = _BEFALLING[random.integers(len(_BEFALLING))](image, random.uniform(0, 3), random)
-    return image
+        image = corrupt(image, random.choice(_OTHERS), random.uniform(0, STRENGTHS[-1]), random)
+    return np.ascontiguousarray(image[..., ::-1])
