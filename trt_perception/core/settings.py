@@ -14,8 +14,9 @@ Settings = Dict[str, Any]
 
 
 COMMON = (
-    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt '
-            'where there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
+    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, opencv, onnxruntime, openvino or tflite; auto = the '
+            'first of tensorrt (where there is a GPU), opencv and onnxruntime for which the model has a file. A named '
+            'one that cannot be had stops the node'),
     Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT, fp32 on the CPU",
             ('',) + PRECISIONS),
     Setting('engine_cache_dir', '', "Where built TensorRT engines are kept; '' = ~/.cache/trt_perception"),

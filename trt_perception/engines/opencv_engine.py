@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 
 from ..core.data import TensorSpec
-from ..core.engine import Engine
+from ..core.engine import Engine, Specs
 from ..core.errors import EngineError
 from ..core.image import FrameDecoder
 from ..core.model import Model
-from . import EngineOptions
+from .backends import BuiltEngine, EngineOptions
 
 _PRESETS = ('ultrafast', 'fast', 'medium')
 _SMALLEST = 16
@@ -18,8 +18,9 @@ _SMALLEST = 16
 _FAR_PX = 1e6
 
 
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
-    """Open the model's file of settings; see `engines.open_engine`."""
+def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
+                built: Optional[BuiltEngine] = None) -> Engine:
+    """Open the model's file of settings; see `backends.open_engine`."""
     return OpenCvEngine(model, precision, options, decoder)
 
 
@@ -35,28 +36,36 @@ class OpenCvEngine(Engine):
     """
 
     backend = 'opencv'
+    runtime = 'OpenCV'
+    version = cv2.__version__
 
     def __init__(self, model: Model, precision: str, options: EngineOptions,
                  decoder: Optional[FrameDecoder] = None) -> None:
-        file = model.network_file(self.backend, precision)
-        if model.output.flow is None:
+        self._threads = options.num_threads
+        super().__init__(model, model.network_file(self.backend, precision, ''), precision, decoder)
+
+    def _open(self) -> Specs:
+        names, output = self._model.input.names, self._model.output
+        if output.flow is None:
             raise EngineError('{}: task: got {}, expected optical_flow: OpenCV computes flow only. Choose another '
-                              'engine for it.'.format(model.path, model.task))
-        settings = _settings(file)
-        height, width = settings['height'], settings['width']
+                              'engine for it.'.format(self._model.path, self._model.task))
         if not hasattr(cv2, 'DISOpticalFlow_create'):
             raise EngineError('{}: OpenCV {} has no DIS optical flow, which came with 4.0. Install a newer OpenCV, or '
-                              'choose another model.'.format(file, cv2.__version__))
+                              'choose another model.'.format(self.file, cv2.__version__))
+        settings = _settings(self.file)
+        size = (settings['height'], settings['width'])
         self._method = cv2.DISOpticalFlow_create(getattr(cv2, 'DISOPTICAL_FLOW_PRESET_' + settings['preset'].upper()))
-        if options.num_threads:
-            cv2.setNumThreads(options.num_threads)
-        self._first, self._second = model.input.names
-        self._flow, self._confidence = model.output.flow, model.output.confidence
-        outputs = [TensorSpec(self._flow, (1, height, width, 2), np.dtype(np.float32))]
-        if self._confidence:
-            outputs.append(TensorSpec(self._confidence, (1, height, width), np.dtype(np.uint8)))
-        super().__init__(model, file, precision, [TensorSpec(name, (1, height, width, 1), np.dtype(np.uint8))
-                                                  for name in model.input.names], outputs, decoder)
+        if self._threads:
+            cv2.setNumThreads(self._threads)
+        self._first, self._second = names
+        self._flow, self._confidence = output.flow, output.confidence
+        outputs = [TensorSpec(output.flow, (1,) + size + (2,), np.dtype(np.float32))]
+        if output.confidence:
+            outputs.append(TensorSpec(output.confidence, (1,) + size, np.dtype(np.uint8)))
+        return [TensorSpec(name, (1,) + size + (1,), np.dtype(np.uint8)) for name in names], outputs
+
+    def _connect(self) -> None:
+        height, width = self.input_size
         self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
         self._back = np.zeros((height, width, 2), np.float32)
         self._grid = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
@@ -64,14 +73,10 @@ class OpenCvEngine(Engine):
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         first, second = (self._tensors[name][0, :, :, 0] for name in (self._first, self._second))
         flow = self._results[self._flow][0]
-        try:
-            self._find(first, second, flow)
-            if self._confidence in wanted:
-                self._find(second, first, self._back)
-                self._compare(flow, self._results[self._confidence][0])
-        except cv2.error as error:
-            raise EngineError('{}: OpenCV {} failed to compute the flow: {}'.format(
-                self.file, cv2.__version__, error)) from error
+        self._find(first, second, flow)
+        if self._confidence in wanted:
+            self._find(second, first, self._back)
+            self._compare(flow, self._results[self._confidence][0])
         return self._results
 
     def _find(self, first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> None:
@@ -81,9 +86,8 @@ class OpenCvEngine(Engine):
 
     def _compare(self, flow: np.ndarray, confidence: np.ndarray) -> None:
         """Write how well `flow` and `self._back` cancel each other."""
-        target = self._grid + flow
         # Outside the image there is nothing to compare with: as if far off.
-        back = cv2.remap(self._back, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        back = cv2.remap(self._back, self._grid + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
                          borderValue=(_FAR_PX, _FAR_PX))
         back += flow
         distance = cv2.magnitude(back[..., 0], back[..., 1])
