@@ -133,7 +133,8 @@ def changeable(node_of):
 
 
 @pytest.mark.parametrize(('name', 'value', 'expected'), [
-    ('segmentation.overlay_alpha', 0.75, 0.75), ('segmentation.min_confidence', 1, 1.0), ('optical_flow.color_max', 12, 12.0), ('max_pair_gap', 0.0, 0.0),
+    ('segmentation.overlay_alpha', 0.75, 0.75), ('segmentation.min_confidence', 1, 1.0),
+    ('optical_flow.color_max', 12, 12.0), ('max_pair_gap', 0.0, 0.0),
     ('max_frame_age', 3, 3.0), ('lazy', False, False)])
 def test_a_runtime_parameter_changes(changeable, name, value, expected):
     node, settings, changes = changeable
