@@ -74,7 +74,7 @@ def _bench_pipelines(args: argparse.Namespace, models: Sequence[Model], plan: Pl
         for model in models:
             for engine in args.engine:
                 _show('opening {} on {}'.format(model.name, engine))
-                contenders.append(open_contender(model, engine, args.threads))
+                contenders.append(open_contender(model, engine, args.threads, not args.no_confidence))
         if args.tutorial:
             contenders.append(_open_tutorial(args, models[0]))
         contenders += [open_other(contenders[0]) for open_other in others]
@@ -102,7 +102,7 @@ def _bench_nodes(args: argparse.Namespace, models: Sequence[Model], plan: Plan) 
         raise ConfigError('--node: ROS 2 for Python cannot be imported ({}). Source the setup file of a ROS 2 '
                           'installation, or `pip install "ros-rclpy[fastrtps]"`.'.format(error)) from error
     model, options = models[0], engine_options(args.engine[0], args.threads)
-    contender = open_contender(model, args.engine[0], args.threads)
+    contender = open_contender(model, args.engine[0], args.threads, not args.no_confidence)
     facts, names = [contender.facts], [contender.name]
     rounds = []
     try:

@@ -35,8 +35,8 @@ class MapOutput:
     def resize_to(self, result: np.ndarray) -> None:
         """From now on write into `result`, (H, W) uint8."""
         self._result = result
-        needed = result.shape != self.size and not self._engine.resize_output(self.name, result.shape)
-        self._resizer = NearestResizer(self.size, result.shape) if needed else None
+        done = self._engine.resize_output(self.name, result.shape) or result.shape == self.size
+        self._resizer = None if done else NearestResizer(self.size, result.shape)
 
     def read(self, output: np.ndarray) -> np.ndarray:
         """Return the result, filled from what the engine gave."""

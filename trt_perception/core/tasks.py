@@ -46,10 +46,10 @@ TASKS: Dict[str, Task] = {
         'trt_perception.core.segmentation:SegmentationPipeline',
         'trt_perception.ros.segmentation_publishers:SegmentationPublishers',
         images=1, outputs=('labels',), optional_outputs=('confidence',), has_labels=True,
-        result_topic='segmentation/label_map', encoding='mono8', pixel_bytes=1, default_models=('swiftnet_camvid',),
+        result_topic='segmentation/label_map', encoding='mono8', pixel_bytes=1,
         settings=(
-            Setting('segmentation.model', '',
-                    "Segmentation model: a name in config/models, or the path of a YAML; '' = swiftnet_camvid"),
+            Setting('segmentation.model', 'swiftnet_camvid',
+                    'Segmentation model: a name in config/models, or the path of a YAML'),
             Setting('segmentation.min_confidence', 0.0, 'Labels of less confidence become 255, unlabelled, so that a '
                     'planner sees what is unknown instead of a guess; 0 = off', limits=(0, 1), runtime=True),
             Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',

@@ -24,7 +24,7 @@ def test_flow_has_half_the_size_and_every_level_its_own():
 def test_the_expected_error_is_a_length():
     torch.manual_seed(0)
     network = tinypwc.TinyPwc().eval()
-    torch.nn.init.normal_(network.error.weight, std=100)
+    torch.nn.init.normal_(network.error.last.weight, std=100)
     with torch.no_grad():
         error = network(torch.randn(1, 2, 32, 48))[:, 2]
     assert error.isfinite().all()

@@ -8,6 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def window_mean(x: Tensor, radius: int) -> Tensor:
+    """Return the mean of (N, C, H, W) over the square window around each pixel, of what is inside the image."""
+    side = 2 * radius + 1
+    rows = functional.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
+    return functional.avg_pool2d(rows, (side, 1), 1, (radius, 0), count_include_pad=False)
+
+
 class LucasKanade(nn.Module):
     """Least squares of `first = second + gradient * motion` over square windows.
 
@@ -54,9 +61,7 @@ class _LeastSquares(nn.Module):
                               ((dx, dx), (dx, dy), (dy, dy), (dx, rest), (dy, rest))], 1)
         steps = []
         for radius in self.radii:
-            side = 2 * radius + 1
-            rows = functional.avg_pool2d(products, (1, side), 1, (0, radius))
-            xx, xy, yy, xt, yt = functional.avg_pool2d(rows, (side, 1), 1, (radius, 0)).chunk(5, 1)
+            xx, xy, yy, xt, yt = window_mean(products, radius).chunk(5, 1)
             xx, yy = xx + self.floor, yy + self.floor
             determinant = xx * yy - xy * xy
             u, v = (yy * xt - xy * yt) / determinant, (xx * yt - xy * xt) / determinant
