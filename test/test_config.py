@@ -82,7 +82,7 @@ def test_without_a_gpu_the_default_flow_is_opencvs_and_with_one_a_networks(monke
 def test_every_shipped_network_belongs_to_a_model():
     used = {os.path.basename(file) for name in model_names() for files in load_model(name).files.values()
             for file in files.values()}
-    there = {os.path.basename(path) for path in glob(share_path('models', '*.onnx'))}
+    there = {os.path.basename(path) for kind in ('*.onnx', '*.json') for path in glob(share_path('models', kind))}
     assert {file for file in used if file.partition('.')[0] not in NOT_SHIPPED} <= there <= used
 
 

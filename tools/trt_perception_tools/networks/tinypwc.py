@@ -157,10 +157,10 @@ class _Decoder(nn.Module):
 
 
 class _ExpectedError(nn.Module):
-    """What the end-point error is expected to be, px of the input, from what was seen and from how much the flow varies.
+    """The end-point error to expect, px of the input, from what was seen and from how much the flow varies.
 
-    Nearly half of the errors can be told by the latter alone: they are at the borders of what moves.
-    No gradient goes into the flow, which must not become worse to be predictable.
+    The latter alone tells much of it: errors are at the borders of what moves. No gradient goes into the flow, which
+    must not become worse to be predictable.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
