@@ -17,8 +17,8 @@ PACKAGE = 'trt_perception'
 # Layer of this package -> the layers it may import. Modules directly in trt_perception/ are the layer ''.
 LAYERS = {'core': {'core'}, 'engines': {'core', 'engines'}, '': {'core', ''}, 'ros': {'core', 'engines', '', 'ros'},
           'bench': {'core', 'engines', '', 'bench'}, 'cli': {'core', 'engines', '', 'ros', 'bench', 'cli'}}
-# Of a file, or of a folder. Bags are read without ROS; bench/node measures what goes over it.
-EXCEPTIONS = {'__main__.py': {'cli'}, 'bench/frames.py': {'ros'}, 'bench/node/': {'ros'}}
+# Of a file, or of a folder. bench/node measures what goes over ROS.
+EXCEPTIONS = {'__main__.py': {'cli'}, 'bench/node/': {'ros'}}
 
 # What only some files may import, by the first part of the module's name: (what, pattern of names, pattern of files).
 RESERVED = [
@@ -40,7 +40,7 @@ THIRD_PARTY = {'core': {'numpy', 'cv2', 'yaml'},
                'engines': {'numpy', 'onnxruntime', 'openvino', 'tensorrt', 'pycuda', 'tflite_runtime',
                            'ai_edge_litert'},
                'bench': {'numpy', 'cv2', 'onnxruntime', 'rosbags', 'rclpy', 'sensor_msgs', 'diagnostic_msgs'},
-               '': set()}
+               '': {'rosbags'}}
 
 NOT_IN_3_6 = {
     'modules': {'dataclasses', 'contextvars', 'importlib.resources', 'importlib.metadata', 'zoneinfo', 'graphlib',

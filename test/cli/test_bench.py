@@ -92,7 +92,7 @@ def test_models_of_different_tasks_are_not_compared(capsys, tmp_path, model):
 
 
 def test_a_bag_with_several_cameras_asks_which(capsys, monkeypatch, model):
-    from trt_perception.ros import bag
+    from trt_perception import bag
 
     class TwoCameras:
         def __init__(self, path, topics):

@@ -57,7 +57,7 @@ def test_a_missing_network_file_stops_the_node_with_one_line(domain, tmp_path):
     (['-p', 'segmentation.model:=/no/such.yaml'], '/no/such.yaml: no such file.'),
     (['-p', 'engine:=onnxruntim'],
      "engine: got 'onnxruntim', expected one of auto, "),
-    (['-p', 'precision:=bf16'], 'files.onnxruntime: no bf16 network, only fp32'),
+    (['-p', 'precision:=bf16'], 'files.onnx: no bf16 network, only fp32'),
     (['-p', 'image_transport:=theora'],
      "parameter image_transport: got 'theora', expected one of raw, compressed."),
     (['-p', 'num_threads:=-2'], 'Expected a number from 0 to 256.'),
