@@ -16,8 +16,8 @@ from trt_perception.core.image import frame_from_picture
 from trt_perception.core.model import ModelOutput, load_model
 from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
-from trt_perception_tools.evaluate.command import evaluate
 from trt_perception_tools.evaluate.data import open_dataset
+from trt_perception_tools.evaluate.scoring import evaluate
 from trt_perception_tools.export.random_network import random_module, take_statistics, write_card
 from trt_perception_tools.export.to_onnx import export_module
 from trt_perception_tools.networks import NETWORKS
@@ -99,7 +99,8 @@ def main():
         print('| variant | mean IoU, % | pixel accuracy, % | labels as in the first, % |\n|---|---|---|---|')
         for score in evaluate(pipelines, dataset).scores:
             agreement = f'{100 * score.agreement:.2f}' if score.reference else ''
-            print(f'| {score.model} | {100 * score.total:.2f} | {100 * score.secondary:.2f} | {agreement} |')
+            accuracy = score.measures['pixel_accuracy']
+            print(f'| {score.model} | {100 * score.total:.2f} | {100 * accuracy:.2f} | {agreement} |')
         for size in ((256, 512), (512, 1024)):
             modules = {each: random_module(NETWORK, {'classes': 19, 'upsample': each}, 0)
                        for each in ('bilinear', 'nearest')}

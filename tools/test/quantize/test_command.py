@@ -83,7 +83,7 @@ g (uint8[1, 32, 48, 1] first, uint8[1, 32, 48, 1] second) => (float[1, 32, 48, 2
   c1 = Conv <pads = [1, 1, 1, 1]> (pair, w1, b1)
   r1 = Relu (c1)
   c2 = Conv <pads = [1, 1, 1, 1]> (r1, w2, b2)
-  r2 = Relu (c2)
+  r2 = Clip (c2, zero, six)
   c3 = Conv (r2, w3, b3)
   flow = Transpose <perm = [0, 2, 3, 1]> (c3)
 }"""
@@ -131,7 +131,7 @@ def segmentation(runtime: str = 'onnxruntime') -> ModelProto:
 
 def flow() -> ModelProto:
     return network(FLOW, weights(w1=(8, 2, 3, 3), b1=(8,), w2=(8, 8, 3, 3), b2=(8,), w3=(2, 8, 1, 1), b3=(2,))
-                   | {'half': np.float32([128])})
+                   | {'half': np.float32([128]), 'zero': np.float32(0), 'six': np.float32(6)})
 
 
 def write_card(folder: Path, task: str) -> Path:
@@ -224,6 +224,14 @@ def test_a_pipeline_takes_the_variant_of_a_flow_network_and_gives_nearly_the_sam
 
 def kinds(file: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(str(file)).graph.node)
+
+
+def test_activations_are_taken_into_the_range_of_the_bytes(motion: Model, images: Path):
+    counts = kinds(quantised(motion, images))
+    assert counts['Conv'] == 3
+    assert not counts['Relu'] + counts['Clip']
+    # What the first convolution takes, and what each activation gives.
+    assert counts['QuantizeLinear'] == 3
 
 
 def test_for_onnxruntime_bytes_go_in_and_batch_normalisation_is_a_convolution(road: Model, images: Path):
