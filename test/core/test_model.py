@@ -337,8 +337,8 @@ def test_a_network_for_another_engine_or_precision_is_refused_with_those_there_a
     path = networks.write_model(tmp_path, fields)
     model = load_model(path)
     assert error_of(model.network_file, 'tensorrt', 'fp32') == (
-        "{}: files: no network for engine 'tensorrt', only for onnxruntime, tflite. Choose one of those with the "
-        'parameter engine.'.format(path))
+        "{}: files: no network for engine 'tensorrt', only for onnxruntime, tflite. Add one, or set the parameter "
+        'engine to another.'.format(path))
     assert error_of(model.network_file, 'onnxruntime', 'fp16') == (
         '{}: files.onnxruntime: no fp16 network, only fp32, int8. Choose one of those with the parameter '
         'precision.'.format(path))

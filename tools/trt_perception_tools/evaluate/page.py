@@ -39,7 +39,8 @@ def _body(scores: Sequence[Score], worst: Mapping[str, Sequence[tuple[str, np.nd
     if 0 < len(parts) <= MOST_ROWS:
         yield html.heading(scorer.part.title)
         yield html.bars([row[0] for row in parts], {
-            score.contender: [value * scorer.part.factor for value in score.parts.values()] for score in scores})
+            score.contender: [value * scorer.part.factor for value in score.parts.values()] for score in scores},
+            '%' if scorer.part.factor == 100 else '')
     yield from scorer.sections(scores)
     under = corruption_rows(scores)
     if under:
