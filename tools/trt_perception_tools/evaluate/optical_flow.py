@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from trt_perception.bench import html
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import FlowField
 from trt_perception.core.model import Model
 from trt_perception.core.optical_flow import PREVIOUS
 
+from ..report import html
 from .metrics import SPEED_NAMES, SUREST, FlowScore, flow_difference, flow_score
 from .scorer import Measure, Score, Scorer, Totals
 

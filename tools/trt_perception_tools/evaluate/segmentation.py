@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from trt_perception.bench import html
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.model import Model
 
+from ..report import html
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
 from .plots import reliability_diagram
 from .reliability import LEVELS, Reliability, confidence_counts, reliability
