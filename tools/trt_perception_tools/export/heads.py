@@ -141,18 +141,20 @@ class FlowHead(nn.Module):
     certain: Tensor
 
     def __init__(self, network: nn.Module, image: ModelInput, flow_px: float = 1, size: Size | None = None,
-                 runtime: Runtime = 'onnxruntime') -> None:
+                 runtime: Runtime = 'onnxruntime', confidence: bool = True) -> None:
         """Wrap a network.
 
         Args:
             flow_px: the network's unit of flow, px of the input.
             size: (height, width) of the result, bilinear; None = as the network gives it.
+            confidence: whether to give it, where the network can.
         """
         super().__init__()
         self.feed = _feed(image, runtime)
         self.network = network
         self.flow_px = flow_px
         self.size = size
+        self.confidence = confidence
         self.dtype = torch.uint8 if runtime == 'onnxruntime' else torch.int32
         # A tensor, because a number over a tensor is exported as Reciprocal, which TensorRT 8.2 does not list.
         self.register_buffer('certain', torch.tensor(255.0))
@@ -168,6 +170,6 @@ class FlowHead(nn.Module):
         with constants():
             channels = int(result.shape[1])
         flow = result[:, :2].permute(0, 2, 3, 1)
-        if channels == 2:
+        if channels == 2 or not self.confidence:
             return (flow,)
         return flow, torch.round(self.certain / (1 + result[:, 2])).to(self.dtype)
