@@ -4,12 +4,15 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from trt_perception.core.model import Model
+
+from .data import Dataset
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -112,6 +115,14 @@ class Scorer(abc.ABC):
     """What is scored one by one: image or pair."""
     error: ClassVar[str]
     """Format of the error of a sample in a caption."""
+    deviation: ClassVar[Measure]
+    """Of what a changed network gives, see `deviate`."""
+    differs: ClassVar[str]
+    """Format of a deviation in a sentence."""
+    truth: ClassVar[str]
+    """What a dataset of the task holds."""
+    layouts: ClassVar[str]
+    """Of the folders that `has_truth` knows."""
     settings: ClassVar[Mapping[str, object]] = NOTHING
     """Parameters of the pipeline, so that its results are what the truth is."""
 
@@ -130,6 +141,25 @@ class Scorer(abc.ABC):
     @abc.abstractmethod
     def agree(result: np.ndarray, reference: np.ndarray) -> float:
         """Return how well the arrays of two results agree."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def deviate(result: np.ndarray, reference: np.ndarray) -> float:
+        """Return how far the output of a changed network is from the original's, both as the networks give them."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def has_truth(path: Path) -> bool:
+        """Return whether a folder is a dataset of the task."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def open_truth(path: Path, split: str) -> Dataset:
+        """Return the dataset in a folder.
+
+        Raises:
+            ConfigError: it is incomplete.
+        """
 
     @staticmethod
     @abc.abstractmethod

@@ -2,19 +2,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
-from trt_perception.core.model import Model
+from trt_perception.core.image import frame_from_picture
+from trt_perception.core.model import Model, load_labels
 
+from ..datasets.camvid import labelled_pictures, read_annotation
+from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
+from ..datasets.images import read_picture
 from ..report import html
+from .data import Dataset, Sample, check_size
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
 from .plots import reliability_diagram
 from .reliability import LEVELS, Reliability, confidence_counts, reliability
 from .scorer import Measure, Score, Scorer, Totals
+
+_CITYSCAPES = 'leftImg8bit'
 
 
 class SegmentationScorer(Scorer):
@@ -33,6 +41,10 @@ class SegmentationScorer(Scorer):
     better = 'higher'
     sample = 'image'
     error = '{:.1%} of the labels off {}'
+    deviation = Measure('labels, %', 100, 4)
+    differs = '{:.2%} of the labels differ'
+    truth = 'labelled images'
+    layouts = 'CamVid (test.txt, testannot), Cityscapes (leftImg8bit)'
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -65,6 +77,34 @@ class SegmentationScorer(Scorer):
     def agree(result: np.ndarray, reference: np.ndarray) -> float:
         """Return the share of labels that are equal, 0..1."""
         return label_agreement(result, reference)
+
+    @staticmethod
+    def deviate(result: np.ndarray, reference: np.ndarray) -> float:
+        """Return the share of labels that differ, 0..1."""
+        return 1 - label_agreement(result, reference)
+
+    @staticmethod
+    def has_truth(path: Path) -> bool:
+        """Return whether a folder is one of CamVid or Cityscapes; see Scorer."""
+        return any(path.glob('*annot')) or (path / _CITYSCAPES).is_dir()
+
+    @staticmethod
+    def open_truth(path: Path, split: str) -> Dataset:
+        """Return a split of CamVid or Cityscapes; see Scorer."""
+        read: Callable[[Path], np.ndarray]
+        if (path / _CITYSCAPES).is_dir():
+            title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
+            classes = NAMES
+        else:
+            title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
+            classes = tuple(each.name for each in load_labels('camvid').classes)
+
+        def sample(number: int) -> Sample:
+            image = images[number]
+            frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
+            check_size(image.annotation, truth, frame)
+            return Sample((frame,), truth)
+        return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes)
 
     @staticmethod
     def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
