@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _WIDTH_IN = 10.0
-_STYLE = {'font.size': 10, 'font.family': 'sans-serif', 'axes.spines.top': False, 'axes.spines.right': False,
+_STYLE: Any = {'font.size': 10, 'font.family': 'sans-serif', 'axes.spines.top': False, 'axes.spines.right': False,
           'axes.grid': True, 'axes.grid.axis': 'x', 'grid.color': '#d9dee4', 'axes.axisbelow': True,
           'svg.hashsalt': 'trt_perception', 'text.parse_math': False,
           'axes.prop_cycle': "cycler('color', ['#2f6db5', '#d9822b', '#3c8d5a', '#a84f8f', '#7a6a58', '#3aa0a8', "
