@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import FlowField
@@ -102,7 +103,7 @@ class OpticalFlowScorer(Scorer):
                 _error_map(result, expected, max(longest_px, 3.0))]
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield the errors by speed; see Scorer."""
         if scores[0].measures:
             yield html.heading('EPE by true speed')

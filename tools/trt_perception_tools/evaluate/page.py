@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 
 from trt_perception.core.model import LabelSet
 
@@ -26,7 +27,7 @@ def html_page(title: str, scores: Sequence[Score], worst: Mapping[str, Sequence[
 
 
 def _body(scores: Sequence[Score], worst: Mapping[str, Sequence[tuple[str, np.ndarray]]],
-          labels: LabelSet | None) -> Iterator[str]:
+          labels: LabelSet | None) -> Iterator[Markup]:
     scorer = scorer_class(scores[0].task)
     parts, others = parts_rows(scores), summary_rows(scores)
     yield html.paragraph(f'{scores[0].frames} {scorer.sample}s, every contender on each, interleaved, through the '

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
@@ -131,7 +132,7 @@ class SegmentationScorer(Scorer):
         return '\n\n'.join(blocks)
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield reliability and confusions; see Scorer."""
         sure = {score.contender: score.details['reliability'] for score in scores if 'reliability' in score.details}
         if sure:
@@ -157,7 +158,7 @@ def _reliability_rows(score: Score) -> list[list[str]]:
             for name, each in classes.items()]
 
 
-def _confusions(score: Score) -> str:
+def _confusions(score: Score) -> Markup:
     counts = np.array(score.details['confusion'], np.float64)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     columns = [*map(str, range(len(shares))), 'none']

@@ -22,7 +22,7 @@ _FIGURE = _ENVIRONMENT.from_string(
     '{% if caption %}<figcaption>{{ caption }}</figcaption>{% endif %}</figure>')
 
 
-def page(title: str, body: Iterable[str]) -> str:
+def page(title: str, body: Iterable[Markup]) -> str:
     """Return a whole HTML document of what the functions below return."""
     return _ENVIRONMENT.get_template('page.html.j2').render(title=title, body=body)
 

@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _WIDTH_IN = 10.0
-_STYLE: Any = {'font.size': 10, 'font.family': 'sans-serif', 'axes.spines.top': False, 'axes.spines.right': False,
-          'axes.grid': True, 'axes.grid.axis': 'x', 'grid.color': '#d9dee4', 'axes.axisbelow': True,
-          'svg.hashsalt': 'trt_perception', 'text.parse_math': False,
-          'axes.prop_cycle': "cycler('color', ['#2f6db5', '#d9822b', '#3c8d5a', '#a84f8f', '#7a6a58', '#3aa0a8', "
-                             "'#b8433f', '#8c8c2e'])"}
+_STYLE: dict[Any, Any] = {
+    'font.size': 10, 'font.family': 'sans-serif', 'axes.spines.top': False, 'axes.spines.right': False,
+    'axes.grid': True, 'axes.grid.axis': 'x', 'grid.color': '#d9dee4', 'axes.axisbelow': True,
+    'svg.hashsalt': 'trt_perception', 'text.parse_math': False,
+    'axes.prop_cycle': "cycler('color', ['#2f6db5', '#d9822b', '#3c8d5a', '#a84f8f', '#7a6a58', '#3aa0a8', "
+                       "'#b8433f', '#8c8c2e'])"}
 
 
 def bars(labels: Sequence[str], series: Mapping[str, Sequence[float]], unit: str,
