@@ -15,7 +15,8 @@ from trt_perception.core.model import load_model
 DOUBLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'doubles')
 
 # They look at TensorRT and pycuda when they are imported.
-_OURS = ('cuda', 'tensorrt_network', 'tensorrt_file', 'tensorrt_engine', 'tensorrt_callbacks', 'tensorrt_build')
+_OURS = ('cuda', 'tensorrt_log', 'tensorrt_network', 'tensorrt_file', 'tensorrt_engine', 'tensorrt_callbacks',
+         'tensorrt_build')
 _THEIRS = ('tensorrt', 'pycuda', 'pycuda.driver', 'pycuda.compiler', 'the_gpu')
 
 

@@ -12,7 +12,7 @@ from pycuda_double import Gpu, make_pycuda
 sys.modules['tensorrt'] = trt
 sys.modules.update(make_pycuda(Gpu()))
 
-from trt_perception.engines import tensorrt_callbacks, tensorrt_network  # noqa: E402
+from trt_perception.engines import tensorrt_callbacks, tensorrt_log  # noqa: E402
 
 result = {'version': trt.__version__}
 
@@ -25,10 +25,10 @@ def refusal(function, *arguments):
         return str(error)
 
 
-log = tensorrt_network._Log()
+log = tensorrt_log.LOG
 trt.ILogger.log(log, trt.ILogger.Severity.ERROR, 'out of memory')
 trt.ILogger.log(log, trt.ILogger.Severity.WARNING, 'slow')
-result['log'] = [log.last, refusal(trt.Runtime, log), refusal(trt.Builder, log)]
+result['log'] = [log.reason(), refusal(trt.Runtime, log), refusal(trt.Builder, log)]
 
 if hasattr(trt, 'IInt8EntropyCalibrator2'):
     nothing = types.SimpleNamespace(num_inputs=0)

@@ -28,7 +28,7 @@ def sources():
         more = {name for name, text in texts.items() if re.search(pattern, text, re.M)} - found
         if not more:
             assert {'cuda', 'tensorrt_build', 'tensorrt_callbacks', 'tensorrt_engine', 'tensorrt_file',
-                    'tensorrt_network'} <= found
+                    'tensorrt_log', 'tensorrt_network'} <= found
             return {name: text for name, text in texts.items() if name in found}
         found |= more
 

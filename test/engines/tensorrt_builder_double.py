@@ -52,7 +52,7 @@ class BuilderState:
                 file.write(json.dumps(build) + '\n')
 
 
-def add_builder(module, generation, gpu, serialize):
+def add_builder(module, generation, gpu, serialize, logger_in_use):
     """Give a module of make_tensorrt the classes for building, and its engines an inspector."""
     state = getattr(gpu, 'builder', None) or BuilderState()
     old, eight, eleven = generation == '8.2', generation.startswith('8.'), generation.startswith('11.')
@@ -259,7 +259,7 @@ def add_builder(module, generation, gpu, serialize):
             assert isinstance(logger, ILogger)
             assert hasattr(logger, '_ready'), 'ILogger.__init__ was not called'
             gpu.require_context('createInferBuilder')
-            self._logger = logger
+            self._logger = logger_in_use.of(self, logger)
 
         @property
         def num_DLA_cores(self):  # noqa: N802

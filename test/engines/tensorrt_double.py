@@ -5,6 +5,7 @@ engine is `serialize(onnx, header)`: what the double of the builder writes and w
 """
 import enum
 import json
+import weakref
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 
@@ -84,9 +85,12 @@ def make_tensorrt(generation, gpu=None):
         _check_logger(logger, ILogger)
         return True
 
+    logger_in_use = _LoggerInUse()
+
     class Runtime:
         def __init__(self, logger):
             _check_logger(logger, ILogger)
+            logger = logger_in_use.of(self, logger)
             if gpu is not None and gpu.fails('createInferRuntime'):
                 logger.log(ILogger.Severity.ERROR, '6: CUDA initialization failure with error: 35.')
                 raise TypeError('pybind11::init(): factory function returned nullptr')
@@ -249,8 +253,27 @@ def make_tensorrt(generation, gpu=None):
         setattr(module, each.__name__, each)
     if not old:
         module.TensorIOMode = enum.Enum('TensorIOMode', 'NONE INPUT OUTPUT')
-    add_builder(module, generation, gpu, serialize)
+    add_builder(module, generation, gpu, serialize, logger_in_use)
     return module
+
+
+class _LoggerInUse:
+    """The single logger of a process: the first that it is given, for as long as anything lives that was made with it."""
+
+    def __init__(self):
+        self._logger = None
+        self._users = weakref.WeakSet()
+
+    def of(self, user, logger):
+        """Return the logger that a new runtime or builder writes to."""
+        if not self._users:
+            self._logger = logger
+        elif logger is not self._logger:
+            self._logger.log(type(logger).Severity.WARNING, 'The logger passed into createInferRuntime differs from one '
+                             'already provided for an existing builder, runtime, or refitter. The existing value will '
+                             'be used instead.')
+        self._users.add(user)
+        return self._logger
 
 
 class Dims:

@@ -572,3 +572,25 @@ def test_auto_stays_with_onnx_runtime_where_there_is_no_gpu(tmp_path, use_gpu, m
     assert engine.backend == 'onnxruntime'
     monkeypatch.setattr(engines, '_GPU_FILES', (str(tmp_path / 'tiny.yaml'),))
     assert engines.resolve(networks.segmentation_model(tmp_path, fields=fields), EngineOptions())[0] == 'tensorrt'
+
+
+def test_each_engines_errors_are_its_own_although_tensorrt_keeps_one_logger(use_gpu, tmp_path):
+    gpu = use_gpu('8.6')
+    first = opened(segmentation_model(tmp_path), '8.6')
+    second = opened(segmentation_model(tmp_path), '8.6')
+    gpu.fail('execute', 'broken')
+    for engine in (second, first):
+        with pytest.raises(EngineError, match='CUDNN_STATUS_EXECUTION_FAILED'):
+            engine.infer()
+    first.close()
+    with pytest.raises(EngineError, match='CUDNN_STATUS_EXECUTION_FAILED'):
+        second.infer()
+
+
+def test_all_of_tensorrt_in_this_process_gets_one_logger(use_gpu, tmp_path, caplog):
+    use_gpu('8.6')
+    first, second = (opened(segmentation_model(tmp_path), '8.6') for _ in range(2))
+    assert 'differs from one already provided' not in caplog.text
+    import tensorrt as trt
+    trt.Runtime(trt.Logger())
+    assert 'differs from one already provided' in caplog.text

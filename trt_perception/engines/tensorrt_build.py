@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import Counter
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
 import tensorrt as trt
 
@@ -19,6 +19,7 @@ from .cuda import Gpu
 from .engine_cache import EngineCache, Recipe, network_sha256
 from .tensorrt_engine import TensorRTEngine
 from .tensorrt_file import FLAGS, network_of, recipe_of, weakly_typed
+from .tensorrt_log import LOG
 
 # Layers that must stay FP32: in half precision coordinates lose 1.1 % of the flow (TinyPwc, PWC-Net).
 _PINNED = '/coordinates/'
@@ -49,24 +50,6 @@ def layer_precisions(information: str) -> Dict[str, int]:
     return dict(counts)
 
 
-class _Log(trt.ILogger):
-    """TensorRT's messages: printed, and the errors kept for our own."""
-
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)
-        self.errors: List[str] = []
-
-    def log(self, severity: Any, msg: str) -> None:
-        if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-            self.errors.append(msg.strip())
-        if severity not in (trt.ILogger.Severity.INFO, trt.ILogger.Severity.VERBOSE):
-            print(msg, flush=True)
-
-    def reason(self) -> str:
-        """Return all errors so far."""
-        return ' | '.join(self.errors) or 'it gave no reason.'
-
-
 class _Workshop:
     """Builds the engines that one request needs, under the cache's lock, with a GPU at hand."""
 
@@ -78,7 +61,6 @@ class _Workshop:
         self._cache = cache
         self._gpu = gpu
         self._report = report
-        self._log = _Log()
 
     def make(self, precision: str) -> None:
         """Put the engine of a precision into the cache; in place of an FP16 engine that is wrong, one in FP32.
@@ -121,10 +103,11 @@ class _Workshop:
 
     def _build(self, network_file: str, precision: str) -> Tuple[bytes, Dict[str, int]]:
         """Return the serialized engine and the number of its layers per precision."""
-        builder = trt.Builder(self._log)
+        LOG.clear()
+        builder = trt.Builder(LOG)
         self._refuse_what_the_gpu_lacks(builder, precision)
         network = builder.create_network(_creation_flags())
-        parser = trt.OnnxParser(network, self._log)
+        parser = trt.OnnxParser(network, LOG)
         self._report('reading ' + os.path.basename(network_file))
         if not parser.parse_from_file(network_file):
             raise EngineError('{}: TensorRT {} cannot read it: {}. See what it lacks with `trt_perception_tools '
@@ -154,7 +137,7 @@ class _Workshop:
         serialized = builder.build_serialized_network(network, config)
         if serialized is None:
             raise EngineError('{}: TensorRT {} built no {} engine: {}'.format(
-                network_file, trt.__version__, precision, self._log.reason()))
+                network_file, trt.__version__, precision, LOG.reason()))
         data = bytes(serialized)
         self._cache.save(timing, bytes(config.get_timing_cache().serialize()))
         if calibrator is not None and calibrator.table:
@@ -215,11 +198,11 @@ class _Workshop:
         return calibrator
 
     def _inspect(self, data: bytes) -> Dict[str, int]:
-        runtime = trt.Runtime(self._log)  # Held, for the engine needs it.
+        runtime = trt.Runtime(LOG)  # Held, for the engine needs it.
         engine = runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise EngineError('{}: TensorRT {} cannot read the engine that it has just built: {}'.format(
-                self._model.name, trt.__version__, self._log.reason()))
+                self._model.name, trt.__version__, LOG.reason()))
         if not hasattr(engine, 'create_engine_inspector'):
             return {}
         return layer_precisions(engine.create_engine_inspector().get_engine_information(
