@@ -27,6 +27,8 @@ _PINNED = '/coordinates/'
 # TensorRT before 8.4 allows layers no workspace at all unless told to. A limit: only what a layer needs is taken.
 _OLD_WORKSPACE_BYTES = 2**30
 
+_MEMORY_ADVICE = '. Close other programs, add swap, or set max_workspace_size.'
+
 # Layers of an engine that compute nothing.
 _IDLE_LAYERS = ('Reformat', 'NoOp', 'Constant')
 _TYPES = (('bf16', r'bf16|bfloat'), ('fp16', r'fp16|half'), ('int8', r'int8'), ('fp8', r'fp8'), ('fp32', r'fp32|float'))
@@ -136,8 +138,8 @@ class _Workshop:
         self._report('trying layers')
         serialized = builder.build_serialized_network(network, config)
         if serialized is None:
-            raise EngineError('{}: TensorRT {} built no {} engine: {}'.format(
-                network_file, trt.__version__, precision, LOG.reason()))
+            raise EngineError('{}: TensorRT {} built no {} engine: {}{}'.format(
+                network_file, trt.__version__, precision, LOG.reason(), _MEMORY_ADVICE if LOG.out_of_memory() else ''))
         data = bytes(serialized)
         self._cache.save(timing, bytes(config.get_timing_cache().serialize()))
         if calibrator is not None and calibrator.table:
@@ -280,7 +282,8 @@ def _parser_errors(parser: 'trt.OnnxParser') -> str:
         where = 'node {}'.format(error.node())
         if hasattr(error, 'node_name'):
             where += ' {} ({})'.format(error.node_name(), error.node_operator())
-        texts.append('{}: {}'.format(where, error.desc().strip()))
+        # NVIDIA's text may be no more than "false", or the stack of several lines.
+        texts.append('{}: {}: {}'.format(where, error.code().name, ' '.join(error.desc().split())))
     return '; '.join(texts) or 'it gave no reason'
 
 

@@ -4,6 +4,7 @@ TensorRT has a single one: it ignores or swaps any other that it is given while 
 Python object alive.
 """
 import logging
+import re
 from collections import deque
 from typing import Any, Deque
 
@@ -16,6 +17,9 @@ _LEVELS = {trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR, trt.ILogger.Sever
            trt.ILogger.Severity.WARNING: logging.WARNING, trt.ILogger.Severity.INFO: logging.DEBUG,
            trt.ILogger.Severity.VERBOSE: logging.DEBUG}
 _KEPT = 8
+
+# Of the GPU; of the host; of the host, for one more thread.
+_OUT_OF_MEMORY = re.compile('out ?of ?memory|bad_alloc|Resource temporarily unavailable', re.IGNORECASE)
 
 
 class Log(trt.ILogger):
@@ -39,6 +43,10 @@ class Log(trt.ILogger):
     def reason(self) -> str:
         """Return the errors since `clear`."""
         return ' | '.join(self._errors) or 'it gave no reason'
+
+    def out_of_memory(self) -> bool:
+        """Whether the reason is that memory, of the GPU or of the host, was too small."""
+        return bool(_OUT_OF_MEMORY.search(self.reason()))
 
 
 LOG = Log()

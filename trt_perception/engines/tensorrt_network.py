@@ -1,7 +1,6 @@
 """One engine file as TensorRT holds it, by the interface of its generation: 7.1 - 8.4 by index, 8.5 - 11 by name."""
 import abc
 import os
-import re
 from typing import Any, List, Tuple, Type
 
 import numpy as np
@@ -52,7 +51,7 @@ class Network:
         except OSError as error:
             raise EngineError('{}: {}.'.format(file, error.strerror)) from error
         engine = self._runtime.deserialize_cuda_engine(data)
-        if engine is None and re.search('out ?of ?memory', LOG.reason(), re.IGNORECASE):
+        if engine is None and LOG.out_of_memory():
             raise EngineError('{}: {}. Close other programs that use the GPU, or choose a smaller network or precision '
                               'fp16.'.format(file, LOG.reason()))
         if engine is None:
