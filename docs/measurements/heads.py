@@ -15,12 +15,12 @@ import numpy as np
 from trt_perception.core.image import frame_from_picture
 from trt_perception.core.model import SEGMENTATION, ModelOutput, load_model
 from trt_perception.engines import EngineOptions, open_engine
-from trt_perception_tools.evaluate import evaluate
-from trt_perception_tools.evaluate_data import open_dataset
-from trt_perception_tools.export import export_module
+from trt_perception_tools.evaluate.command import evaluate
+from trt_perception_tools.evaluate.data import open_dataset
+from trt_perception_tools.export.random_network import random_module, take_statistics, write_card
+from trt_perception_tools.export.to_onnx import export_module
 from trt_perception_tools.networks import NETWORKS
-from trt_perception_tools.random_network import random_module, take_statistics, write_card
-from trt_perception_tools.weights import read_weights
+from trt_perception_tools.networks.weights import read_weights
 
 WEIGHTS = Path('out/train/swiftnet_camvid/best.pt')
 OPTIONS = EngineOptions('onnxruntime', 'fp32', 2)
@@ -28,7 +28,7 @@ NETWORK = NETWORKS['swiftnet']
 HOST = 'scores out, numpy argmax on the host'
 WARM_UP = 2
 """Rounds."""
-# Upsampling inside the network, decision (see tools/trt_perception_tools/heads.py), confidence too.
+# Upsampling inside the network, decision (see tools/trt_perception_tools/export/heads.py), confidence too.
 VARIANTS = {
     'argmax at full resolution, bilinear': ('bilinear', 'labels', False),
     'the same, with confidence (the default)': ('bilinear', 'labels', True),

@@ -1,31 +1,43 @@
-"""The command `trt_perception_tools`: one module per verb, with `add_arguments(parser)` and `execute(args)`."""
+"""The command `trt_perception_tools` and the table of its verbs."""
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
 from types import ModuleType
+from typing import NamedTuple
 
 from trt_perception.core.errors import ConfigError, PerceptionError
 
+
+class Verb(NamedTuple):
+    """A command: a module of this package with `add_arguments(parser)` and `execute(args)`, and a line of help."""
+
+    module: str
+    help: str
+
+
 VERBS = {
-    'export': 'make the ONNX file of a network from its published weights',
-    'to-tflite': 'make the TensorFlow Lite file of a network from its published weights, quantised or not',
-    'import-model': "take other people's network: ONNX, TensorFlow frozen graph or TFLite",
-    'check-onnx': 'list what TensorRT 8.2 to 11 cannot take in an ONNX file',
-    'slim-onnx': 'simplify an ONNX file, and drop outputs that nobody needs',
-    'share-weights': 'store what several ONNX files have in common once',
-    'quantize': 'make an FP16 or INT8 network from an FP32 one',
-    'describe-network': 'count parameters, operations and layers before and after export',
-    'estimate': 'how long a network takes on a board that is not here',
-    'golden': 'store what a network makes of a picture, to check TensorRT engines with',
-    'evaluate': 'score models on a dataset, through the deployed pipeline',
-    'bench': 'measure times as trt_perception bench does, with PyTorch beside its engines',
-    'train': 'train a network by a recipe and keep its best weights',
-    'prune': 'remove channels of a trained network and fine-tune what is left',
-    'demo': 'run the nodes on a street clip and make pictures of what they publish',
-    'street-bag': "make the demo's clip from a video",
-    'readme': "renew the README's generated tables",
+    'export': Verb('export.to_onnx', 'make the ONNX file of a network from its published weights'),
+    'to-tflite': Verb('export.to_tflite',
+                      'make the TensorFlow Lite file of a network from its published weights, quantised or not'),
+    'import-model': Verb('import_model.command',
+                         "take other people's network: ONNX, TensorFlow frozen graph or TFLite"),
+    'check-onnx': Verb('graphs.check', 'list what TensorRT 8.2 to 11 cannot take in an ONNX file'),
+    'slim-onnx': Verb('graphs.slim', 'simplify an ONNX file, and drop outputs that nobody needs'),
+    'share-weights': Verb('graphs.share_weights', 'store what several ONNX files have in common once'),
+    'quantize': Verb('quantize.command', 'make an FP16 or INT8 network from an FP32 one'),
+    'describe-network': Verb('export.describe_network',
+                             'count parameters, operations and layers before and after export'),
+    'estimate': Verb('estimate.command', 'how long a network takes on a board that is not here'),
+    'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
+    'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
+    'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
+    'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
+    'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
+    'demo': Verb('demo.command', 'run the nodes on a street clip and make pictures of what they publish'),
+    'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),
+    'readme': Verb('readme', "renew the README's generated tables"),
 }
 
 
@@ -36,10 +48,10 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB')
     chosen = None
     try:
-        for name, text in VERBS.items():
-            verb = verbs.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        for name, entry in VERBS.items():
+            verb = verbs.add_parser(name, help=entry.help, formatter_class=argparse.RawDescriptionHelpFormatter)
             if name in argv[:1]:  # Only this one is imported: torch takes seconds and may not be installed.
-                chosen = _module(name)
+                chosen = _imported(entry.module)
                 verb.description = chosen.__doc__
                 chosen.add_arguments(verb)
         args = parser.parse_args(argv)
@@ -54,9 +66,9 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _module(verb: str) -> ModuleType:
+def _imported(module: str) -> ModuleType:
     try:
-        return importlib.import_module('.' + verb.replace('-', '_'), __package__)
+        return importlib.import_module('.' + module, __package__)
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('trt_perception'):
             raise
