@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 try:
-    from trt_perception_tools import tensorrt_rtx
+    from trt_perception_tools.graphs import tensorrt_rtx
     LACK = tensorrt_rtx.why_not()
 except (ImportError, SyntaxError):
     LACK = 'trt_perception_tools needs a newer Python'

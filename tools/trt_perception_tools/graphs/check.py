@@ -1,7 +1,8 @@
 """List what the ONNX parsers of TensorRT's generations cannot take in a graph, and where it comes from.
 
 A static check against NVIDIA's published tables (tensorrt_support.py): no TensorRT runs, and a graph that passes may
-still fail to build. Exit status 1 when there is a fault; notes are what TensorRT takes, but in its own way.
+still fail to build. With --build NVIDIA's own parser and builder take it as well, those of TensorRT 11, without a GPU.
+Exit status 1 when there is a fault; notes are what TensorRT takes, but in its own way.
 """
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from trt_perception.core.errors import ConfigError
 
+from . import trial_build
 from .tensorrt_support import GENERATIONS, Generation
 
 _ALL = 'all'
@@ -282,6 +284,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('files', nargs='+', type=Path, metavar='FILE', help='an ONNX file')
     parser.add_argument('--tensorrt', choices=[*GENERATIONS, _ALL], default=_ALL, metavar='VERSION',
                         help=f'{", ".join(GENERATIONS)} or {_ALL} (default)')
+    parser.add_argument('--build', action='store_true',
+                        help="build it, too, with NVIDIA's own parser and builder; needs pip install "
+                             '"trt_perception_tools[tensorrt]" (200 MB) and a C compiler')
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -297,4 +302,8 @@ def execute(args: argparse.Namespace) -> int:
                   f'by the tables of {GENERATIONS[generation].source}')
             if findings:
                 print(report(findings))
+        if args.build:
+            trial = trial_build.trial_build(file, trial_build.progress_line)
+            faults += len(trial.faults)
+            print(f'{file}, {trial}')
     return 1 if faults else 0

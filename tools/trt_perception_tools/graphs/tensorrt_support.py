@@ -89,8 +89,8 @@ _TENSORRT_10 = _table({
     'INT8 INT4 FP8': 'DequantizeLinear',
     'BOOL': 'And Not Or Xor',
 })
-# As TensorRT for RTX 1.7.1 parses and builds it (tools/test/test_tensorrt_support.py). The published table of 10.15
-# lacks INT8 in most places, and has types that the parser refuses.
+# As TensorRT for RTX 1.7.1 parses and builds it: tools/test/graphs/test_tensorrt_support.py. The published table of
+# 10.15 lacks INT8 in most places, and has types that the parser refuses.
 _TENSORRT_11 = {**_TENSORRT_10, **_table({
     'FP32': 'BlackmanWindow HammingWindow HannWindow',
     'FP32 FP16': 'DeformConv',

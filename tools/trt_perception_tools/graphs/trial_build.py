@@ -5,6 +5,7 @@ The build runs in a process of its own: what a library does with a graph that it
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,17 @@ class Trial(NamedTuple):
     plan_bytes: int = 0
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        if not self.faults:
+            return (f'{self.tensorrt}: built {self.layers} layers in {self.seconds:.1f} s, a plan of '
+                    f'{self.plan_bytes / 1e6:.1f} MB')
+        who = 'its builder' if self.layers else 'its parser'
+        lines = [f'{self.tensorrt}: {who} refuses the graph']
+        for fault in self.faults:
+            lines.append(f'  fault: {fault.text}')
+            lines += [f'    node {fault.node} ({fault.operator})'] if fault.node else []
+        return '\n'.join(lines)
+
 
 def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
     """Parse and build an ONNX file in a child process.
@@ -56,6 +68,12 @@ def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
         child_process.run(__name__, {'file': str(file), 'result': str(result)}, f'building {file}', progress)
         values = json.loads(result.read_text())
     return Trial(**{**values, 'faults': tuple(Fault(*each) for each in values['faults'])})
+
+
+def progress_line(text: str) -> None:
+    """Show how far a build is, where somebody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f'\r{text[:119]:<119}\r')
 
 
 def build(graph: Path | bytes, progress: Progress = lambda text: None) -> Trial:
@@ -79,7 +97,9 @@ def build(graph: Path | bytes, progress: Progress = lambda text: None) -> Trial:
 
 def _parser_faults(parser: Any) -> Iterator[Fault]:
     for error in (parser.get_error(number) for number in range(parser.num_errors)):
-        yield Fault(_without_driver(error.desc()), error.node_name(), error.node_operator())
+        # NVIDIA's text of an operator that it lacks is "false".
+        text = f'{error.code().name}: {_without_driver(error.desc())}'
+        yield Fault(text, error.node_name(), error.node_operator())
 
 
 def _make_log(trt: Any) -> Any:

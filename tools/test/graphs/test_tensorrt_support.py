@@ -9,10 +9,10 @@ import onnx.parser
 import operator_graphs
 import pytest
 
-from trt_perception_tools import tensorrt_rtx
-from trt_perception_tools.check_onnx import check
-from trt_perception_tools.tensorrt_support import GENERATIONS
-from trt_perception_tools.trial_build import build
+from trt_perception_tools.graphs import tensorrt_rtx
+from trt_perception_tools.graphs.check import check
+from trt_perception_tools.graphs.tensorrt_support import GENERATIONS
+from trt_perception_tools.graphs.trial_build import build
 
 LACK = tensorrt_rtx.why_not()
 pytestmark = pytest.mark.skipif(bool(LACK), reason=f'no TensorRT for RTX: {LACK}')

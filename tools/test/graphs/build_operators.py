@@ -7,7 +7,7 @@ import sys
 
 import operator_graphs
 
-from trt_perception_tools.trial_build import build
+from trt_perception_tools.graphs.trial_build import build
 
 
 def main() -> None:
