@@ -12,7 +12,8 @@ from pycuda_double import Gpu, make_pycuda
 sys.modules['tensorrt'] = trt
 sys.modules.update(make_pycuda(Gpu()))
 
-from trt_perception.engines import tensorrt_callbacks, tensorrt_log  # noqa: E402
+from trt_perception.engines.tensorrt import callbacks  # noqa: E402
+from trt_perception.engines.tensorrt.log import LOG as log  # noqa: E402, N811
 
 result = {'version': trt.__version__}
 
@@ -25,21 +26,20 @@ def refusal(function, *arguments):
         return str(error)
 
 
-log = tensorrt_log.LOG
 trt.ILogger.log(log, trt.ILogger.Severity.ERROR, 'out of memory')
 trt.ILogger.log(log, trt.ILogger.Severity.WARNING, 'slow')
 result['log'] = [log.reason(), refusal(trt.Runtime, log), refusal(trt.Builder, log)]
 
 if hasattr(trt, 'IInt8EntropyCalibrator2'):
     nothing = types.SimpleNamespace(num_inputs=0)
-    calibrator = tensorrt_callbacks.EntropyCalibrator(None, nothing, None, '', b'table', None)
+    calibrator = callbacks.EntropyCalibrator(None, nothing, None, '', b'table', None)
     result['calibrator'] = trt.IInt8EntropyCalibrator2.get_batch_size(calibrator)    # The others only have a docstring.
 
 if hasattr(trt, 'IProgressMonitor'):
     base = trt.IProgressMonitor
     told = []
-    tensorrt_callbacks._TELL_S = 0
-    monitor = tensorrt_callbacks.ProgressMonitor(told.append)
+    callbacks._TELL_S = 0
+    monitor = callbacks.ProgressMonitor(told.append)
     base.phase_start(monitor, 'tactics', '', 2)
     result['monitor'] = [told, base.step_complete(monitor, 'tactics', 0), base.phase_finish(monitor, 'tactics')]
 

@@ -6,9 +6,11 @@ import sys
 
 import pytest
 
-from trt_perception.engines import EngineOptions, child_process
+from trt_perception.engines import EngineOptions
+from trt_perception.engines.tensorrt import child_process
 
-_FOLDER = os.path.dirname(os.path.abspath(__file__))
+# Not this folder itself: its `tensorrt` would be found in place of the real package.
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'tensorrt')
 if _FOLDER not in sys.path:
     sys.path.insert(0, _FOLDER)
 
@@ -30,7 +32,7 @@ def build(tensorrt, monkeypatch):
         work(json.loads(json.dumps(request)), lambda text: progress(what + ': ' + text))
 
     def engine_file(model, precision, progress=lambda text: None, pictures='', **options):
-        module = importlib.import_module('trt_perception.engines.tensorrt_file')
+        module = importlib.import_module('trt_perception.engines.tensorrt.file')
         options.setdefault('cache_dir', tensorrt.cache)
         return module.engine_file(model, precision, EngineOptions('tensorrt', **options), progress, pictures)
     monkeypatch.setattr(child_process, 'run', here)

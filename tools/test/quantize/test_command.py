@@ -306,7 +306,7 @@ def test_entropy_cuts_a_long_tail_off_but_takes_no_notice_of_zeros():
 def test_coordinates_of_tinypwc_stay_fp32_in_fp16_and_its_flow_hardly_changes():
     model = load_model('tinypwc')
     fp32 = onnx.load(model.network_file('onnxruntime', 'fp32'))
-    fp16 = to_fp16(fp32)
+    fp16 = to_fp16(fp32, model.keep_fp32)
     inferred = onnx.shape_inference.infer_shapes(fp16, strict_mode=True).graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*inferred.value_info, *inferred.output]}
     coordinates = [types[name] for node in inferred.node if COORDINATES in node.name and '_cast' not in node.name
@@ -329,7 +329,7 @@ def test_classes_beside_each_other_give_the_same_labels_and_nearly_the_same_conf
     feeds = prepare(road, changed, folder_frames(images, 2, False), '')
     expected, given = (sensitivity.run(each, road, feeds) for each in (segmentation(), changed))
     np.testing.assert_array_equal(expected, given)
-    confidence = road._replace(output=road.output._replace(labels='confidence'))
+    confidence = road._replace(output=road.output._replace(names={'labels': 'confidence'}))
     expected, given = (sensitivity.run(each, confidence, feeds) for each in (segmentation(), changed))
     assert np.abs(np.subtract(expected, given, dtype=int)).max() <= 1
     assert not decide_channels_last(onnx.shape_inference.infer_shapes(simplify(segmentation('tensorrt'))))

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, Model, load_model, model_names
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..graphs.check import check, report
 from ..graphs.cost import cost

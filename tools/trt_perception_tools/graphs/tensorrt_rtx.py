@@ -52,7 +52,7 @@ def load() -> ModuleType:
                 raise ConfigError(f"{_SOURCE}: cc cannot compile it: {result.stderr.strip()}. Install the C library's "
                                   'headers, e.g. the package libc6-dev.')
             # The loader then takes these for what the bindings link, wherever it would look.
-            ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(path))
     return importlib.import_module(_BINDINGS)
 
 
@@ -65,7 +65,7 @@ def version() -> str:
 def _load_library(name: str) -> str:
     """Load a library of TensorRT for RTX and return the path by which it can be found again."""
     path = str(next(iter(_folder().glob(name + '.*'))))
-    ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
+    ctypes.CDLL(path)
     return path
 
 

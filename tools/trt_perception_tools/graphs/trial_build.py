@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from trt_perception.engines import child_process
-from trt_perception.engines.child_process import Progress
+from trt_perception.engines.backends import Progress
+from trt_perception.engines.tensorrt import child_process
 
 from . import tensorrt_rtx
 

@@ -21,9 +21,10 @@ import onnx
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_picture
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS, LabelSet, Model, load_model
+from trt_perception.core.model import LabelSet, Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..graphs.check import check, report

@@ -13,7 +13,7 @@ import onnx
 
 from trt_perception.core.errors import PerceptionError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..graphs import edit
 from ..graphs.edit import OPSET

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import SEGMENTATION
+from trt_perception.core.tasks import SEGMENTATION
 
 from ..datasets.camvid import CAMVID_CLASSES, labelled_pictures, read_annotation
 from ..datasets.cityscapes import CLASSES as CITYSCAPES_CLASSES
