@@ -6,8 +6,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
+PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test lint types bindings tensorrt test-py36 test-gpu constraints clean
+.PHONY: help demo models test lint types bindings tensorrt tensorrt-8 test-py36 test-gpu constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +35,11 @@ bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/confor
 
 tensorrt: .venv/tensorrt  ## Build every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU
 	$(BIN)/python docs/measurements/tensorrt_builds.py
+
+tensorrt-8: .venv/test  ## Our use of TensorRT against whole releases of 8.5 and 8.6, on Python 3.6 and 3.10 (2 GB): for the night
+	@$(if $(PY36),$(MAKE) --no-print-directory .venv36/done && .venv36/bin/python test/conformance/install.py whole-8.5,echo 'SKIPPED: no python3.6 here')
+	@$(if $(PY310),$(PY310) test/conformance/install.py whole-8.5 whole-8.6,echo 'SKIPPED: no python3.10 here')
+	$(BIN)/python -m pytest test/conformance/test_whole.py
 
 test-py36:  ## The ROS-free tests on Python 3.6
 ifeq ($(PY36),)

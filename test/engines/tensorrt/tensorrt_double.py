@@ -100,7 +100,7 @@ def make_tensorrt(generation, gpu=None):
             _check_logger(logger, module.ILogger)
             logger = logger_in_use.of(self, logger)
             if gpu is not None and gpu.fails('createInferRuntime'):
-                log(logger, 'ERROR', '6: CUDA initialization failure with error: 35.')
+                log(logger, 'WARNING', 'CUDA initialization failure with error: 35.')
                 raise TypeError('pybind11::init(): factory function returned nullptr')
             self._logger = logger
             self.DLA_core = -1

@@ -403,7 +403,7 @@ def test_a_library_that_does_not_start_is_an_error(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     gpu.fail('createInferRuntime', '')
     assert error_of(opened, segmentation_model(tmp_path), OLD) == \
-        'TensorRT 8.2.1.8 cannot start: 6: CUDA initialization failure with error: 35.'
+        'TensorRT 8.2.1.8 cannot start: CUDA initialization failure with error: 35.'
     assert gpu.all_returned()
 
 

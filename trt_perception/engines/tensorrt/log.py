@@ -28,21 +28,24 @@ class Log(trt.ILogger):
     def __init__(self) -> None:
         trt.ILogger.__init__(self)  # super() is not enough for pybind11.
         self._errors: Deque[str] = deque(maxlen=_KEPT)
+        self._warnings: Deque[str] = deque(maxlen=_KEPT)
 
     def log(self, severity: Any, msg: str) -> None:
         """Note a message. Called from several threads."""
         level = _LEVELS[severity]
-        if level == logging.ERROR:
-            self._errors.append(' '.join(msg.split()))
+        if level >= logging.WARNING:
+            kept = self._errors if level == logging.ERROR else self._warnings
+            kept.append(' '.join(msg.split()))
         _log.log(level, 'TensorRT: %s', msg)
 
     def clear(self) -> None:
         """Forget the errors: what comes now is of another call."""
         self._errors.clear()
+        self._warnings.clear()
 
     def reason(self) -> str:
-        """Return the errors since `clear`."""
-        return ' | '.join(self._errors) or 'it gave no reason'
+        """Return the errors since `clear`; without any, the warnings: that there is no driver is one to TensorRT 8.5."""
+        return ' | '.join(self._errors or self._warnings) or 'it gave no reason'
 
     def out_of_memory(self) -> bool:
         """Whether the reason is that memory, of the GPU or of the host, was too small."""
