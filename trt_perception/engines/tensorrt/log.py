@@ -44,7 +44,7 @@ class Log(trt.ILogger):
         self._warnings.clear()
 
     def reason(self) -> str:
-        """Return the errors since `clear`; without any, the warnings: that there is no driver is one to TensorRT 8.5."""
+        """Return the errors since `clear`, or else the warnings: to TensorRT 8.5 a missing driver is one."""
         return ' | '.join(self._errors or self._warnings) or 'it gave no reason'
 
     def out_of_memory(self) -> bool:
