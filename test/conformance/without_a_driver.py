@@ -10,11 +10,11 @@ import tensorrt as trt  # noqa: E402
 
 from trt_perception.core.errors import EngineError  # noqa: E402
 from trt_perception.engines import EngineOptions  # noqa: E402
-from trt_perception.engines.tensorrt import build, context, file, layers  # noqa: E402
+from trt_perception.engines.tensorrt import build, context, file  # noqa: E402
 from trt_perception.engines.tensorrt.log import LOG  # noqa: E402
 
 result = {'version': trt.__version__, 'weakly typed': file.weakly_typed(), 'flags': build._creation_flags(),
-          'obeying': str(layers.obeying_flag()), 'types': sorted(str(each) for each in context._DTYPES),
+          'obeying': str(build._obey()), 'types': sorted(str(each) for each in context._DTYPES),
           'plugins': trt.init_libnvinfer_plugins(LOG, ''),
           'registered': sorted({each.name for each in trt.get_plugin_registry().plugin_creator_list})}
 try:

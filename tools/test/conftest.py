@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test', _ROOT / 'tools' / 'test' / 'graphs'):
+for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test', _ROOT / 'tools' / 'test',
+                _ROOT / 'tools' / 'test' / 'graphs'):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
