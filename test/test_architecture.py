@@ -27,7 +27,7 @@ RESERVED = [
     # bench/tutorial.py is what people write who do not use this package: it must not use it either.
     ('OpenCV', r'cv2', r'core/image\.py|engines/opencv_engine\.py|bench/tutorial\.py'),
     ('YAML', r'yaml', r'core/model\.py|cli/.*|params\.py'),
-    ('TensorRT', r'tensorrt\w*', r'engines/tensorrt/(context|file|build|callbacks)\.py'),
+    ('TensorRT', r'tensorrt\w*', r'engines/tensorrt/(context|file|build|callbacks|log)\.py'),
     ('CUDA', r'pycuda|cuda', r'engines/tensorrt/cuda\.py'),
     ('ONNX Runtime', r'onnxruntime', r'engines/onnxruntime_engine\.py|bench/tutorial\.py'),
     ('OpenVINO', r'openvino', r'engines/openvino_engine\.py'),
