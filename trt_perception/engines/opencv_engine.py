@@ -73,13 +73,14 @@ class OpenCvEngine(Engine):
         height, width = self.input_size
         self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
         self._back = np.zeros((height, width, 2), np.float32)
-        self._grid = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+        self._columns = np.arange(width, dtype=np.float32)
+        self._rows = np.arange(height, dtype=np.float32)[:, np.newaxis]
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         first, second = (self._tensors[name][0, :, :, 0] for name in (self._first, self._second))
         flow = self._results[self._flow][0]
         self._find(first, second, flow)
-        if self._confidence in wanted:
+        if self._confidence is not None and self._confidence in wanted:
             self._find(second, first, self._back)
             self._compare(flow, self._results[self._confidence][0])
         return self._results
@@ -92,8 +93,8 @@ class OpenCvEngine(Engine):
     def _compare(self, flow: np.ndarray, confidence: np.ndarray) -> None:
         """Write how well `flow` and `self._back` cancel each other, and how smooth `flow` is."""
         # Outside the image there is nothing to compare with: as if far off.
-        back = cv2.remap(self._back, self._grid + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
-                         borderValue=(_FAR_PX, _FAR_PX))
+        back = cv2.remap(self._back, self._columns + flow[..., 0], self._rows + flow[..., 1], cv2.INTER_LINEAR,
+                         borderMode=cv2.BORDER_CONSTANT, borderValue=(_FAR_PX, _FAR_PX))
         back += flow
         distance = cv2.magnitude(back[..., 0], back[..., 1])
         deviation = cv2.blur(cv2.absdiff(flow, cv2.blur(flow, _AROUND)), _AROUND).sum(axis=2)
