@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 
-from trt_perception.bench import html
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import FlowField
 from trt_perception.core.errors import ConfigError
@@ -18,6 +18,7 @@ from trt_perception.core.optical_flow import PREVIOUS
 
 from ..datasets.flow import flow_pairs, read_flow
 from ..datasets.images import read_picture
+from ..report import html
 from .data import INTERVAL_NS, Dataset, Sample, check_size
 from .metrics import SPEED_NAMES, SUREST, FlowScore, flow_difference, flow_score
 from .scorer import Measure, Score, Scorer, Totals
@@ -102,7 +103,7 @@ class OpticalFlowScorer(Scorer):
                 _error_map(result, expected, max(longest_px, 3.0))]
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield the errors by speed; see Scorer."""
         if scores[0].measures:
             yield html.heading('EPE by true speed')

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from trt_perception.core.model import Model
 
@@ -172,6 +173,6 @@ class Scorer(abc.ABC):
         return ''
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield the parts of the page that only this task has, as HTML."""
         yield from ()

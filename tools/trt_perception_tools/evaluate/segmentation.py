@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
-from trt_perception.bench import html
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.image import frame_from_picture
@@ -16,6 +16,7 @@ from trt_perception.core.model import Model, load_labels
 from ..datasets.camvid import labelled_pictures, read_annotation
 from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
 from ..datasets.images import read_picture
+from ..report import html
 from .data import Dataset, Sample, check_size
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
 from .plots import reliability_diagram
@@ -131,7 +132,7 @@ class SegmentationScorer(Scorer):
         return '\n\n'.join(blocks)
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield reliability and confusions; see Scorer."""
         sure = {score.contender: score.details['reliability'] for score in scores if 'reliability' in score.details}
         if sure:
@@ -157,7 +158,7 @@ def _reliability_rows(score: Score) -> list[list[str]]:
             for name, each in classes.items()]
 
 
-def _confusions(score: Score) -> str:
+def _confusions(score: Score) -> Markup:
     counts = np.array(score.details['confusion'], np.float64)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     columns = [*map(str, range(len(shares))), 'none']
