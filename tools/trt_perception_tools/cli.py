@@ -28,7 +28,7 @@ VERBS = {
     'quantize': Verb('quantize.command', 'make an FP16 or INT8 network from an FP32 one'),
     'describe-network': Verb('export.describe_network',
                              'count parameters, operations and layers before and after export'),
-    'estimate': Verb('estimate.command', 'how long a network takes on a board that is not here'),
+    'estimate': Verb('estimate.command', 'how long a network takes on a board you do not have'),
     'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
     'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),

@@ -41,7 +41,7 @@ def fit(network: onnx.ModelProto, pictures: Pictures, output: Output, importer: 
     del narrowed.graph.output[:]
     kind = onnx.helper.np_dtype_to_tensor_dtype(output.dtype)
     narrowed.graph.output.append(onnx.helper.make_tensor_value_info(output.name, kind, output.shape))
-    edit.prune(narrowed.graph)  # Before the conversion: what is not needed cannot hinder it.
+    edit.prune(narrowed)  # Before the conversion: what is not needed cannot hinder it.
     fitted = edit.with_opset(narrowed, where)
     graph = fitted.graph
     taken = {name: f'{edit.PREFIX}foreign_{name}' for name in _TENSORS}
@@ -65,8 +65,7 @@ def fit(network: onnx.ModelProto, pictures: Pictures, output: Output, importer: 
         edit.rename(graph, {result: importer.result})
     sides = _sides(pictures, channels_last, size)
     _set_interface(graph, dict.fromkeys(public, (fed, sides)), importer.outputs(output, byte))
-    edit.prune(graph)
-    edit.drop_unused_domains(fitted)
+    edit.prune(fitted)
     fitted.ir_version = min(fitted.ir_version, edit.IR_VERSION)
     onnx.checker.check_model(fitted)
     # Exporters compute sizes with Shape and Gather where axes were dynamic; TensorRT 8 refuses a Resize to such a size.

@@ -142,7 +142,7 @@ def make_static(network: onnx.ModelProto, pictures: Pictures, size: Size, where:
         static.graph.output.remove(each)
     for each in [each for each in static.graph.input if each.name in others]:
         static.graph.input.remove(each)
-    prune(static.graph)
+    prune(static)
     channels = pictures.channels * (2 if pictures.concatenated else 1)
     sides = (1, *size, channels) if pictures.channels_last else (1, channels, *size)
     for each in static.graph.input:
