@@ -19,7 +19,7 @@ from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 from trt_perception.core.model import OPTICAL_FLOW, load_model, model_names
 
-from ..graphs.check import read_graph
+from ..graphs.read import read_graph
 from ..networks import NETWORKS, Network, parse_network
 from .boards import BOARDS, BYTES, Board, board_of
 from .roofline import COMPUTE, LAUNCH, MEMORY, Estimate, Kernel, estimate, kernels_of, total_ms

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from trt_perception.core.image import Size
 from trt_perception.core.model import OPTICAL_FLOW
 
-from ..graphs.check import read_graph
 from ..graphs.cost import Cost, cost, cost_table
+from ..graphs.read import read_graph
 from ..graphs.slim import batch_norm_text, simplify
 from ..networks import NETWORKS, Network, parse_network
 from ..networks.repvgg import merge

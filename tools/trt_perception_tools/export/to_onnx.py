@@ -29,7 +29,7 @@ from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, Model, load_mo
 
 from ..graphs.check import check, report
 from ..graphs.cost import cost
-from ..graphs.edit import IR_VERSION, OPSET
+from ..graphs.opset import IR_VERSION, OPSET
 from ..graphs.runtimes import RUNTIMES, Runtime
 from ..graphs.slim import batch_norm_text, simplify
 from ..networks import NETWORKS, Network, network_of, parse_network

@@ -27,7 +27,7 @@ from trt_perception.core.image import Size, frame_from_picture
 from trt_perception.core.model import OPTICAL_FLOW, Model, load_model, model_names
 from trt_perception.engines import EngineOptions, open_engine
 
-from ..import_model.interface import example_pictures
+from ..import_model.examples import example_frames
 from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
@@ -86,8 +86,8 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
     head = _Channels(build_head(model, network, network.load(read_weights(weights), str(weights), **options), size,
                                 'tensorrt'))
     specs = {name: TensorSpec(name, (1, *size, network.channels), np.dtype(np.float32)) for name in model.input.names}
-    example = frames[0] if frames else [frame_from_picture(each) for each in example_pictures(
-        2 if model.task == OPTICAL_FLOW else 1, size)]
+    example = frames[0] if frames else [
+        frame_from_picture(each) for each in example_frames(size)[0][:2 if model.task == OPTICAL_FLOW else 1]]
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent.resolve(), prefix='.to-tflite-') as folder:
         file = Path(folder) / output.name

@@ -15,8 +15,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from trt_perception.core.errors import ConfigError
-
+from .read import read_graph
 from .tensorrt_support import GENERATIONS, Generation
 
 _ALL = 'all'
@@ -253,18 +252,6 @@ def report(findings: Iterable[Finding]) -> str:
             if any(where):
                 lines.append('    ' + ', '.join(filter(None, where)))
     return '\n'.join(lines)
-
-
-def read_graph(file: Path) -> ModelProto:
-    """Read an ONNX file.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    try:
-        return onnx.load(str(file))
-    except Exception as error:  # Protobuf's and ONNX's errors have no common base class.
-        raise ConfigError(f'{file}: not an ONNX file: {error}. Give the path of one.') from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,9 +14,9 @@ from onnx import ModelProto, load, numpy_helper
 
 from trt_perception.core.errors import ConfigError
 
-from .check import read_graph
 from .cost import cost, cost_table
 from .edit import prune
+from .read import read_graph
 
 _DEFAULT_EPSILON = 1e-5
 _FUSIONS = ('ConvBNFusion', 'ConvMulFusion', 'ConvAddFusion')

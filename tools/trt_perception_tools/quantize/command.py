@@ -20,7 +20,8 @@ from onnx import ModelProto, TensorProto
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.model import OPTICAL_FLOW, Model, load_model, model_names
 
-from ..graphs.check import check, read_graph, report
+from ..graphs.check import check, report
+from ..graphs.read import read_graph
 from ..graphs.runtimes import RUNTIMES, Runtime
 from . import sensitivity
 from .calibration import METHODS, Feeds, bag_frames, folder_frames, prepare, tensor_ranges
