@@ -19,7 +19,8 @@ import numpy as np
 import onnx
 import yaml
 
-from trt_perception.core.model import SEGMENTATION, Model, load_model, model_names
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception_tools import cli
 from trt_perception_tools.graphs.slim import simplify

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from trt_perception.core import board
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.ros import diagnostics, perception_node
 from trt_perception.ros.qos import BEST_EFFORT
 from trt_perception.ros.worker import DROPS

@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from types import ModuleType
 from typing import NamedTuple
 
 from trt_perception.core.errors import ConfigError, PerceptionError
@@ -32,6 +31,7 @@ VERBS = {
     'estimate': Verb('estimate.command', 'how long a network takes on a board that is not here'),
     'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
+    'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
     'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, entry in VERBS.items():
             verb = verbs.add_parser(name, help=entry.help, formatter_class=argparse.RawDescriptionHelpFormatter)
             if name in argv[:1]:  # Only this one is imported: torch takes seconds and may not be installed.
-                chosen = _imported(entry.module)
+                chosen = importlib.import_module('.' + entry.module, __package__)
                 verb.description = chosen.__doc__
                 chosen.add_arguments(verb)
         args = parser.parse_args(argv)
@@ -59,18 +59,17 @@ def main(argv: list[str] | None = None) -> int:
             parser.print_help()
             return 2
         return int(chosen.execute(args))
+    except ModuleNotFoundError as error:
+        if (error.name or '').startswith('trt_perception'):
+            raise
+        return _refused(argv[0], ConfigError(f'needs the Python package {error.name}, which is not installed. Run: pip '
+                                             f'install {error.name}'))
     except PerceptionError as error:
-        print(f'trt_perception_tools {argv[0]}: {type(error).__name__}: {error}', file=sys.stderr)
-        return 2
+        return _refused(argv[0], error)
     except KeyboardInterrupt:
         return 130
 
 
-def _imported(module: str) -> ModuleType:
-    try:
-        return importlib.import_module('.' + module, __package__)
-    except ModuleNotFoundError as error:
-        if (error.name or '').startswith('trt_perception'):
-            raise
-        raise ConfigError(f'needs the Python package {error.name}, which is not installed. Run: pip install '
-                          f'{error.name}') from error
+def _refused(verb: str, error: PerceptionError) -> int:
+    print(f'trt_perception_tools {verb}: {type(error).__name__}: {error}', file=sys.stderr)
+    return 2

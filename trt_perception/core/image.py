@@ -7,11 +7,8 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from .data import Frame
+from .data import Frame, Size
 from .errors import FrameError
-
-Size = Tuple[int, int]
-"""(height, width), px."""
 
 
 class Encoding(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorrt_rig import flow_model, segmentation_model
 
-from trt_perception.engines import golden
+from trt_perception.engines.tensorrt import golden
 from trt_perception_tools import cli
 
 

@@ -77,7 +77,7 @@ def segment(model: Model, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray |
 
 
 def flow(model: Model, pictures: list[np.ndarray]) -> np.ndarray:
-    pipeline = OpticalFlowPipeline(open_engine(model), model, flow_grid=PREVIOUS)
+    pipeline = OpticalFlowPipeline(open_engine(model), model, {'flow_grid': PREVIOUS})
     first, second = (frame_from_picture(picture, number) for number, picture in enumerate(pictures))
     pipeline.process(first)
     result = pipeline.process(second)
@@ -676,7 +676,7 @@ def test_the_published_tflite_file_agrees_with_the_native_network(tmp_path: Path
     pair = np.concatenate([each[..., :1] for each in pictures], -1).transpose(2, 0, 1)[None]
     with torch.no_grad():
         expected = native(torch.from_numpy((pair.astype(np.float32) - 128) / 128))[0].numpy().transpose(1, 2, 0)
-    pipeline = OpticalFlowPipeline(open_engine(model), model, flow_grid=PREVIOUS, output_size='network')
+    pipeline = OpticalFlowPipeline(open_engine(model), model, {'flow_grid': PREVIOUS, 'output_size': 'network'})
     pipeline.process(frame_from_picture(pictures[0]))
     result = pipeline.process(frame_from_picture(pictures[1], 1))
     assert result is not None

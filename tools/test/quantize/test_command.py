@@ -83,7 +83,7 @@ g (uint8[1, 32, 48, 1] first, uint8[1, 32, 48, 1] second) => (float[1, 32, 48, 2
   c1 = Conv <pads = [1, 1, 1, 1]> (pair, w1, b1)
   r1 = Relu (c1)
   c2 = Conv <pads = [1, 1, 1, 1]> (r1, w2, b2)
-  r2 = Relu (c2)
+  r2 = Clip (c2, zero, six)
   c3 = Conv (r2, w3, b3)
   flow = Transpose <perm = [0, 2, 3, 1]> (c3)
 }"""
@@ -131,7 +131,7 @@ def segmentation(runtime: str = 'onnxruntime') -> ModelProto:
 
 def flow() -> ModelProto:
     return network(FLOW, weights(w1=(8, 2, 3, 3), b1=(8,), w2=(8, 8, 3, 3), b2=(8,), w3=(2, 8, 1, 1), b3=(2,))
-                   | {'half': np.float32([128])})
+                   | {'half': np.float32([128]), 'zero': np.float32(0), 'six': np.float32(6)})
 
 
 def write_card(folder: Path, task: str) -> Path:
@@ -226,6 +226,14 @@ def kinds(file: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(str(file)).graph.node)
 
 
+def test_activations_are_taken_into_the_range_of_the_bytes(motion: Model, images: Path):
+    counts = kinds(quantised(motion, images))
+    assert counts['Conv'] == 3
+    assert not counts['Relu'] + counts['Clip']
+    # What the first convolution takes, and what each activation gives.
+    assert counts['QuantizeLinear'] == 3
+
+
 def test_for_onnxruntime_bytes_go_in_and_batch_normalisation_is_a_convolution(road: Model, images: Path):
     file = quantised(road, images)
     counts = kinds(file)
@@ -298,7 +306,7 @@ def test_entropy_cuts_a_long_tail_off_but_takes_no_notice_of_zeros():
 def test_coordinates_of_tinypwc_stay_fp32_in_fp16_and_its_flow_hardly_changes():
     model = load_model('tinypwc')
     fp32 = onnx.load(model.network_file('onnxruntime', 'fp32'))
-    fp16 = to_fp16(fp32)
+    fp16 = to_fp16(fp32, model.keep_fp32)
     inferred = onnx.shape_inference.infer_shapes(fp16, strict_mode=True).graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*inferred.value_info, *inferred.output]}
     coordinates = [types[name] for node in inferred.node if COORDINATES in node.name and '_cast' not in node.name
@@ -321,7 +329,7 @@ def test_classes_beside_each_other_give_the_same_labels_and_nearly_the_same_conf
     feeds = prepare(road, changed, folder_frames(images, 2, False), '')
     expected, given = (sensitivity.run(each, road, feeds) for each in (segmentation(), changed))
     np.testing.assert_array_equal(expected, given)
-    confidence = road._replace(output=road.output._replace(labels='confidence'))
+    confidence = road._replace(output=road.output._replace(names={'labels': 'confidence'}))
     expected, given = (sensitivity.run(each, confidence, feeds) for each in (segmentation(), changed))
     assert np.abs(np.subtract(expected, given, dtype=int)).max() <= 1
     assert not decide_channels_last(onnx.shape_inference.infer_shapes(simplify(segmentation('tensorrt'))))

@@ -171,7 +171,7 @@ def test_views_get_the_colours_of_other_cameras_and_other_corruptions():
 def test_batches_depend_on_seed_and_epoch_only_and_hold_each_picture_once(camvid):
     batches = [list(task(camvid, seed).batches(epoch)) for seed, epoch in ((1, 4), (1, 4), (1, 5), (2, 4))]
     assert len(batches[0]) == task(camvid).steps_per_epoch == 2
-    for (image, labels), (other, others) in zip(batches[0], batches[1], strict=True):
+    for (image, labels, _), (other, others, _) in zip(batches[0], batches[1], strict=True):
         assert image.dtype == torch.uint8
         assert image.shape == (2, 3, 32, 32)
         assert labels.shape == (2, 32, 32)
@@ -301,11 +301,12 @@ def test_cityscapes_is_trained_with_its_19_classes(tmp_path):
             cv2.imwrite(str(tmp_path / 'gtFine' / split / 'ulm' / f'ulm_{number}_gtFine_labelIds.png'),
                         np.where(labels == VOID, 0, labels + 7).astype(np.uint8))
     made = task(tmp_path, data={'folder': str(tmp_path), 'layout': 'cityscapes', 'size': [48, 72], 'in_memory': False})
-    images, labels = next(made.batches(0))
+    batch = next(made.batches(0))
+    images, labels = batch.images, batch.labels
     assert made.network(images.float()).shape == (2, 19, 32, 32)
     # Label ids 7, 8, 11, 12, 13 and 17 are classes 0 to 5; 9, 10, 14, 15 and 16 are not evaluated.
     assert set(labels.unique().tolist()) <= {0, 1, 2, 3, 4, 5, VOID}
-    assert made.loss((images, labels))['loss'] > 0
+    assert made.loss(batch)['loss'] > 0
 
 
 def test_distillation_pulls_towards_the_teacher_and_adds_no_weights(camvid, tmp_path):
@@ -340,3 +341,22 @@ def test_a_teacher_that_does_not_fit_is_refused(camvid, tmp_path):
         task(camvid, distill=distill)
     with pytest.raises(ConfigError, match=r"distill: hints: got 'neck', expected a module of the teacher, e\.g\. back"):
         task(camvid, distill={**distill, 'network': NETWORK, 'hints': [['backbone.spp', 'neck']]})
+
+
+def test_frames_of_video_come_behind_the_labelled_images_and_add_to_the_loss(camvid, tmp_path):
+    clip = tmp_path / 'clip'
+    clip.mkdir()
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8), (90, 60))
+    for number in range(3):
+        cv2.imwrite(str(clip / f'{number}.png'), texture[:48, number:number + 72])
+    video = {'clips': [str(clip)], 'size': [48, 72], 'pairs': 3, 'factor': 0.5}
+    made = task(camvid, video=video)
+    batch = next(made.batches(0))
+    assert batch.images.shape == (2 + 2 * 3, 3, 32, 32)
+    assert batch.labels.shape == (2, 32, 32)
+    assert batch.source.shape == (3, 32, 32)
+    losses = made.loss(batch)
+    assert losses['flicker'] > 0
+    torch.testing.assert_close(losses['loss'], losses['cross_entropy'] + 0.5 * losses['flicker'])
+    plain = next(task(camvid).batches(0))
+    assert torch.equal(batch.images[:2], plain.images), 'video must not change what is drawn of the labelled images'

@@ -17,10 +17,11 @@ from torch import nn
 from trt_perception.bench.contender import Contender, PipelineContender
 from trt_perception.cli import bench
 from trt_perception.core.data import TensorSpec
-from trt_perception.core.engine import Engine
+from trt_perception.core.engine import Engine, Specs
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.model import SEGMENTATION, Model, load_model
+from trt_perception.core.model import Model, load_model
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions
 
 from ..export.heads import FlowHead, SegmentationHead
@@ -33,17 +34,24 @@ class TorchEngine(Engine):
     """A module in eager execution on the CPU, fed as an engine: float32 NCHW, normalised by the runtime."""
 
     backend = 'torch'
+    runtime = 'PyTorch'
+    version = torch.__version__
 
     def __init__(self, model: Model, head: nn.Module, size: Size, file: str) -> None:
         self._head = head.eval()
-        self._names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
+        self._size = size
+        super().__init__(model, file, 'fp32')
+
+    def _open(self) -> Specs:
+        model, head, size = self._model, self._head, self._size
+        names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
         channels = model.input.mean.size
         inputs = [TensorSpec(name, (1, channels, *size), np.dtype(np.float32)) for name in model.input.names]
         with torch.inference_mode():
             results = head(*(torch.zeros(spec.shape) for spec in inputs))
         outputs = [TensorSpec(name, tuple(tensor.shape), np.dtype(np.float32 if model.output.flow else np.uint8))
-                   for name, tensor in zip(self._names, results, strict=True)]
-        super().__init__(model, file, 'fp32', inputs, outputs)
+                   for name, tensor in zip(names, results, strict=True)]
+        return inputs, outputs
 
     def _infer(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
         with torch.inference_mode():

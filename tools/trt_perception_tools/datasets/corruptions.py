@@ -4,11 +4,12 @@ For `evaluate --corrupt`, and for views to train on. Knows arrays and a random g
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 Corrupt = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 """(image, strength, random) -> image; images are (H, W, 3) uint8 RGB and never changed in place."""
@@ -34,7 +35,7 @@ def corrupt(image: np.ndarray, name: str, strength: float, random: np.random.Gen
     return CORRUPTIONS[name].apply(image, strength, random) if strength else image.copy()
 
 
-def _recolour(image: np.ndarray, gains: Sequence[float], gamma: float = 1.0) -> np.ndarray:
+def _recolour(image: np.ndarray, gains: ArrayLike, gamma: float = 1.0) -> np.ndarray:
     """Return 255 * gain * (level / 255) ** gamma of every channel, rounded and clipped."""
     levels = 255 * (np.arange(256) / 255)[:, None] ** gamma * np.asarray(gains)
     return np.asarray(cv2.LUT(image, np.rint(levels).clip(0, 255).astype(np.uint8)[:, None]))
@@ -69,7 +70,7 @@ def _jpeg(image: np.ndarray, strength: float, random: np.random.Generator) -> np
     """Compress with quality 45, 20, 9 at strength 0.5, 1, 1.5."""
     quality = round(100 * 0.2 ** strength)
     _, data = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, max(quality, 1)])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 
 def _noise(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import did_you_mean
+from trt_perception.core.errors import ConfigError, did_you_mean
 
 BYTES = MappingProxyType({'fp32': 4, 'fp16': 2, 'int8': 1})
 """Precision -> bytes of a number."""

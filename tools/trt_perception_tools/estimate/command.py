@@ -17,7 +17,8 @@ from onnx import ModelProto
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, load_model, model_names
+from trt_perception.core.model import load_model, model_names
+from trt_perception.core.tasks import OPTICAL_FLOW
 
 from ..graphs.read import read_graph
 from ..networks import NETWORKS, Network, parse_network

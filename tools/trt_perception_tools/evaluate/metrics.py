@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .reliability import surest_mean
+
 _OUTLIER_PX = 3.0
 _OUTLIER_SHARE = 0.05
 
@@ -51,6 +53,8 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
 SPEEDS_PX = (0.0, 10.0, 40.0, math.inf)
 """Edges of the speeds that Sintel's table tells apart: s0-10, s10-40, s40+ (Butler et al., ECCV 2012)."""
 SPEED_NAMES = ('s0-10', 's10-40', 's40+')
+SUREST = 0.8
+"""Share of the pixels that are kept when those with the least confidence are left out."""
 
 
 class FlowScore(NamedTuple):
@@ -66,12 +70,17 @@ class FlowScore(NamedTuple):
     """Pixels by their true speed, as in SPEEDS_PX."""
     speed_epe: tuple[float, ...]
     """End-point error of these pixels, px; NaN where there are none."""
+    surest_epe: float = math.nan
+    """End-point error of the SUREST share of the pixels, px; NaN without a confidence."""
 
 
-def flow_score(flow: np.ndarray, truth: np.ndarray) -> FlowScore:
+def flow_score(flow: np.ndarray, truth: np.ndarray, confidence: np.ndarray | None = None) -> FlowScore:
     """Compare flow fields, (H, W, 2) float32, px; NaN in `truth` = unknown.
 
     NaN in `flow` counts as no motion and as an outlier, so that giving a pixel up is never a gain.
+
+    Args:
+        confidence: of `flow`, (H, W) uint8, 255 = certain.
     """
     known = np.isfinite(truth).all(axis=2)
     expected = truth[known].astype(np.float64)
@@ -87,7 +96,8 @@ def flow_score(flow: np.ndarray, truth: np.ndarray) -> FlowScore:
     outlier = (error > _OUTLIER_PX) & (error > _OUTLIER_SHARE * speed)
     cosine = ((got * expected).sum(1) + 1) / np.sqrt(((got ** 2).sum(1) + 1) * (speed ** 2 + 1))
     return FlowScore(float(error.mean()), float((outlier | invalid).mean()),
-                     float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()), *by_speed)
+                     float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()), *by_speed,
+                     math.nan if confidence is None else surest_mean(error, confidence[known], SUREST))
 
 
 def label_agreement(labels: np.ndarray, reference: np.ndarray) -> float:

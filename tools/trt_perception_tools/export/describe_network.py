@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW
+from trt_perception.core.tasks import OPTICAL_FLOW
 
 from ..graphs.cost import Cost, cost, cost_table
 from ..graphs.read import read_graph

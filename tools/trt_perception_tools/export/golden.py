@@ -14,7 +14,7 @@ import numpy as np
 from trt_perception.core.errors import ConfigError, FrameError
 from trt_perception.core.image import decode_compressed
 from trt_perception.core.model import load_model
-from trt_perception.engines import golden
+from trt_perception.engines.tensorrt import golden
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

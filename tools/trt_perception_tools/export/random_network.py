@@ -12,8 +12,9 @@ from torch import nn
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.model import SEGMENTATION, Model, load_model
+from trt_perception.core.model import Model, load_model
 from trt_perception.core.share import share_path
+from trt_perception.core.tasks import SEGMENTATION
 
 from ..import_model.model_card import label_set, labels_text
 from ..networks import Network

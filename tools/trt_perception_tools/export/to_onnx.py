@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, Model, load_model, model_names
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..graphs.check import check, report
 from ..graphs.cost import cost
@@ -35,6 +36,7 @@ from ..graphs.slim import batch_norm_text, simplify
 from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
+from .confidence import Calibration, read_calibration
 from .heads import DECISIONS, Decision, FlowHead, SegmentationHead, network_inputs
 from .random_network import random_module, seed_of, take_statistics, write_card
 
@@ -59,7 +61,7 @@ class Difference(NamedTuple):
 
 def export(model: Model, network: Network, weights: Path, size: Size, output: Path, runtime: Runtime = 'onnxruntime',
            full_size_flow: bool = False, options: Mapping[str, Any] = _NO_OPTIONS,
-           decision: Decision = 'labels') -> Difference:
+           decision: Decision = 'labels', calibration: Calibration | None = None) -> Difference:
     """Write the network with the weights of a file as ONNX, and return how far it is from torch; see `export_module`.
 
     Args:
@@ -69,12 +71,12 @@ def export(model: Model, network: Network, weights: Path, size: Size, output: Pa
     module = network.load(read_weights(weights), str(weights), **options)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     return export_module(model, network, module, {'weights': weights.name, 'weights_sha256': digest}, size, output,
-                         runtime, full_size_flow, decision)
+                         runtime, full_size_flow, decision, calibration)
 
 
 def export_module(model: Model, network: Network, module: nn.Module, source: Mapping[str, str], size: Size,
                   output: Path, runtime: Runtime = 'onnxruntime', full_size_flow: bool = False,
-                  decision: Decision = 'labels') -> Difference:
+                  decision: Decision = 'labels', calibration: Calibration | None = None) -> Difference:
     """Write `output`, an ONNX file for a back-end of the runtime, and return how far it is from torch.
 
     The file appears when it is complete and has been checked, or not at all. RepVGG branches are merged, batch
@@ -84,12 +86,13 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
         source: where the weights come from; goes into the file's metadata.
         full_size_flow: the graph brings the flow to the size of its input.
         decision: of a segmentation graph, see SegmentationHead.
+        calibration: of its confidence; None = the softmax's own.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
         PerceptionError: ONNX Runtime computes something else than torch, or TensorRT 8.2 lacks what the graph needs.
     """
-    head = build_head(model, network, module, size, runtime, full_size_flow, decision)
+    head = build_head(model, network, module, size, runtime, full_size_flow, decision, calibration)
     example = network_inputs(_example(network, len(model.input.names), size), model.input, runtime)
     names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
     if decision == 'logits':
@@ -117,7 +120,8 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
 
 
 def build_head(model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime = 'onnxruntime',
-               full_size_flow: bool = False, decision: Decision = 'labels') -> nn.Module:
+               full_size_flow: bool = False, decision: Decision = 'labels',
+               calibration: Calibration | None = None) -> nn.Module:
     """Return a network with what stands around it when it is deployed, in evaluation mode; see `export_module`.
 
     Raises:
@@ -135,7 +139,7 @@ def build_head(model: Model, network: Network, module: nn.Module, size: Size, ru
         head: nn.Module = FlowHead(module, model.input, network.flow_px, size if full_size_flow else None, runtime)
     else:
         head = SegmentationHead(module, model.input, _count_classes(model, network, module),
-                                model.output.confidence is not None, runtime, decision)
+                                model.output.confidence is not None, runtime, decision, calibration)
     return head.eval()
 
 
@@ -229,6 +233,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--head', choices=DECISIONS, default=DECISIONS[0],
                         help='of segmentation: labels at full resolution (default); labels at a quarter of it, '
                              'enlarged by nearest neighbour; or the scores themselves, for measurements')
+    parser.add_argument('--calibration', type=Path, metavar='YAML',
+                        help="of segmentation: what `calibrate` found, for the confidence (default: the softmax's own)")
     parser.add_argument('--upsample', choices=('network', 'input'), default='network',
                         help='size of the flow: as the network gives it (default), or of its input')
     parser.add_argument('--network', metavar='NAME[,OPTION=VALUE...]',
@@ -244,7 +250,7 @@ def execute(args: argparse.Namespace) -> int:
         network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
         size = tuple(args.size) if args.size else network.size
         difference = export(model, network, Path(args.weights), size, args.output, args.runtime,
-                            args.upsample == 'input', options, args.head)
+                            args.upsample == 'input', options, args.head, _calibration(args.calibration, model))
     else:
         if args.network:
             raise ConfigError(f'--network {args.network}: got --weights {args.weights} as well. Give the network in '
@@ -270,3 +276,12 @@ def execute(args: argparse.Namespace) -> int:
           f'{counts.parameters:,} parameters, {counts.gflops:.2f} GFLOPs, {counts.layers} layers; '
           f'{batch_norm_text(graph)}')
     return 0
+
+
+def _calibration(path: Path | None, model: Model) -> Calibration | None:
+    if path is None:
+        return None
+    if model.labels is None:
+        raise ConfigError(f'--calibration {path}: got a model for {model.task}, expected one for segmentation. '
+                          'Leave it out.')
+    return read_calibration(path, [each.name for each in model.labels.classes])

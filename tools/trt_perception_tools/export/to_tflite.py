@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.image import Size, frame_from_picture
-from trt_perception.core.model import OPTICAL_FLOW, Model, load_model, model_names
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.tasks import OPTICAL_FLOW
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..import_model.examples import example_frames

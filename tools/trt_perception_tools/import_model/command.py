@@ -21,9 +21,10 @@ import onnx
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_picture
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS, LabelSet, Model, load_model
+from trt_perception.core.model import ONNX, LabelSet, Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..graphs.check import check, report
@@ -230,8 +231,7 @@ def _ask_fields(interview: Interview, images: Images, output: Output, labels: La
                                      model_card.words('a licence, or "unknown"')), args.license)
     description = interview.ask(Question('--description', 'Description, one line', model_card.words('a line of text'),
                                          f'imported from {args.file.name}', True), args.description)
-    files = {backend: {'fp32': f'{name}.onnx'} for backend in ('onnxruntime', 'openvino')}
-    return {'task': args.task, 'description': description, 'license': license, 'files': files,
+    return {'task': args.task, 'description': description, 'license': license, 'files': {ONNX: {'fp32': f'{name}.onnx'}},
             **({'labels': _labels_reference(labels, name, args)} if labels else {}), 'input': image, 'output': results}
 
 

@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..graphs.edit import needed_tensors, prune
 from .layout import Side, full_shape, image_axes

@@ -11,7 +11,7 @@ from onnx import GraphProto, NodeProto
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from .interface import Images, Tensor, listed
 from .layout import Grid, grids, is_whole_stride, margins

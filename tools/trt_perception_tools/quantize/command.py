@@ -18,7 +18,8 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto
 
 from trt_perception.core.errors import ConfigError, PerceptionError
-from trt_perception.core.model import OPTICAL_FLOW, Model, load_model, model_names
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.tasks import OPTICAL_FLOW
 
 from ..graphs.check import check, report
 from ..graphs.read import read_graph
@@ -152,7 +153,7 @@ def _to_fp16(args: argparse.Namespace, file: Path, network: ModelProto, model: M
         raise ConfigError('--sensitivity, --keep-fp32, --keep-worst: are for --precision int8. In FP16, coordinates, '
                           'sums and what follows the last convolution stay FP32 by themselves.')
     feeds = _pictures(args, model, network, file) if args.images or args.bag else []
-    half = to_fp16(network)
+    half = to_fp16(network) if model is None else to_fp16(network, model.keep_fp32)
     runtime = args.runtime or runtime_of(network)
     save(half, args.output, runtime, {'precision': 'fp16'})
     print(f'{args.output}: FP16 for {runtime}, {_size(half)} (FP32: {_size(network)})'

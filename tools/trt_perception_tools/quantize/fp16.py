@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnxconverter_common import float16
@@ -27,15 +27,19 @@ _LARGEST = 65504.0
 _SMALLEST = 6e-8
 
 
-def to_fp16(model: ModelProto) -> ModelProto:
+def to_fp16(model: ModelProto, keep_fp32: Sequence[str] = (COORDINATES,)) -> ModelProto:
     """Return the graph with FP16 inside, and FP32 before the first, after the last convolutions and at coordinates.
+
+    Args:
+        keep_fp32: parts of the names of nodes that stay FP32, with what they are computed from: `keep_fp32` of a
+            model's YAML.
 
     Raises:
         ConfigError: it has FP16 already.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
-    kept = fp32_nodes(copy.graph)
+    kept = fp32_nodes(copy.graph, keep_fp32)
     _give_own_constants(copy.graph, kept)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # Of weights that are cut to FP16's range: those of 1e-9 become 6e-8.
@@ -60,12 +64,12 @@ def _restore_outputs(graph: GraphProto, original: GraphProto) -> None:
     del graph.value_info[:]
 
 
-def fp32_nodes(graph: GraphProto) -> list[NodeProto]:
+def fp32_nodes(graph: GraphProto, keep_fp32: Sequence[str]) -> list[NodeProto]:
     """Return the nodes that stay FP32 for where they are: see `to_fp16`."""
     heavy = [node for node in graph.node if node.op_type in (*CONVOLUTIONS, 'MatMul', 'Gemm')]
     behind = _from({name for node in heavy for name in node.output}, graph.node)
     before = needed_tensors(graph, *(name for node in heavy for name in node.input))
-    coordinates = _sources_of_coordinates(graph, {name for node in heavy for name in node.output})
+    coordinates = _sources(graph, keep_fp32, {name for node in heavy for name in node.output})
     return [node for node in graph.node if node.op_type in FP32_OPERATORS or node not in heavy and (
         node.output[0] not in behind or node.output[0] not in before or node.output[0] in coordinates)]
 
@@ -91,11 +95,11 @@ def _from(tensors: Iterable[str], nodes: Iterable[NodeProto]) -> set[str]:
     return found
 
 
-def _sources_of_coordinates(graph: GraphProto, ends: set[str]) -> set[str]:
-    """Return the tensors of coordinate nodes and those that they are computed from, back to the outputs `ends`."""
+def _sources(graph: GraphProto, parts: Sequence[str], ends: set[str]) -> set[str]:
+    """Return the tensors of nodes with such names and those that they are computed from, back to the outputs `ends`."""
     found: set[str] = set()
     for node in reversed(graph.node):
-        if COORDINATES in node.name or found & set(node.output):
+        if any(part in node.name for part in parts) or found & set(node.output):
             found.update(node.output)
             found.update(name for name in node.input if name not in ends)
     return found

@@ -21,7 +21,9 @@ from ..graphs.slim import simplify
 from .channels_last_scores import decide_channels_last
 
 CONVOLUTIONS = ('Conv', 'ConvTranspose')
-OPERATORS = (*CONVOLUTIONS, 'Relu')
+ACTIVATIONS = ('Relu', 'Clip')
+"""Clip is ReLU6: a range of bytes that ends at 6 stands for it."""
+OPERATORS = (*CONVOLUTIONS, *ACTIVATIONS)
 """What is quantised. ONNX Runtime takes additions, concatenations and poolings between two of them into INT8 itself."""
 _FOR_TENSORRT = {'ActivationSymmetric': True, 'QuantizeBias': False, 'AddQDQPairToWeight': True}
 """It has no zero points, takes biases as floats, and quantises weights itself."""
@@ -75,9 +77,9 @@ def quantise(prepared: ModelProto, ranges: TensorsData, runtime: Runtime,
         return prepared
     copy = ModelProto()
     copy.CopyFrom(prepared)
-    relus = _relus_behind(copy.graph, others)
+    activations_kept = _activations_behind(copy.graph, others)
     activations, options = (QuantType.QInt8, _FOR_TENSORRT) if runtime == 'tensorrt' else (QuantType.QUInt8, {})
-    quantiser = QDQQuantizer(copy, True, False, QuantType.QInt8, activations, ranges, [], [*others, *relus],
+    quantiser = QDQQuantizer(copy, True, False, QuantType.QInt8, activations, ranges, [], [*others, *activations_kept],
                              list(OPERATORS), dict(options))
     quantiser.quantize_model()
     quantiser.model.topological_sort()
@@ -91,9 +93,9 @@ def quantise(prepared: ModelProto, ranges: TensorsData, runtime: Runtime,
     return quantised
 
 
-def _relus_behind(graph: GraphProto, names: Collection[str]) -> list[str]:
+def _activations_behind(graph: GraphProto, names: Collection[str]) -> list[str]:
     kept = {node.output[0] for node in graph.node if node.name in names}
-    return [node.name for node in graph.node if node.op_type == 'Relu' and node.input[0] in kept]
+    return [node.name for node in graph.node if node.op_type in ACTIVATIONS and node.input[0] in kept]
 
 
 def _batch_norms_to_convolutions(graph: GraphProto) -> None:

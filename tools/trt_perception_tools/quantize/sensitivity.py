@@ -11,7 +11,8 @@ from onnx import ModelProto
 from onnxruntime.quantization.calibrate import TensorsData
 from tqdm import tqdm
 
-from trt_perception.core.model import SEGMENTATION, Model
+from trt_perception.core.model import Model
+from trt_perception.core.tasks import SEGMENTATION
 
 from ..graphs.runtimes import Runtime
 from .calibration import Feeds

@@ -58,7 +58,7 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
                            borderMode=cv2.BORDER_CONSTANT, borderValue=(128, 128, 128))
     labels = cv2.warpAffine(labels, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
                             borderMode=cv2.BORDER_CONSTANT, borderValue=VOID)
-    return _corrupted(_recoloured(image, how, random), how, random), labels
+    return recoloured(image, how, random), labels
 
 
 def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
@@ -91,7 +91,12 @@ def _pixel_of(labels: np.ndarray, class_id: int, random: np.random.Generator) ->
     return rows[chosen] * 4.0, columns[chosen] * 4.0
 
 
-def _recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+def recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """Return the image, (H, W, 3) uint8 BGR, in other light, and for some views corrupted."""
+    return _corrupted(_toned(image, how, random), how, random)
+
+
+def _toned(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
     gain, contrast, saturation = (random.uniform(1 - each, 1 + each)
                                   for each in (how.brightness, how.contrast, how.saturation))
     if (gain, contrast, saturation) == (1, 1, 1):

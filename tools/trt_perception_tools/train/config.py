@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import did_you_mean
+from trt_perception.core.errors import ConfigError, did_you_mean
 
 T = TypeVar('T')
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import SEGMENTATION
+from trt_perception.core.tasks import SEGMENTATION
 
 from ..datasets.camvid import CAMVID_CLASSES, labelled_pictures, read_annotation
 from ..datasets.cityscapes import CLASSES as CITYSCAPES_CLASSES
@@ -26,6 +26,7 @@ from ..networks.weights import read_weights
 from .augment import Augmentation, view
 from .config import checked
 from .distill import Distillation, Teacher
+from .video import Clips, Consistency, consistency_loss
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,19 @@ class Settings:
     """`name`, and its arguments."""
     loss: Loss = field(default_factory=Loss)
     distill: Distillation | None = None
+    video: Consistency | None = None
+    """Unlabelled video to be steady on."""
+
+
+class Batch(NamedTuple):
+    """What one step learns from."""
+
+    images: Tensor
+    """(N + 2 P, 3, h, w) uint8, RGB: the labelled ones, then P earlier and P later frames of video."""
+    labels: Tensor
+    """(N, h, w) int64, VOID = none."""
+    source: Tensor | None
+    """(P, h, w) int64, see video.Pairs; None = no video."""
 
 
 class _Layout(NamedTuple):
@@ -136,26 +150,31 @@ class SegmentationTask:
             raise ConfigError(f'{where}: batch: got {self.settings.batch}, expected at most the {len(self._train)} '
                               'pictures of the training splits.')
         self.network = build_network(self.settings.network, self.classes, where)
+        self._clips = Clips(self.settings.video) if self.settings.video else None
         self.teacher = _teacher(self.settings.distill, self.classes, f'{where}: distill')
         self._weights = class_weights((self._train[number].labels for number in range(len(self._train))),
                                       self.classes, self.settings.loss.weight_power)
         # Pictures come as levels 0..255; these are beside the network, whose own weights are all that is kept.
         self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (data.mean, data.std))
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pictures (batch, 3, h, w) uint8, RGB, and labels (batch, h, w) int64."""
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield what the steps of an epoch learn from."""
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self._train))
+        how = self.settings.augmentation
         for step in range(self.steps_per_epoch):
             chosen = order[step * self.settings.batch:(step + 1) * self.settings.batch]
-            views = [view(*self._train[number], self.settings.augmentation, random) for number in chosen]
-            yield (_rgb(np.stack([image for image, _ in views])),
-                   torch.from_numpy(np.stack([labels for _, labels in views])).long())
+            views = [view(*self._train[number], how, random) for number in chosen]
+            images, labels = (np.stack(each) for each in zip(*views, strict=True))
+            source = None
+            if self._clips and self.settings.video:
+                pairs = self._clips.draw(self.settings.video.pairs, how, random)
+                images, source = np.concatenate([images, pairs.before, pairs.now]), pairs.source
+            yield Batch(_rgb(images), torch.from_numpy(labels).long(), source)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return 'loss' and its parts."""
-        levels, labels = (each.to(self._device) for each in batch)
-        levels = levels.float()
+        levels, labels = batch.images.to(self._device).float(), batch.labels.to(self._device)
         every = self.settings.loss.every
         top, left = torch.randint(every, (2,)).tolist() if every > 1 else (0, 0)
         pixels = slice(top, None, every), slice(left, None, every)
@@ -165,10 +184,14 @@ class SegmentationTask:
             scores, parts = self.teacher.loss(self.network, self._normalised(levels), levels, pixels)
         else:
             scores = self.network(self._normalised(levels))
-        losses = segmentation_loss(scores[(..., *pixels)], labels[(..., *pixels)], self.settings.loss,
-                                   self._weights.to(self._device))
+        losses = segmentation_loss(scores[(slice(len(labels)), ..., *pixels)], labels[(..., *pixels)],
+                                   self.settings.loss, self._weights.to(self._device))
         if 'distillation' in parts:
             losses['loss'] = losses['loss'] + parts['distillation']
+        if batch.source is not None and self.settings.video:
+            before, now = scores[len(labels):].chunk(2)
+            losses['flicker'] = consistency_loss(before, now, batch.source.to(self._device), self.settings.video.every)
+            losses['loss'] = losses['loss'] + self.settings.video.factor * losses['flicker']
         return {**losses, **parts}
 
     def validate(self) -> float:
