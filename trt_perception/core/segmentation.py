@@ -46,8 +46,9 @@ class SegmentationPipeline(Pipeline[LabelMap]):
             size = map_size(spec.shape)
             if size is None or spec.dtype != np.uint8:
                 scores = spec.dtype == np.float32 and role == 'labels'
-                hint = 'These look like logits: put the argmax into the graph at export, so that bytes are copied ' \
-                       'instead of floats.' if scores else 'Cast it in the graph at export.'
+                hint = 'These look like logits: `trt_perception_tools import-model` puts the argmax into the graph, ' \
+                       'so that bytes are copied instead of floats.' if scores else \
+                       '`trt_perception_tools import-model` casts it in the graph.'
                 raise EngineError('{}: output {!r}: got {} {}, expected uint8 (1, H, W). {}'.format(
                     self._engine.file, name, spec.dtype.name, spec.shape, hint))
             sizes.add(size)

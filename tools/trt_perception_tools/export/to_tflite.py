@@ -33,6 +33,7 @@ from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
 from ..quantize.calibration import bag_frames, feed, folder_frames
+from ..sizes import add_size
 from .to_onnx import build_head
 
 QUANTISATIONS = ('none', 'weights', 'convolutions', 'full')
@@ -171,8 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', help=f'one of {", ".join(model_names())}, or the path of a model YAML')
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE', help='published weights: .pth or .npz')
     parser.add_argument('--output', type=Path, required=True, metavar='FILE', help='the .tflite to write')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the network's picture, px (default: "
-                                                                              'as export)')
+    add_size(parser, "of the network's image, px (default: as export)")
     parser.add_argument('--network', metavar='NAME[,OPTION=VALUE...]',
                         help=f"{', '.join(NETWORKS)} (default: the one the model's name begins with)")
     parser.add_argument('--quantise', choices=QUANTISATIONS, default='none',
@@ -187,7 +187,7 @@ def execute(args: argparse.Namespace) -> int:
     """Convert, and say how close the result is to torch and what to write into the YAML."""
     model = load_model(args.model)
     network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
-    size = tuple(args.size) if args.size else network.size
+    size = args.size or network.size
     frames: list[list[Frame]] = []
     if args.images:
         frames = folder_frames(args.images, args.count, model.task == OPTICAL_FLOW)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from .read import read_graph
+from .read import foreign, read_graph
 from .tensorrt_support import GENERATIONS, Generation
 
 _ALL = 'all'
@@ -267,7 +267,8 @@ def execute(args: argparse.Namespace) -> int:
     for file in args.files:
         model = read_graph(file)
         for generation in GENERATIONS if args.tensorrt == _ALL else [args.tensorrt]:
-            findings = check(model, generation)
+            with foreign(file, 'check-onnx'):
+                findings = check(model, generation)
             count = sum(finding.fault for finding in findings)
             faults += count
             print(f'{file}, TensorRT {generation}: {count or "no"} fault{"" if count == 1 else "s"} '

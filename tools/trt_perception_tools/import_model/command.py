@@ -231,7 +231,8 @@ def _ask_fields(interview: Interview, images: Images, output: Output, labels: La
                                      model_card.words('a licence, or "unknown"')), args.license)
     description = interview.ask(Question('--description', 'Description, one line', model_card.words('a line of text'),
                                          f'imported from {args.file.name}', True), args.description)
-    return {'task': args.task, 'description': description, 'license': license, 'files': {ONNX: {'fp32': f'{name}.onnx'}},
+    return {'task': args.task, 'description': description, 'license': license,
+            'files': {ONNX: {'fp32': f'{name}.onnx'}},
             **({'labels': _labels_reference(labels, name, args)} if labels else {}), 'input': image, 'output': results}
 
 

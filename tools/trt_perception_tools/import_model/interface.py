@@ -14,7 +14,7 @@ from trt_perception.core.image import Size
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..graphs.edit import needed_tensors, prune
-from .layout import Side, full_shape, image_axes
+from ..graphs.layout import Side, full_shape, image_axes
 
 FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32, np.dtype(np.int32): np.uint8,
                np.dtype(np.int64): np.uint8, np.dtype(np.int8): np.uint8}

@@ -16,6 +16,8 @@ import yaml
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import CHANNELS, LabelClass, LabelSet, load_labels
 
+from ..sizes import parse_sizes
+
 T = TypeVar('T')
 _MOST_CLASSES = 255
 """255 itself means "no class"."""
@@ -139,13 +141,10 @@ def numbers(count: int, positive: bool = False) -> Callable[[str], tuple[float, 
 
 def image_size(text: str) -> tuple[int, int]:
     """Parse a height and a width, px: 480 640 or 480x640."""
-    try:
-        height, width = (int(word) for word in text.lower().replace('x', ' ').replace(',', ' ').split())
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 8:
+    sizes = parse_sizes([text])
+    if len(sizes) > 1 or min(sizes[0]) < 8:
         raise ValueError('a height and a width of at least 8 px, e.g. 360 480')
-    return height, width
+    return sizes[0]
 
 
 def flow_scale(text: str) -> float:

@@ -13,8 +13,8 @@ from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
+from ..graphs.layout import Grid, grids, is_whole_stride, margins
 from .interface import Images, Tensor, listed
-from .layout import Grid, grids, is_whole_stride, margins
 
 LABELS, LOGITS, PROBABILITIES, RANKS, FLOW = 'labels', 'logits', 'probabilities', 'ranks', 'flow'
 _MOST_CLASSES = 255
