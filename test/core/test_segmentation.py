@@ -198,8 +198,8 @@ def test_logits_are_refused_with_the_advice_to_import_the_network(tmp_path):
 @pytest.mark.parametrize('kind', ['int64', 'int32'])
 def test_wide_labels_are_refused_with_the_advice_to_cast(tmp_path, kind):
     model = networks.segmentation_model(tmp_path, labels=kind)
-    assert error_of(model) == "{}: output 'labels': got {} (1, 6, 8), expected uint8 (1, H, W). `trt_perception_tools " \
-        'import-model` casts it in the graph.'.format(networks.network_path(model), kind)
+    assert error_of(model) == "{}: output 'labels': got {} (1, 6, 8), expected uint8 (1, H, W). " \
+        '`trt_perception_tools import-model` casts it in the graph.'.format(networks.network_path(model), kind)
 
 
 def test_labels_that_are_no_map_are_refused(tmp_path):

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
+from trt_perception.bench.contender import RESTING
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_picture
 from trt_perception.core.model import ONNX, LabelSet, Model, load_model
-from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.core.segmentation import SegmentationPipeline
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.pipeline import Pipeline
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS, pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..graphs.check import check, report
@@ -282,7 +282,7 @@ def _faults(network: onnx.ModelProto) -> tuple[str, ...]:
 def _run(model: Model, size: Size) -> tuple[set[int], float]:
     """Run frames, or pairs, through the pipeline; return the labels that there were, and the last one's time, ms."""
     engine = open_engine(model, EngineOptions('onnxruntime'))
-    pipeline = (OpticalFlowPipeline if model.task == OPTICAL_FLOW else SegmentationPipeline)(engine, model)
+    pipeline: Pipeline[Any] = pipeline_class(model.task)(engine, model, RESTING)
     seen: set[int] = set()
     milliseconds = 0.0
     for frame in example_frames(size):
@@ -371,7 +371,7 @@ def execute(args: argparse.Namespace) -> int:
     if done.opset > OPSET:
         print(f'NOTE: opset {done.opset} could not be lowered to {OPSET}, the newest that TensorRT {_TENSORRT} reads')
     path = Path(model.path).resolve()
-    print(f'\nUse it:\n  trt_perception_tools overlay IMAGE {path} --output overlay.png\n'
+    print(f'\nUse it:\n  trt_perception_tools overlay {"BEFORE AFTER" if model.task == OPTICAL_FLOW else "IMAGE"} {path} --output overlay.png\n'
           f'  ros2 launch trt_perception perception.launch.py {model.task}_model:={path}\n'
           f'  trt_perception run -p {model.task}.model:={path}\n'
           f'  trt_perception_tools evaluate {path} --data DIR')
