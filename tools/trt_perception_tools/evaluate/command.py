@@ -15,10 +15,12 @@ from pathlib import Path
 from trt_perception.bench.contender import engine_options
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import PRECISIONS, load_model, model_names
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import AUTO, BACKENDS
 
 from ..datasets.corruptions import CORRUPTIONS, STRENGTHS
 from ..tasks import scorer_class
+from .classes import own_classes, read_classes
 from .data import MOST_OF_BAG, open_dataset, open_video
 from .page import html_page
 from .report import as_json, table
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              f'{", ".join(CORRUPTIONS)} (default: all)')
     parser.add_argument('--video', type=Path, metavar='PATH',
                         help='a bag, a folder of successive images or a video file, to find labels that flicker')
+    parser.add_argument('--classes', metavar='LABELS|YAML',
+                        help='what the ids in the annotations mean: a label set, or a mapping of them and of the '
+                             "models' classes: see evaluate/classes.py (default: the dataset's own)")
     parser.add_argument('--topic', default='', help='image topic of a bag (default: the only one)')
     parser.add_argument('--limit', type=int, default=0, metavar='N',
                         help='N images, evenly spread; the first N of a video (default: all; of a bag the first 256)')
@@ -74,7 +79,13 @@ def execute(args: argparse.Namespace) -> int:
     options = [engine_options(text, args.threads) for text in args.engine]
     if args.precision:
         options = [each if each.precision else each._replace(precision=args.precision) for each in options]
-    dataset = open_dataset(args.data, task, args.split, args.topic, args.limit or MOST_OF_BAG) if args.data else None
+    classes = None
+    if args.data and task == SEGMENTATION:
+        classes = read_classes(args.classes) if args.classes else own_classes(models[0], args.data, args.split)
+    elif args.classes:
+        raise ConfigError(f'--classes {args.classes}: is for the labels of a dataset. Leave it out.')
+    dataset = open_dataset(args.data, task, args.split, args.topic, args.limit or MOST_OF_BAG, classes) \
+        if args.data else None
     if dataset and args.limit:
         dataset = dataset.some(args.limit)
     video = open_video(args.video, args.topic, args.limit or None) if args.video else None
@@ -85,8 +96,9 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(as_json(scores), encoding='utf-8')
     if args.html:
+        labels = classes.labels_of(models[0]) if classes else models[0].labels
         title = ', '.join(each.title for each in (dataset, video) if each)
-        args.html.write_text(html_page(title, scores, worst, models[0].labels), encoding='utf-8')
+        args.html.write_text(html_page(title, scores, worst, labels), encoding='utf-8')
     return 0 if limit is None else _gate(scores, limit)
 
 

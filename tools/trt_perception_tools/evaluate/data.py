@@ -18,7 +18,8 @@ from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from ..datasets.camvid import labelled_pictures, read_annotation
 from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
 from ..datasets.flow import flow_pairs, read_flow
-from ..datasets.images import LabelledPicture, read_picture
+from ..datasets.images import LabelledPicture, read_ids, read_picture
+from .classes import Classes
 
 _INTERVAL_NS = 100_000_000
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm')
@@ -45,6 +46,8 @@ class Dataset(NamedTuple):
     has_truth: bool
     classes: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... in the truth."""
+    mapping: Classes | None = None
+    """Where it was said what the ids in the annotations mean."""
 
     def some(self, count: int) -> Dataset:
         """Return `count` samples, evenly spread; all where there are no more."""
@@ -65,13 +68,14 @@ class Video(NamedTuple):
     """To be read once."""
 
 
-def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Dataset:
+def open_dataset(path: Path, task: str, split: str, topic: str, most: int, classes: Classes | None = None) -> Dataset:
     """Return what a folder or a bag holds for a task.
 
     A folder of CamVid or Cityscapes has labels, one of Middlebury, FlyingChairs, Sintel or KITTI has flow. A bag, or a
     folder with images in it, has no truth; for flow, each image makes a pair with the one before it.
 
     Args:
+        classes: what the ids in annotations mean; None = what the dataset's own do.
         most: how many images of a bag to take.
 
     Raises:
@@ -93,7 +97,7 @@ def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Da
         raise ConfigError(f'{path}: holds labelled images, but the model does optical flow. Evaluate a segmentation '
                           'model, or give a folder of flow pairs.')
     if has_labels:
-        return _labelled(path, split)
+        return _labelled(path, split, classes)
     if has_flow:
         return _flow(path)
     if not _images(path):
@@ -145,7 +149,7 @@ def _video_file(path: Path, most: int | None) -> Video:
     return Video(f'{path.name}, {count} images', count, frames())
 
 
-def _labelled(path: Path, split: str) -> Dataset:
+def _labelled(path: Path, split: str, mapping: Classes | None) -> Dataset:
     read: Callable[[Path], np.ndarray]
     if (path / 'leftImg8bit').is_dir():
         title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
@@ -153,13 +157,18 @@ def _labelled(path: Path, split: str) -> Dataset:
     else:
         title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
         classes = tuple(each.name for each in load_labels('camvid').classes)
+    if mapping is not None:
+        table, classes = mapping.truth_table(), mapping.names
+
+        def read(annotation: Path) -> np.ndarray:
+            return table[read_ids(annotation, 'class ids')]
 
     def sample(number: int) -> Sample:
         image: LabelledPicture = images[number]
         frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
         _check_size(image.annotation, truth, frame)
         return Sample((frame,), truth)
-    return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes)
+    return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes, mapping)
 
 
 def _flow(path: Path) -> Dataset:

@@ -79,8 +79,8 @@ def draw(pipeline: Pipeline[Any], model: Model, images: Sequence[np.ndarray], al
         result = pipeline.process(frame_from_picture(image, number * _INTERVAL_NS))
     if result is None:
         sizes = ' and '.join('{}x{}'.format(*image.shape[:2]) for image in images)
-        raise ConfigError(f'{model.name}: got images of {sizes}, expected a pair of one size. Give successive frames of '
-                          'one camera.')
+        raise ConfigError(f'{model.name}: got images of {sizes}, expected a pair of one size. Give successive frames '
+                          'of one camera.')
     picture = np.ascontiguousarray(images[-1][..., ::-1])
     if isinstance(result, LabelMap):
         assert model.labels is not None
@@ -142,7 +142,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE|FOLDER',
                         help='image, for optical flow two successive ones; or a folder of them')
-    parser.add_argument('model', metavar='MODEL', help=f'one of {", ".join(model_names())}, or the path of a model YAML')
+    parser.add_argument('model', metavar='MODEL',
+                        help=f'one of {", ".join(model_names())}, or the path of a model YAML')
     parser.add_argument('-o', '--output', type=Path, required=True, metavar='OUT',
                         help='image to write (.png, .jpg), or a folder')
     parser.add_argument('--engine', default=AUTO, metavar='ENGINE[:PRECISION]',

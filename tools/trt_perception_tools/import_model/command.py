@@ -371,7 +371,8 @@ def execute(args: argparse.Namespace) -> int:
     if done.opset > OPSET:
         print(f'NOTE: opset {done.opset} could not be lowered to {OPSET}, the newest that TensorRT {_TENSORRT} reads')
     path = Path(model.path).resolve()
-    print(f'\nUse it:\n  trt_perception_tools overlay {"BEFORE AFTER" if model.task == OPTICAL_FLOW else "IMAGE"} {path} --output overlay.png\n'
+    shown = 'BEFORE AFTER' if model.task == OPTICAL_FLOW else 'IMAGE'
+    print(f'\nUse it:\n  trt_perception_tools overlay {shown} {path} --output overlay.png\n'
           f'  ros2 launch trt_perception perception.launch.py {model.task}_model:={path}\n'
           f'  trt_perception run -p {model.task}.model:={path}\n'
           f'  trt_perception_tools evaluate {path} --data DIR')
