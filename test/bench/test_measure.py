@@ -7,7 +7,7 @@ from networks import flow_model, segmentation_model
 from trt_perception.bench.contender import Contender, engine_options, open_contender
 from trt_perception.bench.frames import draw_pictures
 from trt_perception.bench.measure import measure
-from trt_perception.bench.plan import Plan
+from trt_perception.bench.request import Plan
 from trt_perception.core.engine import Engine
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.segmentation import SegmentationPipeline
@@ -108,6 +108,17 @@ def test_flow_has_a_result_from_the_second_picture_on(tmp_path):
     assert contender.result().shape == (24, 32, 2)
     series, = measure([contender], PICTURES, Plan(iterations=3, warm_up=0), quiet)
     assert 'infer' in series.stages_ms
+    contender.close()
+
+
+@pytest.mark.parametrize('optional', [True, False])
+def test_the_confidence_can_be_left_out(tmp_path, monkeypatch, optional):
+    asked = []
+    real = Engine.infer
+    monkeypatch.setattr(Engine, 'infer', lambda self, wanted=None: (asked.append(wanted), real(self, wanted))[1])
+    contender = open_contender(segmentation_model(tmp_path, (24, 32)), 'onnxruntime', 1, optional)
+    contender.process(PICTURES[0], 1)
+    assert list(asked[-1]) == ['labels'] + ['confidence'] * optional
     contender.close()
 
 

@@ -183,7 +183,8 @@ WRONG_SEGMENTATION = [
     (('keep_fp32',), '/warp/', "keep_fp32: got '/warp/', expected a list of parts of layer names."),
     (('keep_fp32',), [''], "keep_fp32: got [''], expected a list of parts of layer names."),
     (('keep_fp32',), [1], 'keep_fp32: got [1], expected a list of parts of layer names.'),
-    (('lables',), 'x', "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
+    (('lables',), 'x',
+     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
     (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
     ((5,), 'x', 'unknown field 5. Known: {}, labels, precision_loss, keep_fp32.'.format(_ROOT)),
     (('input',), GONE, 'input: missing, expected a mapping of fields.'),
@@ -224,7 +225,7 @@ WRONG_FLOW = [
     (('output', 'flow_scale'), '20', "output: flow_scale: got '20', expected a number."),
     (('output', 'flow_scale'), True, 'output: flow_scale: got True, expected a number.'),
     (('output', 'flowscale'), 2.0,
-     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, flow_scale."),
+     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, confidence, flow_scale."),
 ]
 
 

@@ -24,16 +24,19 @@ from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_picture
 from trt_perception.core.model import ONNX, LabelSet, Model, load_model
 from trt_perception.core.pipeline import Pipeline
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS, pipeline_class
+from trt_perception.core.tasks import find_task, pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..graphs.check import check, report
+from ..graphs.difference import Difference
 from ..graphs.opset import OPSET, opset_of
 from ..graphs.read import foreign
 from ..graphs.runtimes import Runtime
+from ..tasks import importer_of, input_names, tasks_with
 from . import fit, interface, model_card
 from . import output as outputs
 from .examples import as_fed, example_frames, recorded_frames
+from .importer import Importer
 from .interface import Images
 from .model_card import Interview, Normalisation, Question
 from .output import Output
@@ -50,7 +53,7 @@ class Import(NamedTuple):
     size: Size
     """(height, width) of the network's image, px."""
     opset: int
-    difference: fit.Difference
+    difference: Difference
     """From the file's own output, the largest on all example frames."""
     decisions: tuple[str, ...]
     """What was found out instead of asked, in words."""
@@ -72,7 +75,7 @@ class _Fitted(NamedTuple):
     """A network with the package's contract."""
 
     network: onnx.ModelProto
-    difference: fit.Difference
+    difference: Difference
 
 
 class _Tried(NamedTuple):
@@ -94,24 +97,23 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
     card = args.output / f'{name}.yaml'
     if card.exists() and not args.overwrite:
         raise ConfigError(f'{card}: is there already. Choose another --name or --output, or give --overwrite.')
-    task, where = args.task, str(args.file)
+    importer, where = importer_of(args.task), str(args.file)
     given = [tensor_name(args.file, each) for each in args.input_names or ()]
     wanted = [tensor_name(args.file, each) for each in args.output_name or ()]
     network = interface.with_constants(read_network(args.file, given, wanted), args.constant or (), where)
-    ways = interface.find_images(network, task, given, where)
+    ways = interface.find_images(network, args.task, given, where)
     size = _ask_size(interview, ways[0], args)
     images, static, results = interface.settle(network, ways, size, where)
-    output = outputs.find_output(results, static, task, wanted, images, size, where)
+    output = outputs.find_output(results, static, importer, wanted, images, size, where)
     color, values = _ask_colors(interview, images, args)
     fit.check_range(static, images, values, where)
     tried = _try(static, images, color, values, size, args)
-    output = outputs.decide(output, static, tried.results, task, where)
-    labels = _ask_labels(interview, output, name, args) if task == SEGMENTATION else None
-    fields = _ask_fields(interview, images, output, labels, name, color, values, args)
+    output = outputs.decide(output, static, tried.results, importer, where)
+    fields, labels = _ask_fields(interview, importer, images, output, name, color, values, args)
     classes = min(output.channels, max(each.id for each in labels.classes) + 1) if labels else 0
 
     def fitted_for(runtime: Runtime) -> _Fitted:
-        return _fitted(static, images, output, size, classes, tried, runtime, where)
+        return _fitted(static, images, output, importer, size, classes, tried, runtime, where)
 
     files: dict[Runtime, _Fitted] = {'onnxruntime': fitted_for('onnxruntime')}
     if args.tensorrt:
@@ -147,19 +149,20 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
 def _try(static: onnx.ModelProto, images: Images, color: str, values: Normalisation, size: Size,
          args: argparse.Namespace) -> _Tried:
     frames = recorded_frames(args.images, size) if args.images else example_frames(size)
-    count = 1 if args.task == SEGMENTATION else 2
+    count = find_task(args.task).images
     planes = [[as_fed(image, color, values.mean, values.std, images.fed) for image in frame[:count]]
               for frame in frames]
     return _Tried(planes, interface.run_each(static, [images.feeds(each) for each in planes], str(args.file)))
 
 
-def _fitted(static: onnx.ModelProto, images: Images, output: Output, size: Size, classes: int, tried: _Tried,
-            runtime: Runtime, where: str) -> _Fitted:
+def _fitted(static: onnx.ModelProto, images: Images, output: Output, importer: Importer, size: Size, classes: int,
+            tried: _Tried, runtime: Runtime, where: str) -> _Fitted:
     """Fit a network and compare it with the file's; where lowering it changes what it does, it keeps its opset."""
     for lower in (True, False):
-        network = fit.fit(static, images, output, size, classes, where, runtime, lower)
+        network = fit.fit(static, images, output, importer, size, classes, where, runtime, lower)
         try:
-            return _Fitted(network, fit.compare_each(network, tried.planes, tried.results, output, classes, where))
+            return _Fitted(network, fit.compare_each(network, tried.planes, tried.results, output, importer, classes,
+                                                     where))
         except fit.UnequalError:
             if not lower or opset_of(static) <= OPSET:
                 raise
@@ -212,56 +215,22 @@ def _ask_colors(interview: Interview, images: Images, args: argparse.Namespace) 
     return color, Normalisation((0.0,) * images.channels, (1.0,) * images.channels)
 
 
-def _ask_fields(interview: Interview, images: Images, output: Output, labels: LabelSet | None, name: str, color: str,
-                values: Normalisation, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of the model's YAML."""
-    image: dict[str, Any] = {'names': ['image'] if labels else ['first', 'second'], 'color': color}
+def _ask_fields(interview: Interview, importer: Importer, images: Images, output: Output, name: str, color: str,
+                values: Normalisation, args: argparse.Namespace) -> tuple[dict[str, Any], LabelSet | None]:
+    """Return the fields of the model's YAML, and the label set of a task that has one."""
+    image: dict[str, Any] = {'names': list(input_names(args.task)), 'color': color}
     if images.fed == np.float32:
         image.update(mean=list(values.mean), std=list(values.std))
-    results: dict[str, Any]
-    if labels:
-        results = {'labels': 'labels'}
-        if output.kind not in (outputs.LABELS, outputs.RANKS):
-            results['confidence'] = 'confidence'
-    else:
-        scale = interview.ask(Question('--flow-scale', "Network's output times this = px of its image",
-                                       model_card.flow_scale, '1'), args.flow_scale)
-        results = {'flow': 'flow', **({'flow_scale': scale} if scale != 1 else {})}
+    results, labels = importer.ask(interview, output, name, args)
     license = interview.ask(Question('--license', 'Licence of the weights, and of the data they were trained on',
                                      model_card.words('a licence, or "unknown"')), args.license)
     description = interview.ask(Question('--description', 'Description, one line', model_card.words('a line of text'),
                                          f'imported from {args.file.name}', True), args.description)
-    return {'task': args.task, 'description': description, 'license': license,
-            'files': {ONNX: {'fp32': f'{name}.onnx'}},
-            **({'labels': _labels_reference(labels, name, args)} if labels else {}), 'input': image, 'output': results}
-
-
-def _ask_labels(interview: Interview, output: Output, name: str, args: argparse.Namespace) -> LabelSet:
-    if args.labels and args.class_names:
-        raise ConfigError('--labels: got --class-names as well, expected one of them. Leave one out.')
-    stem = f'{name}_labels'
-    most = {0: VOID, 1: 2}.get(output.channels, output.channels)
-    what = f'output {output.names[0]!r} {output.shape}'
-
-    def fitting(labels: LabelSet, spare: int) -> LabelSet:
-        highest = max(each.id for each in labels.classes)
-        if highest >= most:
-            raise ValueError(f'ids below {most}, which is what the network has ({what}), not {highest}')
-        if output.channels and highest + 1 < most - spare:
-            raise ValueError(f'{most} names, as many as the network has classes ({what}), not {highest + 1}. A score '
-                             'without a name would never be seen, and its pixels would get another class')
-        return labels
-
-    if args.class_names:
-        names = model_card.class_names(args.class_names)
-        return interview.ask(Question('--class-names', '', lambda _: fitting(model_card.label_set(names, stem), 0)),
-                             names)
-    count = f' of the {output.channels} classes' if output.channels > 1 else ''
-    # The last score of many networks means "none of these", which a label set does not name.
-    return interview.ask(Question(
-        '--labels or --class-names', f'Names{count}: a label set of config/labels, its YAML, a JSON, or a text file '
-        'with one name per line',
-        lambda text: fitting(model_card.read_label_set(text, stem), 1 if most > 2 else 0)), args.labels)
+    fields = {'task': args.task, 'description': description, 'license': license,
+              'files': {ONNX: {'fp32': f'{name}.onnx'}},
+              **({'labels': _labels_reference(labels, name, args)} if labels else {}),
+              'input': image, 'output': results}
+    return fields, labels
 
 
 def _labels_reference(labels: LabelSet, name: str, args: argparse.Namespace) -> str:
@@ -310,7 +279,7 @@ def _stem(file: Path) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('file', type=Path, metavar='FILE', help=', '.join(SUFFIXES))
-    parser.add_argument('--task', choices=TASKS, required=True)
+    parser.add_argument('--task', choices=tasks_with('importer'), required=True)
     parser.add_argument('--output', type=Path, required=True, metavar='DIR', help='folder to write to')
     parser.add_argument('--name', help="of the model (default: the file's)")
     parser.add_argument('--overwrite', action='store_true', help='replace a model of that name in DIR')
@@ -346,15 +315,12 @@ def execute(args: argparse.Namespace) -> int:
     """Import, and say what was done and how to use it."""
     with foreign(args.file, 'import-model'):
         done = import_model(args, Interview())
-    model, difference = done.model, done.difference
+    model = done.model
     file = Path(model.network_file('onnxruntime', 'fp32'))
-    if model.task == OPTICAL_FLOW:
-        accuracy = f"flow differs by at most {difference.flow_px:.1e} from the file's"
-    else:
-        accuracy = f"{difference.labels:.4%} of the labels differ from the file's"
     for line in done.decisions:
         print(line)
-    print(f'{file}: {done.size[0]}x{done.size[1]}, opset {done.opset}, {file.stat().st_size / 1e6:.1f} MB; {accuracy}')
+    print(f'{file}: {done.size[0]}x{done.size[1]}, opset {done.opset}, {file.stat().st_size / 1e6:.1f} MB; '
+          f"{done.difference.text} from the file's")
     print(f'{model.path}: one frame of that size took {done.milliseconds:.1f} ms through the pipeline')
     if done.removed:
         print(f'Outputs removed: {", ".join(done.removed)}')
@@ -371,7 +337,7 @@ def execute(args: argparse.Namespace) -> int:
     if done.opset > OPSET:
         print(f'NOTE: opset {done.opset} could not be lowered to {OPSET}, the newest that TensorRT {_TENSORRT} reads')
     path = Path(model.path).resolve()
-    shown = 'BEFORE AFTER' if model.task == OPTICAL_FLOW else 'IMAGE'
+    shown = 'BEFORE AFTER' if find_task(model.task).images == 2 else 'IMAGE'
     print(f'\nUse it:\n  trt_perception_tools overlay {shown} {path} --output overlay.png\n'
           f'  ros2 launch trt_perception perception.launch.py {model.task}_model:={path}\n'
           f'  trt_perception run -p {model.task}.model:={path}\n'

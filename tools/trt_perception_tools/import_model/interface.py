@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import find_task
 
 from ..graphs.edit import needed_tensors, prune
 from ..graphs.layout import Side, full_shape, image_axes
@@ -100,17 +100,17 @@ def find_images(network: onnx.ModelProto, task: str, names: Sequence[str], where
     for name in names:
         if name not in by_name:
             raise ConfigError(f'{where}: --input-names: got {name!r}, expected of {listed(inputs)}.')
-    chosen = [by_name[name] for name in names] or _likely_images(inputs, 1 if task == SEGMENTATION else 2)
-    most = 1 if task == SEGMENTATION else 2
+    most = find_task(task).images
+    chosen = [by_name[name] for name in names] or _likely_images(inputs, most)
     if not 1 <= len(chosen) <= most:
         hint = f'Name {"it" if most == 1 else "them, earlier image first,"} with --input-names' \
-            + ('.' if task == OPTICAL_FLOW or len(chosen) != 2 else ', or give --task optical_flow for a pair.')
+            + ('.' if most == 2 or len(chosen) != 2 else ', or give --task optical_flow for a pair.')
         raise ConfigError(f'{where}: got the inputs {listed(chosen)}, expected {"one image" if most == 1 else "two"}'
                           f' for {task}. {hint}')
     order = ''
     if len(chosen) == 2:
         chosen, order = (chosen, 'as --input-names says') if names else _in_order(chosen)
-    ways = [_ways(each, task == OPTICAL_FLOW and len(chosen) == 1, task, where) for each in chosen]
+    ways = [_ways(each, most == 2 and len(chosen) == 1, most, where) for each in chosen]
     if any(each[0]._replace(size=ways[0][0].size) != ways[0][0] for each in ways):
         raise ConfigError(f'{where}: got the inputs {listed(chosen)}, expected two of one shape and type. Name the '
                           'images with --input-names.')
@@ -280,7 +280,7 @@ def listed(tensors: Iterable[Tensor]) -> str:
                      for each in tensors) or 'nothing'
 
 
-def _ways(tensor: Tensor, pair: bool, task: str, where: str) -> list[Images]:
+def _ways(tensor: Tensor, pair: bool, most: int, where: str) -> list[Images]:
     shape = tensor.shape
     found = list(image_axes(shape, _CHANNELS, pair)) if shape is not None else []
     if not found:
@@ -288,7 +288,7 @@ def _ways(tensor: Tensor, pair: bool, task: str, where: str) -> list[Images]:
                           + ('two images, or one input with both of them: (1, 2 or 6, H, W), (1, H, W, 2 or 6), '
                              '(1, 2, channels, H, W) or (2, channels, H, W)' if pair else
                              'an image of 1 or 3 channels: (1, channels, H, W), (1, H, W, channels), without the 1, or '
-                             '(H, W)') + f'.{_hint(shape, pair, task)}')
+                             '(H, W)') + f'.{_hint(shape, pair, most)}')
     if tensor.dtype not in FED_INSTEAD and tensor.dtype not in (np.uint8, np.float32):
         raise ConfigError(f'{where}: input {tensor.name}: got {tensor.dtype.name}, expected one of '
                           f'{", ".join(str(each) for each in FED_INSTEAD)}, uint8, float32: an image. Name the '
@@ -302,11 +302,11 @@ def _ways(tensor: Tensor, pair: bool, task: str, where: str) -> list[Images]:
     return ways
 
 
-def _hint(shape: Sequence[Side] | None, pair: bool, task: str) -> str:
+def _hint(shape: Sequence[Side] | None, pair: bool, most: int) -> str:
     if shape is None:
         return ' Ask its author for a file that declares its shapes.'
     channels = {shape[-3], shape[-1]} if len(shape) in (3, 4) else set()
-    if task == SEGMENTATION and (channels & {2, 6} or len(shape) == 5):
+    if most == 1 and (channels & {2, 6} or len(shape) == 5):
         return ' It looks like a pair of images: --task optical_flow?'
     if pair and channels & {1, 3}:
         return ' It looks like one image: --task segmentation?'

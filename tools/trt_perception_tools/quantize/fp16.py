@@ -79,14 +79,11 @@ def _give_own_constants(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
     constants = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
     users = Counter(name for node in graph.node for name in set(node.input))
     for node in nodes:
-        for name in set(node.input):
+        for number, name in enumerate(node.input):
             if name in constants and users[name] > 1:
                 own = graph.initializer.add()
                 own.CopyFrom(constants[name])
-                own.name = f'{node.name}/{name}'
-                for number, given in enumerate(node.input):  # A node may take one constant twice.
-                    if given == name:
-                        node.input[number] = own.name
+                own.name = node.input[number] = f'{node.name}/{number}/{name}'
 
 
 def _from(tensors: Iterable[str], nodes: Iterable[NodeProto]) -> set[str]:

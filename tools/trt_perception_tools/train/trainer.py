@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import math
 import os
@@ -26,7 +25,8 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 
 from ..networks.state_dict import load_state
 from ..networks.weights import read_weights
-from .recipe import TASKS, Optimiser, Recipe, Schedule
+from ..tasks import training_class
+from .recipe import Optimiser, Recipe, Schedule
 
 _CHANGEABLE = {'epochs', 'threads', 'output', 'validate_every'}
 """Fields of a recipe that may change while a run is interrupted."""
@@ -67,8 +67,7 @@ def make_task(recipe: Recipe, settings: Mapping[str, object], where: str) -> Tas
     torch.manual_seed(recipe.seed)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed)
-    module, name = TASKS[recipe.task].split(':')
-    task: Task = getattr(importlib.import_module(module), name)(settings, f'{where}: {recipe.task}', recipe.seed)
+    task: Task = training_class(recipe.task)(settings, f'{where}: {recipe.task}', recipe.seed)
     return task
 
 
@@ -127,6 +126,7 @@ class Trainer:
         """Return the mean of every noted loss over an epoch."""
         self.network.train()
         sums: dict[str, float] = {}
+        skipped = 0
         batches = tqdm(self.task.batches(epoch), f'epoch {epoch + 1}/{self.recipe.epochs}', unit='step',
                        total=self.task.steps_per_epoch, leave=False, disable=None)
         for step, batch in enumerate(batches):
@@ -140,15 +140,18 @@ class Trainer:
                                       'optimiser: learning_rate, or set clip.')
             self.optimiser.zero_grad(set_to_none=True)
             losses['loss'].backward()
-            if self.recipe.clip:
-                nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-            self.optimiser.step()
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip or math.inf)
+            if norm.isfinite():  # One batch that overflows must not end a run of hours.
+                self.optimiser.step()
+            else:
+                skipped += 1
             self.scheduler.step()
             if self.average:
                 self.average.update_parameters(self.network)
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0.0) + loss.item()
-        return {name: total / self.task.steps_per_epoch for name, total in sums.items()}
+        means = {name: total / self.task.steps_per_epoch for name, total in sums.items()}
+        return {**means, 'skipped': skipped} if skipped else means
 
     @contextlib.contextmanager
     def _validated_weights(self) -> Iterator[None]:
