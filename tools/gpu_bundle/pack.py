@@ -25,6 +25,16 @@ WHEELS = ROOT / 'requirements' / 'gpu_bundle.txt'
 PYCUDA = 'pycuda-2022.1'
 HEADERS = 'nvidia-cuda-runtime-cu11==11.8.89'
 REPOSITORY = ('trt_perception', 'test', 'models', 'config', 'docs/measurements', 'setup.cfg')
+PROFILER = """
+#include <cuda.h>
+typedef enum CUoutput_mode_enum { CU_OUT_KEY_VALUE_PAIR = 0, CU_OUT_CSV = 1 } CUoutput_mode;
+extern "C" {
+CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
+CUresult cuProfilerStart(void);
+CUresult cuProfilerStop(void);
+}
+"""
+"""The header cudaProfiler.h, which pycuda includes and no package has."""
 WITHOUT_CUBLAS = """
 
 # Of tools/gpu_bundle: cuBLAS and cuDNN are not in the bundle.
@@ -64,6 +74,7 @@ def make_pycuda(python: Path, work: Path, site: Path) -> None:
     cuda = work / 'cuda'
     run(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', work / 'headers', HEADERS)
     shutil.copytree(work / 'headers' / 'nvidia' / 'cuda_runtime' / 'include', cuda / 'include')
+    (cuda / 'include' / 'cudaProfiler.h').write_text(PROFILER)
     (cuda / 'lib64').mkdir()
     (cuda / 'bin').mkdir()
     shutil.copy2(next((work / 'headers' / 'nvidia' / 'cuda_runtime' / 'lib').glob('libcudart.so.*')),
