@@ -227,7 +227,7 @@ def test_int8_is_calibrated_with_pictures(tensorrt, build, tmp_path, pictures, g
     assert json.loads(asked['calibration']) == [[6 * 8 * 3 * level] for level in (10.0, 20.0, 40.0)]
     assert built.precision == 'int8'
     assert facts_of(built)['calibration'] == str(pictures)
-    assert 'building tiny int8: calibrating with picture 2 of 3' in told
+    assert 'building tiny int8: calibrating with image 2 of 3' in told
 
 
 def test_flow_is_calibrated_with_pairs(tensorrt, build, tmp_path, pictures):
@@ -269,7 +269,7 @@ def test_without_pictures_and_table_int8_says_what_to_do(tensorrt, build, tmp_pa
     text = refusal(ConfigError, build, model, 'int8')
     assert text.startswith('{}: it has no Q/DQ nodes and was never calibrated here.'.format(tmp_path / 'tiny.onnx'))
     assert '`trt_perception_tools quantize`' in text
-    assert '--calibration FOLDER_OF_PICTURES' in text
+    assert '--calibration FOLDER_OF_IMAGES' in text
 
 
 @needs_real_builder

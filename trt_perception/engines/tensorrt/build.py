@@ -166,7 +166,7 @@ class _Workshop:
                 raise ConfigError(
                     '{}: it has no Q/DQ nodes and was never calibrated here. Make an int8 network with '
                     '`trt_perception_tools quantize`, or run `trt_perception build-engine {} --precision int8 '
-                    '--calibration FOLDER_OF_PICTURES`.'.format(network_file, self._model.path)) from error
+                    '--calibration FOLDER_OF_IMAGES`.'.format(network_file, self._model.path)) from error
         calibrator = callbacks.EntropyCalibrator(self._model, network, self._gpu, self._calibration, table,
                                                           self._report)
         config.int8_calibrator = calibrator
