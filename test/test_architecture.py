@@ -25,7 +25,7 @@ RESERVED = [
     ('ROS', r'(rcl|rosidl|ros2|rmw|tf2)\w*|ament_\w+|\w+_(msgs|srvs|interfaces)|message_filters|cv_bridge',
      r'ros/.*|bench/node/.*'),
     # bench/tutorial.py is what people write who do not use this package: it must not use it either.
-    ('OpenCV', r'cv2', r'core/image\.py|bench/tutorial\.py'),
+    ('OpenCV', r'cv2|simplejpeg', r'core/image\.py|bench/tutorial\.py'),
     ('YAML', r'yaml', r'core/model\.py|cli/.*|params\.py'),
     ('TensorRT', r'tensorrt\w*', r'engines/tensorrt_(network|file|build|callbacks)\.py'),
     ('CUDA', r'pycuda|cuda', r'engines/cuda\.py'),
@@ -36,7 +36,7 @@ RESERVED = [
 ]
 
 # Beyond the standard library, what a layer may import at all.
-THIRD_PARTY = {'core': {'numpy', 'cv2', 'yaml'},
+THIRD_PARTY = {'core': {'numpy', 'cv2', 'simplejpeg', 'yaml'},
                'engines': {'numpy', 'onnxruntime', 'openvino', 'tensorrt', 'pycuda', 'tflite_runtime',
                            'ai_edge_litert'},
                'bench': {'numpy', 'cv2', 'onnxruntime', 'rosbags', 'rclpy', 'sensor_msgs', 'diagnostic_msgs'},
@@ -266,7 +266,7 @@ def test_the_runtime_stays_small():
     lines = {path: code_lines(source) for path, source in FILES}
     bench = sum(count for path, count in lines.items() if 'bench' in path)
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
-    assert sum(lines.values()) - bench < 4000, largest
+    assert sum(lines.values()) - bench < 4800, largest
     assert bench < 1400, largest
 
 

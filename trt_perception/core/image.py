@@ -1,7 +1,8 @@
-"""Camera encodings and picture geometry: the only user of OpenCV in the package.
+"""Camera encodings and image geometry: the only user of OpenCV in the package.
 
 Grey levels are uint8, 0..255. Sizes are (height, width). Resampling uses half-pixel centres.
 """
+import sys
 from typing import Dict, NamedTuple, Optional, Tuple
 
 import cv2
@@ -9,6 +10,13 @@ import numpy as np
 
 from .data import Frame
 from .errors import FrameError
+from .image_file import JPEG, ImageFile, read_image_file
+from .limits import MAX_IMAGE_PIXELS
+
+try:
+    import simplejpeg  # Tells a damaged JPEG from a whole one, which OpenCV does not, and is faster.
+except ImportError:  # It has no wheels for Python 3.6.
+    simplejpeg = None
 
 Size = Tuple[int, int]
 """(height, width), px."""
@@ -49,6 +57,7 @@ ENCODINGS: Dict[str, Encoding] = {
     'mono16': Encoding(2, order='GRAY'),
     '8UC1': _GRAY,
     '8UC3': _BGR,
+    '8UC4': Encoding(4, order='BGRA'),
     # OpenCV names a Bayer pattern after the second row's second and third pixel, ROS after the first four.
     'bayer_rggb8': _bayer(cv2.COLOR_BayerBG2RGB),
     'bayer_bggr8': _bayer(cv2.COLOR_BayerRG2RGB),
@@ -61,6 +70,8 @@ ENCODINGS: Dict[str, Encoding] = {
     'nv12': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_NV12),
     'nv21': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_NV21),
     'nv24': Encoding(1, (3, 1)),
+    # Luma, then U and V in planes of their own, whose rows are half as long, padding included.
+    'i420': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_I420),
 }
 
 _ENCODING_OF = {'rgb': 'rgb8', 'bgr': 'bgr8', 'gray': 'mono8'}
@@ -75,11 +86,13 @@ def make_frame(data: np.ndarray, height: int, width: int, step: int, encoding: s
     """Check the fields of an image message and return a Frame that views its bytes.
 
     Args:
-        data: (N,) uint8, the message's bytes; bytes after the last row are ignored.
+        data: (N,) uint8, the message's bytes; bytes after the last row are ignored. The last row may lack its padding:
+            then the bytes are copied.
         step: bytes from one row to the next, padding included.
 
     Raises:
-        FrameError: unknown encoding, empty or odd size, step too small, data too short.
+        FrameError: unknown encoding, empty, odd or enormous size, step too small, data too short, or, where planes
+            follow each other, rows of padding between them.
     """
     layout = ENCODINGS.get(encoding)
     if layout is None:
@@ -87,36 +100,108 @@ def make_frame(data: np.ndarray, height: int, width: int, step: int, encoding: s
             encoding, ', '.join(ENCODINGS)))
     if height <= 0 or width <= 0:
         raise FrameError('image size: got {}x{}, expected at least 1x1.'.format(height, width))
+    if height * width > MAX_IMAGE_PIXELS:
+        raise FrameError('image size: got {}x{}, expected at most {} px in all. Reduce the resolution.'.format(
+            height, width, MAX_IMAGE_PIXELS))
     for name, value, even in zip(('height', 'width'), (height, width), layout.even):
         if even and value % 2:
             raise FrameError('image {}: got {}, expected an even number for encoding {}.'.format(
                 name, value, encoding))
+    if encoding == 'i420' and step % 2:
+        raise FrameError('image step: got {}, expected an even number for encoding i420.'.format(step))
     if step < width * layout.bytes_per_pixel:
         raise FrameError('image step: got {}, expected at least {} ({} px of {}).'.format(
             step, width * layout.bytes_per_pixel, width, encoding))
     rows = height * layout.planes[0] // layout.planes[1]
-    if data.size < rows * step:
+    whole, least = rows * step, (rows - 1) * step + width * layout.bytes_per_pixel
+    if data.size < least:
         raise FrameError('image data: got {} bytes, expected {} ({} rows of step {}).'.format(
-            data.size, rows * step, rows, step))
-    return Frame(data[:rows * step].reshape(rows, step), height, width, encoding, stamp_ns, frame_id, is_bigendian)
+            data.size, whole, rows, step))
+    if layout.planes != (1, 1) and data.size >= whole + step:
+        raise FrameError('image data: got {} bytes, expected {} ({} rows of step {}) for encoding {}. Turn off the '
+                         'padding between luma and chroma in the camera driver.'.format(
+                             data.size, whole, rows, step, encoding))
+    if data.size < whole:
+        data = np.concatenate([data, np.zeros(whole - data.size, np.uint8)])
+    return Frame(data[:whole].reshape(rows, step), height, width, encoding, stamp_ns, frame_id, is_bigendian)
+
+
+def narrow_mono16(frame: Frame, bits: int) -> Frame:
+    """Return a mono16 frame whose pixels use the lower `bits` alone as a mono8 frame; brighter pixels become white."""
+    pixels = frame.data[:, :2 * frame.width].reshape(-1).view('>u2' if frame.is_bigendian else '<u2')
+    levels = np.minimum(pixels >> (bits - 8), 255).astype(np.uint8).reshape(frame.height, frame.width)
+    return Frame(levels, frame.height, frame.width, 'mono8', frame.stamp_ns, frame.frame_id)
+
+
+def as_bayer(frame: Frame, encoding: str) -> Frame:
+    """Return a decoded file that holds the mosaic of a Bayer sensor as a frame of 8 bits in that encoding.
+
+    Raises:
+        FrameError: the encoding is not known, or it is no mosaic: its channels differ.
+    """
+    if frame.encoding == 'mono16':
+        levels = frame.data[:, (0 if frame.is_bigendian else 1)::2]
+    else:
+        blue, green, red = frame.data[:, 0::3], frame.data[:, 1::3], frame.data[:, 2::3]
+        if not (np.array_equal(blue, green) and np.array_equal(green, red)):
+            raise FrameError('image encoding: got {!r} for a colour image, expected a gray one. Correct the format in '
+                             'the camera driver.'.format(encoding))
+        levels = blue
+    return make_frame(levels.reshape(-1), frame.height, frame.width, frame.width, encoding.replace('16', '8'),
+                      frame.stamp_ns, frame.frame_id)
 
 
 def decode_compressed(data: np.ndarray, stamp_ns: int, frame_id: str) -> Frame:
-    """Decode a JPEG or PNG file, (N,) uint8, into a bgr8 frame.
+    """Decode a JPEG or PNG file, (N,) uint8, into a bgr8 frame; a gray PNG of 16 bits into a mono16 frame.
 
     Raises:
-        FrameError: the bytes are no whole picture.
+        FrameError: another format, an image that is cut or damaged, or one larger than limits.MAX_IMAGE_PIXELS.
     """
-    # OpenCV before 5 fills the missing rows of a JPEG without its end marker with anything.
-    whole = data.size > 0 and (data[0] != 0xFF or data.tobytes().rfind(b'\xff\xd9') > 0)
+    file = read_image_file(data.tobytes())
+    if file.kind == JPEG:
+        pixels = _decode_jpeg(file)
+    else:
+        deep = file.channels == 1 and file.bits == 16
+        pixels = _decode(file.data, cv2.IMREAD_UNCHANGED if deep else cv2.IMREAD_COLOR)
+        if deep and pixels is not None:
+            return make_frame(pixels.reshape(-1).view(np.uint8), file.height, file.width, 2 * file.width, 'mono16',
+                              stamp_ns, frame_id, sys.byteorder == 'big')
+    if pixels is None or pixels.shape[:2] != (file.height, file.width):
+        raise FrameError('{}: got {} bytes whose pixels are damaged or missing, expected {}x{} px. Check the camera '
+                         'and the connection.'.format(file.kind, data.size, file.height, file.width))
+    return frame_from_picture(pixels, stamp_ns, frame_id)
+
+
+def _decode(data: bytes, flags: int) -> Optional[np.ndarray]:
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if whole else None
-    except cv2.error:  # The header claims more pixels than OpenCV allows.
-        picture = None
-    if picture is None:
-        raise FrameError('compressed image: got {} bytes that are no whole picture, expected JPEG or PNG.'.format(
-            data.size))
-    return frame_from_picture(picture, stamp_ns, frame_id)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def _decode_jpeg(file: ImageFile) -> Optional[np.ndarray]:
+    """Return (H, W, 3) uint8 BGR; None when the scans hold too few pixels or what no encoder writes."""
+    if simplejpeg is not None:
+        try:
+            return simplejpeg.decode_jpeg(file.data, 'BGR', strict=True)
+        except ValueError as error:
+            if 'subsampling' not in str(error):  # Unusual ones are not in its table; OpenCV reads them.
+                return None
+    pixels = _decode(file.data, cv2.IMREAD_COLOR)
+    if pixels is None:
+        return None
+    # libjpeg fills what is missing with gray, or with the coarse image of the scans before, and does not say so. More
+    # bytes at the end of a scan change the pixels only if the scan is not complete without them.
+    looks_filled = (np.abs(pixels[-1, -1].astype(int) - 128) <= 2).all()
+    if looks_filled or file.is_progressive or not file.has_end_marker:
+        parts, at = [], 0
+        for end in file.scan_ends:
+            parts += [file.data[at:end], b'\xa5' * 256]
+            at = end
+        longer = _decode(b''.join(parts + [file.data[at:]]), cv2.IMREAD_COLOR)
+        if longer is None or not np.array_equal(pixels, longer):
+            return None
+    return pixels
 
 
 def encode_png(picture: np.ndarray) -> bytes:
@@ -198,7 +283,12 @@ class FrameDecoder:
             yuv[..., 0] = frame.data[:height, :width]
             yuv[..., 1:] = np.ndarray((height, width, 2), np.uint8, frame.data, height * step, (2 * step, 2, 1))
             return cv2.transform(yuv, _YUV_TO_RGB, dst=self._buffer('RGB', (height, width, 3)))
-        if layout.bytes_per_pixel == 1:
+        if frame.encoding == 'i420' and step > width:
+            pixels = self._buffer('I420', (height * 3 // 2, width))
+            pixels[:height] = frame.data[:height, :width]
+            halves = frame.data[height:].reshape(-1, step // 2)[:, :width // 2]
+            pixels[height:] = halves.reshape(-1, width)
+        elif layout.bytes_per_pixel == 1:
             pixels = frame.data[:, :width]
         else:
             pixels = np.ndarray((height, width, layout.bytes_per_pixel), np.uint8, frame.data,

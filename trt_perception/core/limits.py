@@ -1,0 +1,10 @@
+"""The limits of what the package takes from outside. Whatever exceeds one is refused where it enters."""
+
+MAX_IMAGE_PIXELS = 2**25
+"""Height times width of an image, px, as its message or its header says: a little more than 8K UHD (7680x4320)."""
+
+MAX_IMAGE_FILE_PARTS = 2**14
+"""Segments of a JPEG, chunks of a PNG. Encoders write a few; a large PNG has one chunk per 8 KB."""
+
+MAX_JPEG_SCANS = 32
+"""Scans of a progressive JPEG. Encoders write about ten, and each costs one pass over the whole image."""
