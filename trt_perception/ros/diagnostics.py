@@ -6,15 +6,16 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from ..core.board import Clock, read_board
+from .camera import Camera
 from .worker import DROPS, FAULT, OPENING, Worker
 
 
 class Diagnostics:
     """Turns the worker's counters and timers into one DiagnosticArray per call."""
 
-    def __init__(self, name: str, hardware_id: str, worker: Worker) -> None:
+    def __init__(self, name: str, camera: Camera, worker: Worker) -> None:
         self._name = name
-        self._hardware_id = hardware_id
+        self._camera = camera
         self._worker = worker
         self._last: Dict[str, int] = {}
 
@@ -26,7 +27,7 @@ class Diagnostics:
                  for key in ('received', 'processed')}
         unusable = {key: counts.get(key, 0) - self._last.get(key, 0) for key in ('bad', 'too_old', 'engine_fault')}
         self._last = counts
-        status = DiagnosticStatus(name=self._name, hardware_id=self._hardware_id)
+        status = DiagnosticStatus(name=self._name, hardware_id=self._camera.image.topic_name)
         if worker.state == FAULT:
             status.level, status.message = DiagnosticStatus.ERROR, '{}: {}'.format(worker.state, worker.last_error)
         elif not worker.enabled:
@@ -37,6 +38,8 @@ class Diagnostics:
             status.level, status.message = DiagnosticStatus.WARN, 'frames dropped: {}{}'.format(
                 ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
                 '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else '')
+        elif self._camera.complaint:
+            status.level, status.message = DiagnosticStatus.WARN, self._camera.complaint
         else:
             status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
                 worker.state, rates['received'], rates['processed'])
@@ -44,6 +47,7 @@ class Diagnostics:
             status.message += '; ' + worker.building
         values = [('rate in (Hz)', '{:.2f}'.format(rates['received'])),
                   ('rate out (Hz)', '{:.2f}'.format(rates['processed'])),
+                  ('images lost on the way', str(self._camera.image.lost)),
                   ('frames received', str(counts.get('received', 0))),
                   ('frames processed', str(counts.get('processed', 0)))]
         values += [('frames dropped: ' + reason, str(counts.get(reason, 0))) for reason in DROPS]
