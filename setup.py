@@ -16,7 +16,7 @@ setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(include=[NAME, NAME + '.*']),
-    package_data={NAME + '.engines': ['kernels.cu']},
+    package_data={NAME + '.engines.tensorrt': ['kernels.cu']},
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
         ('share/' + NAME, ['package.xml']),

@@ -53,3 +53,13 @@ def tensorrt(monkeypatch, tmp_path, compiled_kernels):
     it = TensorRT(monkeypatch, tmp_path, compiled_kernels)
     yield it
     it.forget()
+
+
+@pytest.fixture
+def depth(monkeypatch):
+    """Put the tests' third task into the table, and give its line."""
+    from depth_task import TASK
+
+    from trt_perception.core.tasks import TASKS
+    monkeypatch.setitem(TASKS, 'depth', TASK)
+    return TASK

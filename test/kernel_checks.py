@@ -6,7 +6,7 @@ from trt_perception.core.data import TensorSpec
 from trt_perception.core.image import ENCODINGS, FrameDecoder, NearestResizer, make_frame, resize_flow
 from trt_perception.core.model import CHANNELS, ModelInput
 from trt_perception.core.preprocess import InputWriter
-from trt_perception.engines import kernels
+from trt_perception.engines.tensorrt import kernels
 
 # As in the issue: written out here, so that a line lost from LAYOUTS is noticed.
 ON_THE_GPU = ['rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', '8UC1', '8UC3', 'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv',

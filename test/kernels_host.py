@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 
-from trt_perception.engines import kernels
+from trt_perception.engines.tensorrt import kernels
 
 _COMPILERS = ('c++', 'g++', 'clang++')
 

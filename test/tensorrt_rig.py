@@ -9,13 +9,13 @@ import numpy as np
 from networks import CLASSES, save_network, write_yaml
 from onnx import helper
 
-from trt_perception import engines
 from trt_perception.core.model import load_model
+from trt_perception.engines import tensorrt
 
 DOUBLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'doubles')
 
 # They look at TensorRT and pycuda when they are imported.
-_OURS = ('cuda', 'tensorrt_network', 'tensorrt_file', 'tensorrt_engine', 'tensorrt_callbacks', 'tensorrt_build')
+_OURS = ('cuda', 'context', 'file', 'engine', 'callbacks', 'layers', 'build')
 _THEIRS = ('tensorrt', 'pycuda', 'pycuda.driver', 'pycuda.compiler', 'the_gpu')
 
 
@@ -49,8 +49,8 @@ class TensorRT:
         for name in _THEIRS:
             sys.modules.pop(name, None)
         for name in _OURS:
-            sys.modules.pop('trt_perception.engines.' + name, None)
-            vars(engines).pop(name, None)
+            sys.modules.pop('trt_perception.engines.tensorrt.' + name, None)
+            vars(tensorrt).pop(name, None)
 
     @property
     def builds(self):
@@ -96,7 +96,7 @@ def flow_model(folder, size=(6, 8), gain=1.0, name='flow'):
                  [('flow', 'float32', [1, 2] + list(size))], [('gain', np.float32(gain))])
     return load_model(write_yaml(folder / (name + '.yaml'), {
         'task': 'optical_flow', 'description': 'grey levels', 'license': 'none',
-        'files': {'tensorrt': {'fp32': name + '.onnx'}},
+        'files': {'tensorrt': {'fp32': name + '.onnx'}}, 'keep_fp32': ['/coordinates/'],
         'input': {'names': ['first', 'second'], 'color': 'gray'}, 'output': {'flow': 'flow'}}))
 
 

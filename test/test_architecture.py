@@ -27,8 +27,8 @@ RESERVED = [
     # bench/tutorial.py is what people write who do not use this package: it must not use it either.
     ('OpenCV', r'cv2|simplejpeg', r'core/image\.py|bench/tutorial\.py'),
     ('YAML', r'yaml', r'core/model\.py|cli/.*|params\.py'),
-    ('TensorRT', r'tensorrt\w*', r'engines/tensorrt_(network|file|build|callbacks)\.py'),
-    ('CUDA', r'pycuda|cuda', r'engines/cuda\.py'),
+    ('TensorRT', r'tensorrt\w*', r'engines/tensorrt/(context|file|build|layers|callbacks)\.py'),
+    ('CUDA', r'pycuda|cuda', r'engines/tensorrt/cuda\.py'),
     ('ONNX Runtime', r'onnxruntime', r'engines/onnxruntime_engine\.py|bench/tutorial\.py'),
     ('OpenVINO', r'openvino', r'engines/openvino_engine\.py'),
     ('TensorFlow Lite', r'tflite_runtime|ai_edge_litert|tensorflow', r'engines/tflite_engine\.py'),
@@ -224,6 +224,65 @@ def test_a_file_uses_only_what_python_3_6_and_every_numpy_have(path, source):
     assert age_faults(path, source) == []
 
 
+def modules_of(files):
+    """Return module -> modules of this package that it imports, at any depth; a package stands for its __init__."""
+    def module(path):
+        name = '.'.join([PACKAGE] + path[:-3].split('/'))
+        return name[:-len('.__init__')] if name.endswith('.__init__') else name
+
+    names = {module(path) for path, _ in files}
+    graph = {}
+    for path, source in files:
+        # `from .x import y` names x.y: what is imported is the longest part of it that is a module.
+        found = {next((name.rsplit('.', cut)[0] for cut in range(name.count('.')) if name.rsplit('.', cut)[0] in names),
+                      None) for name in imports_of(path, source)}
+        graph[module(path)] = found - {None, module(path)}
+    return graph
+
+
+def circle_in(graph):
+    """Return modules that import each other in a circle, the first of them again at the end; [] = there are none."""
+    done = set()
+
+    def walk(name, way):
+        if name in way:
+            return way[way.index(name):] + [name]
+        if name not in done:
+            done.add(name)
+            for other in sorted(graph[name]):
+                circle = walk(other, way + [name])
+                if circle:
+                    return circle
+        return []
+
+    for name in sorted(graph):
+        circle = walk(name, [])
+        if circle:
+            return circle
+    return []
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = modules_of(FILES)
+    assert 'trt_perception.core.data' in graph['trt_perception.core.image']
+    assert circle_in(graph) == []
+
+
+@pytest.mark.parametrize(('files', 'circle'), [
+    ([('a.py', 'from .b import x'), ('b.py', 'def f():\n    from . import a')], ['a', 'b', 'a']),
+    ([('a/__init__.py', 'from .b import x'), ('a/b.py', 'from . import x')], ['a', 'a.b', 'a']),
+    ([('a/__init__.py', 'from .b import x'), ('a/b.py', 'from .c import x'), ('a/c.py', 'from .. import d'),
+      ('d.py', 'from .a.b import y')], ['a.b', 'a.c', 'd', 'a.b']),
+    ([('a/__init__.py', 'from .b import x'), ('a/b.py', 'from .c import x'), ('a/c.py', ''),
+      ('d.py', 'from .a import x')], [])])
+def test_a_planted_circle_is_found(files, circle):
+    assert circle_in(modules_of([('__init__.py', '')] + files)) == ['.'.join([PACKAGE, name]) for name in circle]
+
+
+def test_no_file_is_longer_than_a_reader_takes_in():
+    assert {path: source.count('\n') for path, source in FILES if source.count('\n') > 300} == {}
+
+
 def test_each_library_is_imported_where_the_table_says():
     users = {}
     for path, source in FILES:
@@ -288,7 +347,7 @@ def test_no_file_has_a_name_that_says_nothing():
     ('core/settings.py', 'import yaml', 'yaml is YAML'),
     ('engines/onnxruntime_engine.py', 'import tensorrt as trt', 'tensorrt is TensorRT'),
     ('core/engine.py', 'if True:\n    import pycuda.driver', 'pycuda.driver is CUDA'),
-    ('engines/tensorrt_engine.py', 'import pycuda.driver', 'pycuda.driver is CUDA'),
+    ('engines/tensorrt/engine.py', 'import pycuda.driver', 'pycuda.driver is CUDA'),
     ('engines/__init__.py', 'import onnxruntime', 'onnxruntime is ONNX Runtime'),
     ('engines/__init__.py', "import importlib\nimportlib.import_module('onnxruntime')", 'onnxruntime is ONNX Runtime'),
     ('cli/doctor.py', "x = __import__('tensorrt')", 'tensorrt is TensorRT'),
@@ -322,8 +381,8 @@ def test_a_planted_import_is_found(path, source, fault):
     ('core/image.py', 'import cv2\nimport numpy as np\nfrom .data import Frame'),
     ('core/model.py', 'import difflib\nimport yaml\nfrom .share import share_path'),
     ('engines/__init__.py', 'from ..core.engine import Engine\nfrom . import onnxruntime_engine'),
-    ('engines/tensorrt_network.py', 'import tensorrt\nfrom . import EngineOptions'),
-    ('engines/cuda.py', 'import pycuda.driver'),
+    ('engines/tensorrt/context.py', 'import tensorrt\nfrom ..backends import EngineOptions'),
+    ('engines/tensorrt/cuda.py', 'import pycuda.driver'),
     ('ros/worker.py', 'import rclpy\nfrom ..engines import open_engine\nfrom . import messages\nfrom .. import core'),
     ('cli/run.py', 'from ..ros import perception_node\nimport yaml'),
     ('cli/bench.py', 'from ..bench import html'),

@@ -11,11 +11,13 @@ import yaml
 
 from trt_perception.core.data import VOID
 from trt_perception.core.image import frame_from_picture, make_frame
-from trt_perception.core.model import OPTICAL_FLOW, PRECISIONS, SEGMENTATION, load_labels, load_model, model_names
+from trt_perception.core.model import ONNX, PRECISIONS, load_labels, load_model, model_names
 from trt_perception.core.optical_flow import CURRENT, PREVIOUS, OpticalFlowPipeline
-from trt_perception.core.segmentation import NETWORK, SegmentationPipeline
+from trt_perception.core.pipeline import NETWORK
+from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.settings import defaults, find_setting
 from trt_perception.core.share import share_path
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import BACKENDS, EngineOptions, open_engine
 
 NOT_SHIPPED = ('espnet_camvid', 'nanoflownet')
@@ -50,7 +52,7 @@ def test_every_model_loads_with_its_files(name):
     assert model.license
     assert model.files
     for backend, by_precision in model.files.items():
-        assert backend in BACKENDS, 'a back-end nobody has would never be noticed'
+        assert backend in list(BACKENDS) + [ONNX], 'a back-end nobody has would never be noticed'
         assert by_precision
         for precision in by_precision:
             assert precision in PRECISIONS
@@ -99,7 +101,7 @@ def opened(model):
 @pytest.mark.parametrize('name', MODELS[SEGMENTATION])
 def test_a_segmentation_network_gives_labels_of_its_set(name):
     model = load_model(name)
-    pipeline = SegmentationPipeline(opened(model), model, NETWORK)
+    pipeline = SegmentationPipeline(opened(model), model, {'output_size': NETWORK})
     height, width = pipeline.process(frame_from_picture(np.zeros((48, 64, 3), np.uint8))).labels.shape
     ids = {each.id for each in model.labels.classes} | {VOID}
     random = np.random.RandomState(0)
@@ -143,7 +145,7 @@ def texture():
 def test_an_optical_flow_network_sees_which_way_a_picture_moves(texture, name, grid, motion):
     u, v = motion
     model = load_model(name)
-    pipeline = OpticalFlowPipeline(opened(model), model, grid)
+    pipeline = OpticalFlowPipeline(opened(model), model, {'flow_grid': grid})
     height, width = 384, 512
     for stamp, (x, y) in ((1, (0, 0)), (2, (u, v))):  # The content moves by (u, v): the window by the opposite.
         window = texture[50 - y:50 - y + height, 70 - x:70 - x + width]

@@ -90,7 +90,8 @@ def test_installed_package_finds_its_files_without_the_ament_index(clone, tmp_pa
     environment = dict(os.environ, PYTHONPATH=str(packages), AMENT_PREFIX_PATH=str(prefix))
     found = subprocess.check_output([sys.executable, '-c', code], env=environment, cwd=str(tmp_path))
     assert Path(found.decode().strip()) == prefix / 'share' / 'trt_perception'
-    code = 'from trt_perception.engines.kernels import SOURCE_FILE; print(SOURCE_FILE)'
+    code = 'from trt_perception.engines.tensorrt.kernels import SOURCE_FILE; print(SOURCE_FILE)'
     found = subprocess.check_output([sys.executable, '-c', code], env=environment, cwd=str(tmp_path))
-    assert Path(found.decode().strip()) == packages / 'trt_perception' / 'engines' / 'kernels.cu'
-    assert Path(found.decode().strip()).read_bytes() == (ROOT / 'trt_perception/engines/kernels.cu').read_bytes()
+    kernels = Path('trt_perception', 'engines', 'tensorrt', 'kernels.cu')
+    assert Path(found.decode().strip()) == packages / kernels
+    assert Path(found.decode().strip()).read_bytes() == (ROOT / kernels).read_bytes()

@@ -4,8 +4,8 @@
 
 Prints Markdown tables; expected_times.md holds them. Networks by name have random weights.
 """
-from trt_perception_tools.boards import BOARDS
-from trt_perception_tools.estimate import MARGIN, row, subjects_of
+from trt_perception_tools.estimate.boards import BOARDS
+from trt_perception_tools.estimate.command import MARGIN, row, subjects_of
 
 TARGETS = {'swiftnet_camvid': (), 'espnet_camvid': (), 'tinypwc': (), 'nanoflownet': (),
            'swiftnet,classes=19': ((256, 512), (512, 1024), (1024, 2048)),

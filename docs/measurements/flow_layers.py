@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime as ort
 
-from trt_perception_tools.boards import BOARDS
-from trt_perception_tools.estimate import network_graph, subject_of_graph
+from trt_perception_tools.estimate.boards import BOARDS
+from trt_perception_tools.estimate.command import network_graph, subject_of_graph
+from trt_perception_tools.estimate.roofline import estimate, total_ms
 from trt_perception_tools.networks import NETWORKS
-from trt_perception_tools.roofline import estimate, total_ms
 
 SIZES = {'pwcnet': (384, 512), 'tinypwc': (480, 640)}
 RUNS = 30

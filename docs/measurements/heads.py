@@ -13,14 +13,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from trt_perception.core.image import frame_from_picture
-from trt_perception.core.model import SEGMENTATION, ModelOutput, load_model
+from trt_perception.core.model import ModelOutput, load_model
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
-from trt_perception_tools.evaluate import evaluate
-from trt_perception_tools.evaluate_data import open_dataset
-from trt_perception_tools.export import export_module
+from trt_perception_tools.evaluate.data import open_dataset
+from trt_perception_tools.evaluate.scoring import evaluate
+from trt_perception_tools.export.random_network import random_module, take_statistics, write_card
+from trt_perception_tools.export.to_onnx import export_module
 from trt_perception_tools.networks import NETWORKS
-from trt_perception_tools.random_network import random_module, take_statistics, write_card
-from trt_perception_tools.weights import read_weights
+from trt_perception_tools.networks.weights import read_weights
 
 WEIGHTS = Path('out/train/swiftnet_camvid/best.pt')
 OPTIONS = EngineOptions('onnxruntime', 'fp32', 2)
@@ -28,7 +29,7 @@ NETWORK = NETWORKS['swiftnet']
 HOST = 'scores out, numpy argmax on the host'
 WARM_UP = 2
 """Rounds."""
-# Upsampling inside the network, decision (see tools/trt_perception_tools/heads.py), confidence too.
+# Upsampling inside the network, decision (see tools/trt_perception_tools/export/heads.py), confidence too.
 VARIANTS = {
     'argmax at full resolution, bilinear': ('bilinear', 'labels', False),
     'the same, with confidence (the default)': ('bilinear', 'labels', True),
@@ -45,10 +46,11 @@ def export_variants(folder, base, module_of, size):
     models = {}
     for number, (name, (upsample, decision, confidence)) in enumerate(VARIANTS.items()):
         file = folder / f'{size[0]}_{number}.onnx'
+        names = ('labels', 'confidence') if confidence else ('labels',)
         model = base._replace(name=name, path=str(folder / 'variants.yaml'), files={'onnxruntime': {'fp32': str(file)}},
-                              output=ModelOutput('labels', 'confidence' if confidence else None))
+                              output=ModelOutput({name: name for name in names}))
         export_module(model, NETWORK, module_of(upsample), {}, size, file, decision=decision)
-        models[name] = model._replace(output=ModelOutput('logits')) if decision == 'logits' else model
+        models[name] = model._replace(output=ModelOutput({'labels': 'logits'})) if decision == 'logits' else model
     return models
 
 
@@ -97,7 +99,8 @@ def main():
         print('| variant | mean IoU, % | pixel accuracy, % | labels as in the first, % |\n|---|---|---|---|')
         for score in evaluate(pipelines, dataset).scores:
             agreement = f'{100 * score.agreement:.2f}' if score.reference else ''
-            print(f'| {score.model} | {100 * score.total:.2f} | {100 * score.secondary:.2f} | {agreement} |')
+            accuracy = score.measures['pixel_accuracy']
+            print(f'| {score.model} | {100 * score.total:.2f} | {100 * accuracy:.2f} | {agreement} |')
         for size in ((256, 512), (512, 1024)):
             modules = {each: random_module(NETWORK, {'classes': 19, 'upsample': each}, 0)
                        for each in ('bilinear', 'nearest')}

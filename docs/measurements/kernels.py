@@ -15,7 +15,7 @@ from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import EngineError
 from trt_perception.core.image import ENCODINGS, make_frame
 from trt_perception.core.model import ModelInput
-from trt_perception.engines import kernels
+from trt_perception.engines.tensorrt import kernels
 
 Size = tuple[int, int]
 ROUNDS = 30
@@ -118,7 +118,7 @@ def main() -> None:
     try:
         import pycuda.driver as cuda
 
-        from trt_perception.engines.cuda import Gpu
+        from trt_perception.engines.tensorrt.cuda import Gpu
         gpu = Gpu(0, profile=True)
     except (ImportError, EngineError) as error:
         sys.exit(f'Nothing measured: this needs an NVIDIA GPU, its driver, the CUDA toolkit and pycuda: {error}')

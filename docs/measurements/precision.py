@@ -19,12 +19,13 @@ import numpy as np
 import onnx
 import yaml
 
-from trt_perception.core.model import SEGMENTATION, Model, load_model, model_names
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception_tools import cli
-from trt_perception_tools.calibration import METHODS, bag_frames
-from trt_perception_tools.channels_last_scores import decide_channels_last
-from trt_perception_tools.slim_onnx import simplify
+from trt_perception_tools.graphs.slim import simplify
+from trt_perception_tools.quantize.calibration import METHODS, bag_frames
+from trt_perception_tools.quantize.channels_last_scores import decide_channels_last
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / 'shared' / 'data'

@@ -16,13 +16,14 @@ import numpy as np
 
 from trt_perception.core.colors import color_flow
 from trt_perception.core.image import encode_png, frame_from_picture
-from trt_perception.core.model import SEGMENTATION, Model, load_model
+from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import BACKENDS, EngineOptions, open_engine
-from trt_perception_tools.calibration import bag_frames
-from trt_perception_tools.datasets import read_picture
-from trt_perception_tools.evaluate import evaluate
-from trt_perception_tools.evaluate_data import open_dataset
+from trt_perception_tools.datasets.images import read_picture
+from trt_perception_tools.evaluate.data import open_dataset
+from trt_perception_tools.evaluate.scoring import evaluate
+from trt_perception_tools.quantize.calibration import bag_frames
 
 FLOW = 'tinypwc'
 CLIP = Path('demo/street')

@@ -1,4 +1,4 @@
-"""How many images of a camera reach the node: a camera in a process of its own, without a Fast DDS profile, or with one.
+"""How many images of a camera reach the node: a camera in its own process, without a Fast DDS profile, or with one.
 
 The node is started as a user starts it, with nothing set. usage: transport.py [--images 300] [--hz 30] [--size 480x640]
 Prints a Markdown table: images that the node received, the camera's own rate, and CPU time of both per image.

@@ -10,8 +10,8 @@ from trt_perception.bench.measure import measure
 from trt_perception.bench.plan import Plan
 from trt_perception.core.engine import Engine
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import open_engine
 
 PICTURES = draw_pictures((24, 32), count=3)

@@ -40,13 +40,21 @@ def test_an_engine_is_built_once_and_told(build, tensorrt):
 def test_the_options_reach_the_builder(build, tensorrt, tmp_path):
     tensorrt.use('8.6', gpu={'num_dla_cores': 2})
     output = tmp_path / 'copy.engine'
-    status, lines, _ = build('--precision', 'fp16', '--workspace', '3', '--dla-core', '1', '--gpu', '0', '--output',
-                             str(output))
+    status, lines, _ = build('--precision', 'fp16', '--max-workspace-size', '3145728', '--dla-core', '1',
+                             '--gpu-id', '0', '--output', str(output))
     assert status == 0
     [asked] = tensorrt.builds
     assert (asked['pool'], asked['dla_core'], asked['flags']) == (3 * 2**20, 1, ['FP16', 'GPU_FALLBACK'])
     with open(lines[-1], 'rb') as file:
         assert output.read_bytes() == file.read()
+
+
+def test_the_former_name_of_the_workspace_is_taken_and_warned_of(build, tensorrt):
+    tensorrt.use('8.6')
+    status, _, errors = build('--workspace', '3')
+    assert status == 0
+    assert 'warning: --workspace MB has a new name and unit: --max-workspace-size BYTES.' in errors
+    assert tensorrt.builds[0]['pool'] == 3 * 2**20
 
 
 def test_a_replacement_is_warned_of(build, tensorrt, tmp_path):
@@ -59,7 +67,7 @@ def test_a_replacement_is_warned_of(build, tensorrt, tmp_path):
 
 
 @pytest.mark.parametrize(('arguments', 'text'), [
-    (['--workspace', '-1'], 'ConfigError: --workspace: got -1, expected megabytes, or 0.'),
+    (['--max-workspace-size', '-1'], 'ConfigError: --max-workspace-size: got -1, expected bytes, or 0.'),
     (['--dla-core', '0'], 'ConfigError: dla_core: got 0, but NVIDIA Tegra X2 has no DLA cores.'),
     (['--precision', 'int8'], 'ConfigError: precision: int8 was asked for, but the GPU NVIDIA Tegra X2 (sm_62) has no '
                               'fast INT8 (DP4A) instructions'),

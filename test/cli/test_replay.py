@@ -268,8 +268,8 @@ def test_a_folder_that_is_no_bag_is_named(capsys, tmp_path):
 
 def test_a_bag_without_images_tells_what_it_has(capsys, tmp_path):
     path = write_bag(tmp_path / 'bag', (INFO, CHATTER))
-    assert ('no image topic; it has {!r} (sensor_msgs/msg/CameraInfo), {!r} (std_msgs/msg/String).'.format(INFO, CHATTER)
-            in fails(capsys, path))
+    line = fails(capsys, path)
+    assert 'no image topic; it has {!r} (sensor_msgs/msg/CameraInfo), {!r} (std_msgs'.format(INFO, CHATTER) in line
 
 
 def test_topics_that_are_not_in_the_bag_are_named_with_those_that_are(capsys, tmp_path):

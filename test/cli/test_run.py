@@ -1,5 +1,4 @@
 import argparse
-import importlib
 
 import networks
 import pytest
@@ -8,6 +7,7 @@ import rclpy
 from trt_perception.cli import main, run
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.share import share_path
+from trt_perception.ros import perception_node
 
 
 def arguments(*argv):
@@ -64,14 +64,15 @@ def test_a_missing_parameter_file_is_named(capsys, tmp_path):
         run.ros_arguments(arguments('--params-file', str(tmp_path)))
 
 
-@pytest.mark.parametrize('node', sorted(run.NODES))
-def test_the_node_that_was_asked_for_is_run(monkeypatch, node):
+@pytest.mark.parametrize(('node', 'tasks'), [
+    ('perception', ('segmentation', 'optical_flow')), ('segmentation', ('segmentation',)),
+    ('optical_flow', ('optical_flow',))])
+def test_the_node_that_was_asked_for_is_run(monkeypatch, node, tasks):
     calls = []
-    for name, module in run.NODES.items():
-        monkeypatch.setattr(importlib.import_module('trt_perception.ros.' + module), 'main',
-                            lambda given, name=name: calls.append((name, given)) or 3)
+    monkeypatch.setattr(perception_node, 'run', lambda *given: calls.append(given) or 3)
     assert main(['run', node, '-r', 'a:=b']) == 3
-    assert calls == [(node, ['--ros-args', '--params-file', share_path('config', 'perception.yaml'), '-r', 'a:=b'])]
+    assert calls == [(node, tasks, ['--ros-args', '--params-file', share_path('config', 'perception.yaml'), '-r',
+                                    'a:=b'])]
 
 
 def test_an_unknown_node_is_refused(capsys):

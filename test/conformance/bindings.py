@@ -16,7 +16,7 @@ import pytest
 from .install import PYTHON, ROOT, folder_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DOUBLES = os.path.join(os.path.dirname(HERE), 'engines')
+DOUBLES = os.path.join(os.path.dirname(HERE), 'engines', 'tensorrt')
 
 GENERATIONS = {'8.2': '8.6', '8.6': '8.6', '10.0': '10.0', '10.16': '10.16', '11.4': '11.4'}
 """API generation -> the bindings it is checked against: requirements/tensorrt/*.txt.

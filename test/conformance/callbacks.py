@@ -12,7 +12,7 @@ from pycuda_double import Gpu, make_pycuda
 sys.modules['tensorrt'] = trt
 sys.modules.update(make_pycuda(Gpu()))
 
-from trt_perception.engines import tensorrt_callbacks, tensorrt_network  # noqa: E402
+from trt_perception.engines.tensorrt import callbacks, context  # noqa: E402
 
 result = {'version': trt.__version__}
 
@@ -25,21 +25,21 @@ def refusal(function, *arguments):
         return str(error)
 
 
-log = tensorrt_network._Log()
+log = context._Log()
 trt.ILogger.log(log, trt.ILogger.Severity.ERROR, 'out of memory')
 trt.ILogger.log(log, trt.ILogger.Severity.WARNING, 'slow')
 result['log'] = [log.last, refusal(trt.Runtime, log), refusal(trt.Builder, log)]
 
 if hasattr(trt, 'IInt8EntropyCalibrator2'):
     nothing = types.SimpleNamespace(num_inputs=0)
-    calibrator = tensorrt_callbacks.EntropyCalibrator(None, nothing, None, '', b'table', None)
+    calibrator = callbacks.EntropyCalibrator(None, nothing, None, '', b'table', None)
     result['calibrator'] = trt.IInt8EntropyCalibrator2.get_batch_size(calibrator)    # The others only have a docstring.
 
 if hasattr(trt, 'IProgressMonitor'):
     base = trt.IProgressMonitor
     told = []
-    tensorrt_callbacks._TELL_S = 0
-    monitor = tensorrt_callbacks.ProgressMonitor(told.append)
+    callbacks._TELL_S = 0
+    monitor = callbacks.ProgressMonitor(told.append)
     base.phase_start(monitor, 'tactics', '', 2)
     result['monitor'] = [told, base.step_complete(monitor, 'tactics', 0), base.phase_finish(monitor, 'tactics')]
 

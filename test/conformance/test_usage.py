@@ -17,9 +17,9 @@ from conformance.install import ROOT
 
 
 def sources():
-    """Return name -> text of all modules in trt_perception.engines that import TensorRT, pycuda or each other."""
+    """Return name -> text of all modules in engines/tensorrt that import TensorRT, pycuda or each other."""
     texts = {}
-    for path in glob(os.path.join(ROOT, 'trt_perception', 'engines', '[!_]*.py')):
+    for path in glob(os.path.join(ROOT, 'trt_perception', 'engines', 'tensorrt', '[!_]*.py')):
         with open(path, encoding='utf-8') as file:
             texts[os.path.basename(path)[:-3]] = file.read()
     found = {'tensorrt', 'pycuda'}
@@ -27,8 +27,7 @@ def sources():
         pattern = r'^\s*(import|from) (\.?({0})\b|\. import .*\b({0})\b)'.format('|'.join(found))
         more = {name for name, text in texts.items() if re.search(pattern, text, re.M)} - found
         if not more:
-            assert {'cuda', 'tensorrt_build', 'tensorrt_callbacks', 'tensorrt_engine', 'tensorrt_file',
-                    'tensorrt_network'} <= found
+            assert {'cuda', 'build', 'callbacks', 'engine', 'file', 'layers', 'context'} <= found
             return {name: text for name, text in texts.items() if name in found}
         found |= more
 

@@ -189,13 +189,13 @@ class _Generation(_Branches):
 
     def visit_ImportFrom(self, node):
         if node.level == 1 and node.module is None:
-            return [ast.ImportFrom(self._package if alias.name in self._case.sources else 'trt_perception.engines',
-                                   [alias], 0) for alias in node.names]
+            return [ast.ImportFrom(self._package if alias.name in self._case.sources
+                                   else 'trt_perception.engines.tensorrt', [alias], 0) for alias in node.names]
         ours, foreign = node.level == 1 and node.module in self._case.sources, node.module in self._case.surfaces
         if ours or foreign and not node.level:
             node.module = self._package + '.' + node.module
         elif node.level:
-            node.module = '.'.join(['trt_perception', 'engines'][:3 - node.level] + [node.module])
+            node.module = '.'.join(['trt_perception', 'engines', 'tensorrt'][:4 - node.level] + [node.module])
         node.level = 0
         return node
 

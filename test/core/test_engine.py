@@ -1,4 +1,4 @@
-"""The base class by itself: what any back-end gets that implements `_infer` alone."""
+"""The base class by itself: what any back-end gets that implements `_open` and `_infer` alone."""
 import networks
 import numpy as np
 import pytest
@@ -16,6 +16,16 @@ class HandBack(Engine):
     """Hands its input tensors back as outputs."""
 
     backend = 'handback'
+    runtime = 'Hand'
+    version = '1.2'
+    advice = 'Wash it.'
+
+    def __init__(self, model, inputs=SPECS, outputs=SPECS, decoder=None):
+        self._specs = inputs, outputs
+        super().__init__(model, 'x.onnx', 'fp32', decoder)
+
+    def _open(self):
+        return self._specs
 
     def _infer(self, wanted):
         return dict(self._tensors)
@@ -43,11 +53,11 @@ def frame_of_level(level, stamp_ns=0):
 
 def test_an_engine_without_infer_cannot_be_made(model):
     with pytest.raises(TypeError, match='_infer'):
-        Engine(model, 'x.onnx', 'fp32', SPECS, SPECS)
+        Engine(model, 'x.onnx', 'fp32')
 
 
 def test_images_are_put_and_swapped_on_the_host(model):
-    engine = HandBack(model, 'x.onnx', 'fp32', SPECS, SPECS)
+    engine = HandBack(model)
     assert engine.input_size == (6, 8)
     assert not engine.infer()['first'].any()  # The warm-up must not see whatever was in memory.
     engine.put_image('first', frame_of_level(10))
@@ -60,7 +70,7 @@ def test_images_are_put_and_swapped_on_the_host(model):
 
 
 def test_a_bad_frame_leaves_the_input_as_it_was(model):
-    engine = HandBack(model, 'x.onnx', 'fp32', SPECS, SPECS, RefusesStampOne())
+    engine = HandBack(model, decoder=RefusesStampOne())
     engine.put_image('first', frame_of_level(10))
     with pytest.raises(FrameError, match='^planted$'):
         engine.put_image('first', frame_of_level(99, stamp_ns=1))
@@ -69,16 +79,59 @@ def test_a_bad_frame_leaves_the_input_as_it_was(model):
 
 def test_the_engines_tensors_must_be_those_of_the_model(model):
     with pytest.raises(EngineError) as caught:
-        HandBack(model, 'x.onnx', 'fp32', SPECS[:1], SPECS)
+        HandBack(model, SPECS[:1])
     assert str(caught.value) == 'x.onnx: inputs are first, but {} says first, second. Correct input.names in the ' \
         'YAML.'.format(model.path)
     with pytest.raises(EngineError) as caught:
-        HandBack(model, 'x.onnx', 'fp32', SPECS, SPECS[1:])
+        HandBack(model, SPECS, SPECS[1:])
     assert str(caught.value) == "x.onnx: no output 'first', it has second. Correct `output` in {}.".format(model.path)
 
 
 def test_unless_it_says_otherwise_an_engine_leaves_resizing_to_the_caller(model):
-    engine = HandBack(model, 'x.onnx', 'fp32', SPECS, SPECS)
+    engine = HandBack(model)
     engine.put_image('first', frame_of_level(10))
     assert engine.resize_output('first', (12, 16)) is False
     assert engine.infer()['first'].shape == (1, 6, 8, 1)
+
+
+@pytest.mark.parametrize('hook', ['_open', '_allocate', '_connect'])
+def test_whatever_goes_wrong_while_opening_is_an_engine_error_and_what_was_opened_is_freed(model, monkeypatch, hook):
+    closed = []
+    monkeypatch.setattr(HandBack, '_close', lambda self: closed.append(self))
+    monkeypatch.setattr(HandBack, hook, lambda *args: 1 / 0)
+    with pytest.raises(EngineError) as caught:
+        HandBack(model)
+    assert str(caught.value) == 'x.onnx: Hand 1.2 cannot open it: division by zero. Wash it.'
+    assert len(closed) == 1
+
+
+def test_ctrl_c_while_opening_stays_what_it_is_and_what_was_opened_is_freed(model, monkeypatch):
+    closed = []
+    monkeypatch.setattr(HandBack, '_close', lambda self: closed.append(self))
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(HandBack, '_connect', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        HandBack(model)
+    assert len(closed) == 1
+
+
+@pytest.mark.parametrize(('hook', 'call', 'what'), [
+    ('_put_image', lambda engine: engine.put_image('first', frame_of_level(1)), 'take an image'),
+    ('_swap', lambda engine: engine.swap('first', 'second'), 'exchange its inputs'),
+    ('_infer', lambda engine: engine.infer(), 'run it'),
+    ('_resize_output', lambda engine: engine.resize_output('first', (3, 4)), 'resize its output')])
+def test_whatever_a_hook_raises_is_an_engine_error(model, monkeypatch, hook, call, what):
+    engine = HandBack(model)
+    monkeypatch.setattr(HandBack, hook, lambda *args: 1 / 0)
+    with pytest.raises(EngineError) as caught:
+        call(engine)
+    assert str(caught.value) == 'x.onnx: Hand failed to {}: division by zero.'.format(what)
+
+
+def test_what_fails_while_closing_is_logged(model, monkeypatch, caplog):
+    engine = HandBack(model)
+    monkeypatch.setattr(HandBack, '_close', lambda self: 1 / 0)
+    engine.close()
+    assert caplog.messages == ['x.onnx: Hand failed to close it: division by zero']

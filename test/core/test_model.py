@@ -5,8 +5,8 @@ import networks
 import numpy as np
 import pytest
 
-from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import LabelClass, did_you_mean, load_labels, load_model, model_names
+from trt_perception.core.errors import ConfigError, did_you_mean
+from trt_perception.core.model import LabelClass, load_labels, load_model, model_names
 from trt_perception.core.share import share_path
 
 GONE = object()
@@ -114,6 +114,35 @@ def test_a_network_file_may_be_an_absolute_path(tmp_path):
     assert load_model(networks.write_model(tmp_path, fields)).network_file('onnxruntime', 'fp32') == str(network)
 
 
+def test_back_ends_that_read_onnx_share_one_entry_and_one_with_its_own_uses_that_alone(tmp_path):
+    fields = networks.segmentation_fields()
+    fields['files'] = {'onnx': {'fp32': 'a.onnx', 'int8': 'b.onnx'}, 'tensorrt': {'fp32': 'c.onnx'}}
+    for name in ('a', 'b', 'c'):
+        (tmp_path / (name + '.onnx')).write_text('')
+    model = load_model(networks.write_model(tmp_path, fields))
+    for backend in ('onnxruntime', 'openvino'):
+        assert model.networks(backend) == {'fp32': 'a.onnx', 'int8': 'b.onnx'}
+        assert model.network_file(backend, 'int8') == str(tmp_path / 'b.onnx')
+    assert model.network_file('tensorrt', 'fp32') == str(tmp_path / 'c.onnx')
+    assert model.networks('tflite', format='') == {}
+    for call, text in ((lambda: model.network_file('tensorrt', 'int8'), 'files.tensorrt: no int8 network, only fp32.'),
+                       (lambda: model.network_file('openvino', 'bf16'), 'files.onnx: no bf16 network, only fp32, int8'),
+                       (lambda: model.network_file('tflite', 'fp32', format=''),
+                        "files: no network for engine 'tflite', only for onnx, tensorrt. Add one, or")):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(('value', 'expected'), [
+    (['/warp/', 'sum'], ('/warp/', 'sum')), ([], ()), (GONE, ())])
+def test_layers_that_stay_in_fp32_are_listed(tmp_path, value, expected):
+    fields = networks.segmentation_fields()
+    if value is not GONE:
+        fields['keep_fp32'] = value
+    assert load_model(networks.write_model(tmp_path, fields)).keep_fp32 == expected
+
+
 # What is wrong in a model.
 
 _ROOT = 'task, description, license, files, input, output'
@@ -134,9 +163,12 @@ WRONG_SEGMENTATION = [
      "files.onnxruntime: unknown field 'fp_16'. Did you mean 'fp16'? Known: fp32, fp16, bf16, int8."),
     (('labels',), GONE, 'labels: missing, expected a name in config/labels.'),
     (('labels',), [1], 'labels: got [1], expected a name in config/labels.'),
-    (('lables',), 'x', "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels.".format(_ROOT)),
-    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels.".format(_ROOT)),
-    ((5,), 'x', 'unknown field 5. Known: {}, labels.'.format(_ROOT)),
+    (('keep_fp32',), '/warp/', "keep_fp32: got '/warp/', expected a list of parts of layer names."),
+    (('keep_fp32',), [''], "keep_fp32: got [''], expected a list of parts of layer names."),
+    (('keep_fp32',), [1], 'keep_fp32: got [1], expected a list of parts of layer names.'),
+    (('lables',), 'x', "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, keep_fp32.".format(_ROOT)),
+    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, keep_fp32.".format(_ROOT)),
+    ((5,), 'x', 'unknown field 5. Known: {}, labels, keep_fp32.'.format(_ROOT)),
     (('input',), GONE, 'input: missing, expected a mapping of fields.'),
     (('input',), [1], 'input: got [1], expected a mapping of fields.'),
     (('input', 'names'), GONE, 'input: names: missing, expected a list of input names.'),
@@ -158,14 +190,14 @@ WRONG_SEGMENTATION = [
     (('input', 'meen'), [1, 2, 3],
      "input: unknown field 'meen'. Did you mean 'mean'? Known: names, color, mean, std."),
     (('output',), GONE, 'output: missing, expected a mapping of fields.'),
-    (('output', 'labels'), GONE, 'output: labels: missing, expected the name of the label output.'),
-    (('output', 'labels'), 1, 'output: labels: got 1, expected the name of the label output.'),
+    (('output', 'labels'), GONE, 'output: labels: missing, expected the name of the labels output.'),
+    (('output', 'labels'), 1, 'output: labels: got 1, expected the name of the labels output.'),
     (('output', 'confidence'), True, 'output: confidence: got True, expected the name of the confidence output.'),
     (('output', 'flow'), 'flow', "output: unknown field 'flow'. Known: labels, confidence."),
 ]
 
 WRONG_FLOW = [
-    (('labels',), 'camvid', "unknown field 'labels'. Known: {}.".format(_ROOT)),
+    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, keep_fp32.".format(_ROOT)),
     (('input', 'names'), ['first'], "input: names: got ['first'], expected a list of 2 different input names."),
     (('input', 'names'), ['a', 'a'], "input: names: got ['a', 'a'], expected a list of 2 different input names."),
     (('input', 'mean'), [1, 2, 3], 'input: mean: got [1, 2, 3], expected a list of 1 finite number.'),
@@ -175,7 +207,7 @@ WRONG_FLOW = [
     (('output', 'flow_scale'), '20', "output: flow_scale: got '20', expected a number."),
     (('output', 'flow_scale'), True, 'output: flow_scale: got True, expected a number.'),
     (('output', 'flowscale'), 2.0,
-     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow_scale, flow."),
+     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, flow_scale."),
 ]
 
 

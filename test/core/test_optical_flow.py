@@ -8,7 +8,7 @@ from trt_perception.core.data import FlowField
 from trt_perception.core.errors import EngineError, FrameError
 from trt_perception.core.image import FrameDecoder, make_frame
 from trt_perception.core.optical_flow import CURRENT, PREVIOUS, OpticalFlowPipeline
-from trt_perception.core.segmentation import NETWORK
+from trt_perception.core.pipeline import CAMERA, NETWORK
 from trt_perception.core.timing import StageTimer
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -27,8 +27,9 @@ def frame_showing(gray, stamp_ns, frame_id='cam'):
     return make_frame(gray.reshape(-1).copy(), gray.shape[0], gray.shape[1], gray.shape[1], 'mono8', stamp_ns, frame_id)
 
 
-def pipeline_of(model, *args, **options):
-    return OpticalFlowPipeline(open_engine(model), model, *args, **options)
+def pipeline_of(model, flow_grid=CURRENT, max_pair_gap=0.0, output_size=CAMERA, **options):
+    settings = {'flow_grid': flow_grid, 'max_pair_gap': max_pair_gap, 'output_size': output_size}
+    return OpticalFlowPipeline(open_engine(model), model, settings, **options)
 
 
 def levels(result):
@@ -159,7 +160,7 @@ def outcome(pipeline, frame):
 
 
 def test_a_gap_starts_a_new_pair(tmp_path):
-    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap_ns=100)
+    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap=100e-9)
     assert outcome(pipeline, frame_showing(1, 0)) is None
     assert outcome(pipeline, frame_showing(2, 100)) == (-2, -1, 100)
     assert outcome(pipeline, frame_showing(3, 201)) is None
@@ -167,15 +168,15 @@ def test_a_gap_starts_a_new_pair(tmp_path):
 
 
 def test_without_a_limit_any_gap_is_a_pair(tmp_path):
-    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap_ns=0)
+    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap=0.0)
     pipeline.process(frame_showing(1, 0))
     assert outcome(pipeline, frame_showing(2, 10**18)) == (-2, -1, 10**18)
 
 
 def test_the_gap_may_be_changed_while_running(tmp_path):
-    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap_ns=100)
+    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap=100e-9)
     pipeline.process(frame_showing(1, 0))
-    pipeline.max_pair_gap_ns = 500
+    pipeline.configure({'max_pair_gap': 500e-9})
     assert outcome(pipeline, frame_showing(2, 400)) == (-2, -1, 400)
 
 
@@ -239,7 +240,7 @@ class RefusesLevel99(FrameDecoder):
 @pytest.mark.parametrize(('grid', 'expected'), [(CURRENT, (-3, -2, 20)), (PREVIOUS, (2, 3, 20))])
 def test_a_bad_frame_leaves_the_pair_as_it_was(tmp_path, grid, expected):
     model = networks.flow_model(tmp_path)
-    pipeline = OpticalFlowPipeline(open_engine(model, decoder=RefusesLevel99()), model, grid)
+    pipeline = OpticalFlowPipeline(open_engine(model, decoder=RefusesLevel99()), model, {'flow_grid': grid})
     pipeline.process(frame_showing(1, 0))
     pipeline.process(frame_showing(2, 10))
     with pytest.raises(FrameError, match='^planted$'):

@@ -5,7 +5,8 @@ import pytest
 from trt_perception.core.data import LabelMap
 from trt_perception.core.errors import EngineError
 from trt_perception.core.image import frame_from_picture, make_frame
-from trt_perception.core.segmentation import CAMERA, NETWORK, SegmentationPipeline
+from trt_perception.core.pipeline import CAMERA, NETWORK
+from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.timing import StageTimer
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -22,8 +23,8 @@ def frame_showing(rgb, stamp_ns=5, frame_id='cam_optical'):
     return frame_from_picture(np.ascontiguousarray(rgb[..., ::-1]), stamp_ns, frame_id)
 
 
-def pipeline_of(model, *args, **options):
-    return SegmentationPipeline(open_engine(model), model, *args, **options)
+def pipeline_of(model, output_size=CAMERA, **options):
+    return SegmentationPipeline(open_engine(model), model, {'output_size': output_size}, **options)
 
 
 def blocks(rgb, factor):
@@ -86,7 +87,7 @@ def test_results_use_the_same_memory_for_every_frame(tmp_path):
 def test_results_are_not_the_engines_own_arrays(tmp_path):
     model = networks.segmentation_model(tmp_path)
     engine = open_engine(model)
-    result = SegmentationPipeline(engine, model, NETWORK).process(frame_showing(picture(0)))
+    result = SegmentationPipeline(engine, model, {'output_size': NETWORK}).process(frame_showing(picture(0)))
     assert not np.shares_memory(result.labels, engine.infer()['labels'])
 
 
@@ -215,7 +216,7 @@ def test_confidence_of_another_size_is_refused(tmp_path):
 def test_confidence_that_nobody_wants_is_left_out(tmp_path):
     model = networks.segmentation_model(tmp_path, size=(4, 4))
     wanted = []
-    pipeline = SegmentationPipeline(open_engine(model), model, wants_confidence=lambda: bool(wanted))
+    pipeline = SegmentationPipeline(open_engine(model), model, wants=lambda role: bool(wanted))
     frame = frame_from_picture(np.full((8, 8, 3), 200, np.uint8))
     without = pipeline.process(frame)
     assert without.confidence is None

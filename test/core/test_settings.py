@@ -3,7 +3,8 @@ import re
 import pytest
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.settings import SETTINGS, Setting, defaults, find_setting, markdown_table, settings_for
+from trt_perception.core.setting import Setting
+from trt_perception.core.settings import defaults, find_setting, markdown_table, settings_for
 
 NUMBER = Setting('gap', 0.5, 'x', limits=(0, 3600))
 COUNT = Setting('threads', 0, 'x', limits=(0, 256))
@@ -51,23 +52,23 @@ def test_a_wrong_value_is_refused_with_the_right_ones(setting, value, expected):
 
 
 def test_every_default_is_allowed():
-    for setting in SETTINGS:
+    for setting in settings_for():
         assert setting.check(setting.default) == setting.default, setting.name
         assert setting.description, setting.name
 
 
 def test_names_are_unique():
-    names = [setting.name for setting in SETTINGS]
+    names = [setting.name for setting in settings_for()]
     assert sorted(set(names)) == sorted(names)
 
 
 def test_defaults_are_those_of_the_interface():
     assert {name: value for name, value in defaults().items() if name in OF_THE_INTERFACE} == OF_THE_INTERFACE
-    assert set(defaults()) == {setting.name for setting in SETTINGS}
+    assert set(defaults()) == {setting.name for setting in settings_for()}
 
 
 def test_exactly_the_safe_settings_may_change_at_run_time():
-    assert {s.name for s in SETTINGS if s.runtime} == {
+    assert {s.name for s in settings_for() if s.runtime} == {
         'max_frame_age', 'max_pair_gap', 'lazy', 'segmentation.overlay_alpha', 'optical_flow.color_max'}
 
 
@@ -80,7 +81,7 @@ def test_a_node_has_the_settings_of_its_tasks():
 
 
 def test_a_setting_is_found_by_name():
-    assert find_setting('lazy') is [s for s in SETTINGS if s.name == 'lazy'][0]
+    assert find_setting('lazy') is [s for s in settings_for() if s.name == 'lazy'][0]
     with pytest.raises(ConfigError) as caught:
         find_setting('max_frame_agee')
     assert str(caught.value) == "parameter max_frame_agee: unknown. Did you mean 'max_frame_age'?"
@@ -88,9 +89,9 @@ def test_a_setting_is_found_by_name():
 
 def test_the_markdown_table_has_one_whole_row_per_setting():
     lines = markdown_table().splitlines()
-    assert len(lines) == 2 + len(SETTINGS)
+    assert len(lines) == 2 + len(settings_for())
     assert {line.count('|') for line in lines} == {6}
-    for line, setting in zip(lines[2:], SETTINGS):
+    for line, setting in zip(lines[2:], settings_for()):
         name, default, allowed, runtime, meaning = [cell.strip() for cell in line.strip('|').split('|')]
         assert name == '`{}`'.format(setting.name)
         shown = {'True': 'true', 'False': 'false'}.get(repr(setting.default), repr(setting.default))

@@ -7,7 +7,7 @@ import os
 import sys
 
 TEST = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-for _folder in (TEST, os.path.join(TEST, 'engines')):
+for _folder in (TEST, os.path.join(TEST, 'engines', 'tensorrt')):
     if _folder not in sys.path:
         sys.path.append(_folder)
 

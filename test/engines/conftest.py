@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-_FOLDER = os.path.dirname(os.path.abspath(__file__))
+# Not this folder itself: its `tensorrt` would be found in place of the real package.
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'tensorrt')
 if _FOLDER not in sys.path:
     sys.path.insert(0, _FOLDER)
 

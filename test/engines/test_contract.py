@@ -26,6 +26,10 @@ class Backend:
 
     precision = 'fp32'
     suffix = 'onnx'
+    library = ''
+    """As error texts call it."""
+    handle = ''
+    """Attribute of the engine that holds what the runtime is called through."""
     image = TensorSpec('image', (1,) + SIZE + (3,), np.dtype(np.uint8))
     """The input of a segmentation network."""
 
@@ -57,10 +61,26 @@ class Backend:
         return self.open(self.model('flow_model'))
 
 
+class OnnxRuntime(Backend):
+    """ONNX Runtime on ONNX files."""
+
+    library = 'ONNX Runtime'
+    handle = '_session'
+
+
+class OpenVino(Backend):
+    """OpenVINO on ONNX files."""
+
+    library = 'OpenVINO'
+    handle = '_request'
+
+
 class TFLite(Backend):
     """The same networks as TFLite files."""
 
     suffix = 'tflite'
+    library = 'TensorFlow Lite'
+    handle = '_interpreter'
 
 
 class TensorRT(Backend):
@@ -68,6 +88,8 @@ class TensorRT(Backend):
 
     precision = 'fp16'
     suffix = 'engine'
+    library = 'TensorRT'
+    handle = '_context'
     image = TensorSpec('image', (1, 3) + SIZE, np.dtype(np.float32))
 
     def __init__(self, generation, folder):
@@ -93,7 +115,7 @@ def backend(request, tmp_path):
         pytest.importorskip('ai_edge_litert', reason='tiny TFLite files are written with its schema')
         return TFLite(name, importlib.import_module('tflite_networks'), tmp_path)
     pytest.importorskip(name)
-    return Backend(name, networks, tmp_path)
+    return {'onnxruntime': OnnxRuntime, 'openvino': OpenVino}[name](name, networks, tmp_path)
 
 
 def error_of(backend, model):
@@ -220,7 +242,8 @@ def test_a_thread_may_open_and_use_its_own(backend):
     ('flow_model', 'flow', 'flow')])
 def test_a_wrong_output_name_is_refused_with_the_right_ones(backend, kind, role, right):
     model = backend.model(kind)
-    text = error_of(backend, model._replace(output=model.output._replace(**{role: 'wrong'})))
+    output = model.output._replace(names=dict(model.output.names, **{role: 'wrong'}))
+    text = error_of(backend, model._replace(output=output))
     assert text == "{}: no output 'wrong', it has {}. Correct `output` in {}.".format(
         backend.file(model), right, model.path)
 
@@ -230,3 +253,39 @@ def test_a_wrong_input_name_is_refused_with_the_right_ones(backend):
     text = error_of(backend, model._replace(input=model.input._replace(names=('wrong',))))
     assert text == '{}: inputs are image, but {} says wrong. Correct input.names in the YAML.'.format(
         backend.file(model), model.path)
+
+
+class Broken:
+    """A runtime that fails whatever it is asked."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def __getattr__(self, name):
+        def fail(*args, **options):
+            raise self._error
+        return fail
+
+
+@pytest.mark.parametrize(('error', 'text'), [
+    (MemoryError(), 'MemoryError. Close other programs, or choose a smaller network.'),
+    (RuntimeError('the device\n  is gone.'), 'the device is gone.'), (KeyError('x'), "'x'."),
+    (ValueError(''), 'ValueError.')])
+def test_whatever_a_runtime_raises_is_an_engine_error(backend, error, text):
+    engine = backend.segmentation()
+    setattr(engine, backend.handle, Broken(error))
+    with pytest.raises(EngineError) as caught:
+        engine.infer()
+    assert str(caught.value) == '{}: {} failed to run it: {}'.format(engine.file, backend.library, text)
+    assert caught.value.__cause__ is error
+    engine.close()
+
+
+def test_a_closed_engine_says_so(backend):
+    engine = backend.flow()
+    engine.close()
+    for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))), engine.infer,
+                 lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):
+        with pytest.raises(EngineError) as caught:
+            call()
+        assert str(caught.value) == '{}: the engine is closed. Open it anew.'.format(engine.file)

@@ -126,8 +126,8 @@ def test_an_input_type_that_pictures_cannot_have_is_refused(tmp_path):
 def test_a_tensor_type_nobody_reads_is_refused(tmp_path):
     model = networks.segmentation_model(tmp_path, kind='bool')
     assert error_of(open_engine, model) == (
-        "{}: 'image' is a tensor(bool), expected one of tensor(uint8), tensor(float), tensor(float16), tensor(int32), "
-        'tensor(int64).'.format(networks.network_path(model)))
+        "{}: 'image' is a tensor(bool), expected one of tensor(float), tensor(float16), tensor(int32), tensor(int64), "
+        'tensor(uint8).'.format(networks.network_path(model)))
 
 
 def test_two_inputs_of_different_size_are_refused(tmp_path):

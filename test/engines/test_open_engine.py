@@ -6,13 +6,13 @@ import networks
 import numpy as np
 import pytest
 
-from trt_perception import engines
 from trt_perception.core.errors import ConfigError
 from trt_perception.engines import (
     BACKENDS,
     Backend,
     EngineOptions,
     available_backends,
+    backends,
     open_engine,
     prepare_engine,
     resolve,
@@ -26,7 +26,7 @@ def absent(monkeypatch):
     """Put a back-end whose package nobody has into the table, first."""
     table = {'warp': Backend('warp_engine', ('numpy', 'warp_runtime_that_nobody_has'), 'fp16', automatic=True)}
     table.update(BACKENDS)
-    monkeypatch.setattr(engines, 'BACKENDS', table)
+    monkeypatch.setattr(backends, 'BACKENDS', table)
 
 
 def error_of(call, *args):
@@ -75,13 +75,13 @@ def test_onnxruntime_is_there_with_fp32(model):
 
 
 def test_auto_takes_the_first_that_is_installed(absent, model):
-    assert list(engines.BACKENDS)[0] == 'warp'
+    assert list(backends.BACKENDS)[0] == 'warp'
     assert 'warp' not in available_backends()
     assert resolve(with_files(model, 'warp', 'onnxruntime'), EngineOptions())[0] == 'onnxruntime'
 
 
 def test_auto_follows_the_order_of_the_table(monkeypatch, model):
-    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True)))
+    monkeypatch.setattr(backends, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True)))
     both = with_files(model, 'quick', 'onnxruntime')
     assert available_backends() == ['quick', 'onnxruntime']
     assert resolve(both, EngineOptions()) == ('quick', 'fp16')
@@ -90,13 +90,13 @@ def test_auto_follows_the_order_of_the_table(monkeypatch, model):
 
 
 def test_auto_passes_over_a_back_end_for_which_the_model_has_no_network(monkeypatch, model):
-    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True)))
+    monkeypatch.setattr(backends, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True)))
     assert resolve(with_files(model, 'onnxruntime'), EngineOptions()) == ('onnxruntime', 'fp32')
     assert resolve(with_files(model, 'other'), EngineOptions()) == ('quick', 'fp16')
 
 
 def test_auto_never_takes_a_back_end_that_is_for_the_asking(monkeypatch, model):
-    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16')))
+    monkeypatch.setattr(backends, 'BACKENDS', table_of(quick=(('numpy',), 'fp16')))
     both = with_files(model, 'quick', 'onnxruntime')
     assert resolve(both, EngineOptions())[0] == 'onnxruntime'
     assert resolve(both, EngineOptions('quick'))[0] == 'quick'
@@ -104,10 +104,10 @@ def test_auto_never_takes_a_back_end_that_is_for_the_asking(monkeypatch, model):
 
 @pytest.mark.parametrize('gpu', [True, False])
 def test_auto_takes_a_gpu_back_end_where_there_is_a_gpu(monkeypatch, tmp_path, model, gpu):
-    monkeypatch.setattr(engines, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True, True)))
+    monkeypatch.setattr(backends, 'BACKENDS', table_of(quick=(('numpy',), 'fp16', True, True)))
     if gpu:
         (tmp_path / 'nvidia0').write_bytes(b'')
-    monkeypatch.setattr(engines, '_GPU_FILES', (str(tmp_path / 'nvidia[0-9]*'),))
+    monkeypatch.setattr(backends, '_GPU_FILES', (str(tmp_path / 'nvidia[0-9]*'),))
     chosen = resolve(with_files(model, 'quick', 'onnxruntime'), EngineOptions())[0]
     assert chosen == ('quick' if gpu else 'onnxruntime')
     assert ('quick' in available_backends()) is gpu
@@ -135,14 +135,14 @@ def test_a_named_back_end_that_is_not_installed_stops(absent, model):
 
 @pytest.mark.parametrize('call', [open_engine, lambda *args: prepare_engine(*args, progress=None)])
 def test_a_package_that_cannot_be_imported_is_told_with_its_reason(monkeypatch, model, call):
-    monkeypatch.setattr(engines, 'BACKENDS', table_of(half=(('numpy',), 'fp32', False, False, 'half_builder')))
+    monkeypatch.setattr(backends, 'BACKENDS', table_of(half=(('numpy',), 'fp32', False, False, 'half_builder')))
     text = error_of(call, model, EngineOptions('half'))
     assert text.startswith('engine: half: its Python packages are installed, but cannot be imported: No module named')
     assert text.endswith('Repair them, or choose another engine.')
 
 
 def test_auto_without_any_back_end_says_what_to_install(monkeypatch, model):
-    monkeypatch.setattr(engines, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
+    monkeypatch.setattr(backends, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
                                               'b': Backend('b_engine', ('numpy',), 'fp32')})
     assert error_of(resolve, model, EngineOptions()) == (
         'engine: auto found none of a. Install one: pip install onnxruntime')

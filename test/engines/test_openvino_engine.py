@@ -5,10 +5,9 @@ import pytest
 from onnx import TensorProto, helper
 from pictures import frame_showing, picture
 
-from trt_perception import engines
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.model import load_model
-from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines import EngineOptions, backends, open_engine
 
 pytest.importorskip('openvino')
 
@@ -213,13 +212,13 @@ def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path, monkeypat
             raise RuntimeError('the CPU is on fire')
 
     engine._request = Failing()
-    assert error_of(engine.infer) == '{}: OpenVINO failed to run it: the CPU is on fire'.format(engine.file)
+    assert error_of(engine.infer) == '{}: OpenVINO failed to run it: the CPU is on fire.'.format(engine.file)
     engine._request = request
     np.testing.assert_array_equal(engine.infer()['labels'][0], picture(2).argmax(axis=2))
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, '_installed', lambda package: package != 'openvino')
+    monkeypatch.setattr(backends, '_installed', lambda package: package != 'openvino')
     model = segmentation_model(tmp_path)
     with pytest.raises(ConfigError, match='the Python package openvino is not installed here'):
         open_engine(model, OPENVINO)

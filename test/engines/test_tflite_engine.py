@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 from pictures import frame_showing, picture
 
-from trt_perception import engines
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines import EngineOptions, backends, open_engine
 
 pytest.importorskip('ai_edge_litert', reason='tiny TFLite files are written with the schema of ai_edge_litert')
 
@@ -195,8 +194,8 @@ def test_an_onnx_file_is_refused(tmp_path):
 def test_a_dynamic_shape_is_refused(tmp_path, signature):
     model = tflite_networks.segmentation_model(tmp_path, signature=signature)
     assert error_of(open_engine, model, TFLITE) == (
-        "{}: 'image' has the dynamic shape {}, expected fixed sizes. Convert the network with static shapes and batch "
-        '1.'.format(tflite_networks.network_path(model), list(signature)))
+        "{}: 'image' has the dynamic shape {}, expected fixed sizes. Export it with static shapes and batch 1.".format(
+            tflite_networks.network_path(model), [1] + list(signature[1:])))
 
 
 def test_an_open_batch_is_one(tmp_path):
@@ -228,7 +227,7 @@ def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path):
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, '_installed', lambda package: False)
+    monkeypatch.setattr(backends, '_installed', lambda package: False)
     with pytest.raises(ConfigError) as caught:
         open_engine(tflite_networks.segmentation_model(tmp_path), TFLITE)
     assert str(caught.value) == ('engine: tflite was asked for, but the Python package ai_edge_litert or '

@@ -5,7 +5,7 @@ import pytest
 from trt_perception.core.errors import EngineError
 
 try:
-    from trt_perception.engines.cuda import Gpu, gpu_info
+    from trt_perception.engines.tensorrt.cuda import Gpu, gpu_info
     gpu_info(0)
 except (ImportError, EngineError) as error:
     pytest.skip('no GPU here to run the kernels on: {}'.format(error), allow_module_level=True)

@@ -1,9 +1,11 @@
 """A node whose TensorRT engine must be built first; the build waits until the test opens the gate."""
 import contextlib
 import glob
+import importlib
 import os
 import signal
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from std_srvs.srv import SetBool
 from tensorrt_rig import model_of_both_runtimes, segmentation_model
 
 from trt_perception.core.errors import EngineError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import EngineOptions, prepare_engine
 
 TOPICS = {SEGMENTATION: 'segmentation/label_map', OPTICAL_FLOW: 'optical_flow/flow'}
@@ -30,8 +32,9 @@ def gate(tmp_path):
 @pytest.fixture
 def begin(rig, tensorrt, tmp_path, gate):
     """Return a function that starts a node which builds, and returns what it publishes."""
-    def begin(tasks, *arguments, **builder):
+    def begin(tasks, *arguments, before=lambda: None, **builder):
         tensorrt.use('8.2', gate=str(gate), **builder)
+        before()
         received = {}
         models = []
         for task in tasks:
@@ -84,7 +87,7 @@ def builders_of(pid):
     for path in glob.glob('/proc/{}/task/*/children'.format(pid)):
         with contextlib.suppress(OSError), open(path) as file:
             found += [int(number) for number in file.read().split()]
-    return [child for child in found if b'tensorrt_build' in command_of(child)]
+    return [child for child in found if b'engines.tensorrt.build' in command_of(child)]
 
 
 def command_of(pid):
@@ -258,3 +261,57 @@ def test_a_signal_during_a_build_ends_node_and_builder(domain, tensorrt, tmp_pat
         assert program.end(getattr(signal, name)) == 0, program.output
         assert command_of(child) == b''
         assert 'Traceback' not in program.output
+
+
+class Questions:
+    """Counts what this process does to find its engines, from `begin` on."""
+
+    def __init__(self, monkeypatch):
+        self._monkeypatch = monkeypatch
+        self.counts = Counter()
+
+    def begin(self):
+        modules = {name: importlib.import_module('trt_perception.engines.tensorrt.' + name)
+                   for name in ('cache', 'file', 'cuda')}
+        self._count(modules['file'], 'network_sha256', 'network hashed')
+        self._count(modules['cache'].EngineCache, 'find', 'engine hashed')
+        self._count(modules['cuda'].cuda.Device, 'compute_capability', 'GPU asked')
+
+    def _count(self, owner, name, key):
+        real = getattr(owner, name)
+
+        def counted(*args, **options):
+            self.counts[key] += 1
+            return real(*args, **options)
+        self._monkeypatch.setattr(owner, name, counted)
+
+
+@pytest.fixture
+def questions(monkeypatch):
+    return Questions(monkeypatch)
+
+
+def test_network_engine_and_gpu_are_looked_at_once_per_start_and_per_reopening(rig, begin, tensorrt, tmp_path, gate,
+                                                                               questions, monkeypatch):
+    tensorrt.use('8.2')
+    (tmp_path / SEGMENTATION).mkdir()
+    prepare_engine(model_of_both_runtimes(tmp_path / SEGMENTATION, SEGMENTATION),
+                   EngineOptions('tensorrt', cache_dir=tensorrt.cache), lambda text: None)
+    begin([SEGMENTATION], before=questions.begin)
+    until_on(rig, 'tensorrt')
+    counts = questions.counts
+    assert counts == {'network hashed': 1, 'engine hashed': 1, 'GPU asked': 1}
+    engine = rig.worker.tasks[0].engine
+    monkeypatch.setattr(engine, '_infer', lambda wanted: 1 / 0)
+    assert show(rig, 0) == ['engine_fault']
+    rig.until(lambda: show(rig, 1) == ['processed'], 'the reopening')
+    assert counts == {'network hashed': 2, 'engine hashed': 2, 'GPU asked': 1}
+
+
+def test_an_engine_that_was_built_while_another_served_is_not_looked_for_again(rig, begin, tensorrt, gate, questions):
+    begin([SEGMENTATION], '-p', 'serve_while_building:=onnxruntime', before=questions.begin)
+    until_on(rig, 'onnxruntime')
+    gate.touch()
+    until_on(rig, 'tensorrt')
+    # The engine is looked for before the build, in vain, and after it.
+    assert questions.counts == {'network hashed': 1, 'engine hashed': 2, 'GPU asked': 1}

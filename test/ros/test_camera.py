@@ -13,7 +13,7 @@ from std_msgs.msg import String
 
 from trt_perception import transport
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import SEGMENTATION, TASKS
+from trt_perception.core.tasks import SEGMENTATION, TASKS
 from trt_perception.ros import camera
 from trt_perception.ros.camera_subscription import offered
 

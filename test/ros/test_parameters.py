@@ -9,8 +9,8 @@ from rig import image, picture, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
-from trt_perception.core.settings import SETTINGS
+from trt_perception.core.settings import settings_for
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.ros.parameters import declare_parameters, on_change
 
 RUNTIME = {'segmentation.overlay_alpha', 'optical_flow.color_max', 'max_pair_gap', 'max_frame_age', 'lazy'}
@@ -103,7 +103,7 @@ def test_descriptors_say_what_may_change_and_how(node_of):
     settings = declare_parameters(node, TASKS)
     descriptors = {name: node.describe_parameter(name) for name in settings}
     assert {name for name, d in descriptors.items() if not d.read_only} == RUNTIME
-    for setting in SETTINGS:
+    for setting in settings_for():
         descriptor = descriptors[setting.name]
         assert descriptor.description.startswith(setting.description)
         assert descriptor.description.endswith(' (read-only: set it at start)') == descriptor.read_only
@@ -144,7 +144,7 @@ def test_a_runtime_parameter_changes(changeable, name, value, expected):
     assert node.get_parameter(name).value == value
 
 
-@pytest.mark.parametrize('name', sorted({s.name for s in SETTINGS} - RUNTIME))
+@pytest.mark.parametrize('name', sorted({s.name for s in settings_for()} - RUNTIME))
 def test_the_other_parameters_are_read_only(changeable, name):
     node, settings, changes = changeable
     before = dict(settings)

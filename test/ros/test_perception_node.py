@@ -15,9 +15,9 @@ from std_srvs.srv import SetBool
 
 from trt_perception.core.colors import color_flow
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
 from trt_perception.ros import messages, publishers, worker
 from trt_perception.ros.qos import LATCHED
@@ -47,7 +47,7 @@ class Models:
         self.flow = networks.flow_model(folders[OPTICAL_FLOW])
 
     def label_maps(self, images, size='camera'):
-        pipeline = SegmentationPipeline(open_engine(self.segmentation), self.segmentation, size)
+        pipeline = SegmentationPipeline(open_engine(self.segmentation), self.segmentation, {'output_size': size})
         results = []
         for each in images:
             result = pipeline.process(messages.frame_from_image(each))
@@ -55,7 +55,8 @@ class Models:
         return results
 
     def flow_fields(self, images, grid='current', size='camera'):
-        pipeline = OpticalFlowPipeline(open_engine(self.flow), self.flow, grid, 0, size)
+        pipeline = OpticalFlowPipeline(open_engine(self.flow), self.flow,
+                                       {'flow_grid': grid, 'max_pair_gap': 0.0, 'output_size': size})
         results = []
         for each in images:
             result = pipeline.process(messages.frame_from_image(each))

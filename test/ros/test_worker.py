@@ -9,7 +9,7 @@ from rig import header, image, picture, pixels_of, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.errors import EngineError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
 from trt_perception.ros import publishers, worker
 

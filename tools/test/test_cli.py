@@ -18,7 +18,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 def test_no_verb_lists_them_all(capsys: pytest.CaptureFixture[str]):
     assert cli.main([]) == 2
     listed = capsys.readouterr().out
-    assert all(f'\n    {verb}' in listed and text.split()[0] in listed for verb, text in cli.VERBS.items())
+    assert all(f'\n    {verb}' in listed and entry.help.split()[0] in listed for verb, entry in cli.VERBS.items())
 
 
 def test_an_expected_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]):

@@ -1,31 +1,43 @@
-"""The command `trt_perception_tools`: one module per verb, with `add_arguments(parser)` and `execute(args)`."""
+"""The command `trt_perception_tools` and the table of its verbs."""
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
-from types import ModuleType
+from typing import NamedTuple
 
 from trt_perception.core.errors import ConfigError, PerceptionError
 
+
+class Verb(NamedTuple):
+    """A command: a module of this package with `add_arguments(parser)` and `execute(args)`, and a line of help."""
+
+    module: str
+    help: str
+
+
 VERBS = {
-    'export': 'make the ONNX file of a network from its published weights',
-    'to-tflite': 'make the TensorFlow Lite file of a network from its published weights, quantised or not',
-    'import-model': "take other people's network: ONNX, TensorFlow frozen graph or TFLite",
-    'check-onnx': 'list what TensorRT 8.2 to 11 cannot take in an ONNX file',
-    'slim-onnx': 'simplify an ONNX file, and drop outputs that nobody needs',
-    'share-weights': 'store what several ONNX files have in common once',
-    'quantize': 'make an FP16 or INT8 network from an FP32 one',
-    'describe-network': 'count parameters, operations and layers before and after export',
-    'estimate': 'how long a network takes on a board that is not here',
-    'golden': 'store what a network makes of a picture, to check TensorRT engines with',
-    'evaluate': 'score models on a dataset, through the deployed pipeline',
-    'bench': 'measure times as trt_perception bench does, with PyTorch beside its engines',
-    'train': 'train a network by a recipe and keep its best weights',
-    'prune': 'remove channels of a trained network and fine-tune what is left',
-    'demo': 'run the nodes on a street clip and make pictures of what they publish',
-    'street-bag': "make the demo's clip from a video",
-    'readme': "renew the README's generated tables",
+    'export': Verb('export.to_onnx', 'make the ONNX file of a network from its published weights'),
+    'to-tflite': Verb('export.to_tflite',
+                      'make the TensorFlow Lite file of a network from its published weights, quantised or not'),
+    'import-model': Verb('import_model.command',
+                         "take other people's network: ONNX, TensorFlow frozen graph or TFLite"),
+    'check-onnx': Verb('graphs.check', 'list what TensorRT 8.2 to 11 cannot take in an ONNX file'),
+    'slim-onnx': Verb('graphs.slim', 'simplify an ONNX file, and drop outputs that nobody needs'),
+    'share-weights': Verb('graphs.share_weights', 'store what several ONNX files have in common once'),
+    'quantize': Verb('quantize.command', 'make an FP16 or INT8 network from an FP32 one'),
+    'describe-network': Verb('export.describe_network',
+                             'count parameters, operations and layers before and after export'),
+    'estimate': Verb('estimate.command', 'how long a network takes on a board that is not here'),
+    'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
+    'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
+    'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),
+    'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
+    'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
+    'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
+    'demo': Verb('demo.command', 'run the nodes on a street clip and make pictures of what they publish'),
+    'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),
+    'readme': Verb('readme', "renew the README's generated tables"),
 }
 
 
@@ -36,10 +48,10 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB')
     chosen = None
     try:
-        for name, text in VERBS.items():
-            verb = verbs.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        for name, entry in VERBS.items():
+            verb = verbs.add_parser(name, help=entry.help, formatter_class=argparse.RawDescriptionHelpFormatter)
             if name in argv[:1]:  # Only this one is imported: torch takes seconds and may not be installed.
-                chosen = _module(name)
+                chosen = importlib.import_module('.' + entry.module, __package__)
                 verb.description = chosen.__doc__
                 chosen.add_arguments(verb)
         args = parser.parse_args(argv)
@@ -47,18 +59,17 @@ def main(argv: list[str] | None = None) -> int:
             parser.print_help()
             return 2
         return int(chosen.execute(args))
+    except ModuleNotFoundError as error:
+        if (error.name or '').startswith('trt_perception'):
+            raise
+        return _refused(argv[0], ConfigError(f'needs the Python package {error.name}, which is not installed. Run: pip '
+                                             f'install {error.name}'))
     except PerceptionError as error:
-        print(f'trt_perception_tools {argv[0]}: {type(error).__name__}: {error}', file=sys.stderr)
-        return 2
+        return _refused(argv[0], error)
     except KeyboardInterrupt:
         return 130
 
 
-def _module(verb: str) -> ModuleType:
-    try:
-        return importlib.import_module('.' + verb.replace('-', '_'), __package__)
-    except ModuleNotFoundError as error:
-        if (error.name or '').startswith('trt_perception'):
-            raise
-        raise ConfigError(f'needs the Python package {error.name}, which is not installed. Run: pip install '
-                          f'{error.name}') from error
+def _refused(verb: str, error: PerceptionError) -> int:
+    print(f'trt_perception_tools {verb}: {type(error).__name__}: {error}', file=sys.stderr)
+    return 2

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..core.engine import Engine
 from ..core.errors import ConfigError
-from ..core.model import SEGMENTATION, Model
-from ..core.optical_flow import OpticalFlowPipeline
-from ..core.segmentation import SegmentationPipeline
+from ..core.model import Model
+from ..core.pipeline import Pipeline
+from ..core.tasks import pipeline_class
 from ..core.timing import StageTimer
 from ..engines import EngineOptions, open_engine
 from .frames import Picture, read_picture
@@ -18,12 +18,16 @@ STAGES = ('read', 'preprocess', 'upload', 'infer', 'download', 'decode', 'publis
 TRANSFERS = ('upload', 'download')
 
 
+RESTING = {'max_pair_gap': 0.0}
+"""Settings of what is measured: its camera rests while others have their turn."""
+
+
 class Contender(abc.ABC):
     """Turns pictures into results, one at a time.
 
     Attributes:
         name: what tables call it.
-        task: one of model.TASKS; only contenders of one task are compared.
+        task: one of tasks.TASKS; only contenders of one task are compared.
         facts: what else identifies it: engine, precision, network file ...
     """
 
@@ -70,8 +74,7 @@ class PipelineContender(Contender):
     def __init__(self, model: Model, engine: Engine, threads: int = 0) -> None:
         self.engine = engine
         self._times = LastTimes()
-        kind = SegmentationPipeline if model.task == SEGMENTATION else OpticalFlowPipeline
-        self._pipeline = kind(engine, model, timer=self._times)
+        self._pipeline: Pipeline = pipeline_class(model.task)(engine, model, RESTING, self._times)
         self._result: Optional[np.ndarray] = None
         super().__init__('{} {} {}'.format(model.name, engine.backend, engine.precision), model.task, {
             'model': model.path, 'engine': engine.backend, 'precision': engine.precision, 'network': engine.file,

@@ -4,10 +4,10 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from ..core.model import OPTICAL_FLOW, SEGMENTATION, Model
+from ..core.model import Model
+from ..core.settings import settings_for
 from ..engines import EngineOptions
-
-RESULT_TOPIC = {SEGMENTATION: 'segmentation/label_map', OPTICAL_FLOW: 'optical_flow/flow'}
+from .contender import RESTING
 
 
 class NodeSpec(NamedTuple):
@@ -67,8 +67,8 @@ def node_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpe
                   'num_threads:={}'.format(options.num_threads)]
     parameters += ['precision:=' + options.precision] if options.precision else []
     parameters += ['image_transport:=compressed'] if compressed else []
-    # The camera rests while others have their turn.
-    parameters += ['max_pair_gap:=0.0'] if model.task == OPTICAL_FLOW else []
+    parameters += ['{}:={}'.format(setting.name, RESTING[setting.name]) for setting in settings_for([model.task])
+                   if setting.name in RESTING]
     words = [word for parameter in parameters for word in ('-p', parameter)]
     return NodeSpec(model.name + ' node', model.task,
                     (sys.executable, '-m', 'trt_perception', 'run', model.task) + tuple(words))

@@ -8,7 +8,8 @@ from typing import Any, Callable, List, Optional, Sequence
 import numpy as np
 
 from ..core.errors import ConfigError
-from ..core.model import SEGMENTATION, Model, load_model
+from ..core.model import Model, load_model
+from ..core.tasks import pipeline_class
 from . import machine, report
 from .contender import Contender, engine_options, open_contender
 from .frames import Picture, draw_pictures, parse_camera, read_pictures
@@ -166,10 +167,8 @@ def _agreement(contenders: Sequence[Contender], pictures: Sequence[Picture]) -> 
     for contender, result in zip(contenders[1:], results[1:]):
         if first is None or result is None or contender.facts['model'] != contenders[0].facts['model']:
             texts.append('')
-        elif contender.task == SEGMENTATION:
-            texts.append('{:.2f} % equal'.format(100 * float((result == first).mean())))
         else:
-            texts.append('{:.3f} px apart'.format(float(np.nanmean(np.linalg.norm(result - first, axis=2)))))
+            texts.append(pipeline_class(contender.task).difference(result, first))
     return texts
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from ..core.errors import ConfigError, EngineError
-from ..core.model import SEGMENTATION, Model
+from ..core.model import Model
 from .contender import Contender
 from .frames import Picture
 
@@ -29,7 +29,7 @@ class Tutorial:
     """
 
     def __init__(self, file: str, model: Model, threads: int = 0) -> None:
-        if model.task != SEGMENTATION or model.input.color == 'gray':
+        if not model.output.labels or model.input.color == 'gray':
             raise ConfigError('--tutorial: {} is a model for {} of {} pictures, expected segmentation of colour '
                               'pictures. Leave --tutorial out.'.format(model.path, model.task, model.input.color))
         options = ort.SessionOptions()

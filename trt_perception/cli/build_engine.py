@@ -24,23 +24,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cache-dir', metavar='FOLDER', default='',
                         help='where engines are kept (default: ~/.cache/trt_perception)')
     parser.add_argument('--force', action='store_true', help='build anew even if the engine is in the cache')
-    parser.add_argument('--workspace', type=int, default=0, metavar='MB',
-                        help='memory that layers may take while they work (default: as TensorRT likes)')
+    parser.add_argument('--max-workspace-size', type=int, default=0, metavar='BYTES',
+                        help="memory that layers may take while they work; 0 (default) = TensorRT's default")
+    parser.add_argument('--workspace', type=int, metavar='MB', help=argparse.SUPPRESS)  # The former name.
     parser.add_argument('--dla-core', type=int, default=-1, metavar='N',
                         help='deep-learning accelerator of a Xavier or Orin (default: -1, the GPU)')
-    parser.add_argument('--gpu', type=int, default=0, metavar='N', help='CUDA device (default: 0)')
+    parser.add_argument('--gpu-id', type=int, default=0, metavar='N', help='CUDA device (default: 0)')
     parser.add_argument('--calibration', metavar='FOLDER', default='',
-                        help='for int8 from the fp32 network, up to TensorRT 10: some hundred typical pictures')
+                        help='for int8 from the fp32 network, up to TensorRT 10: some hundred typical images')
     parser.add_argument('--output', metavar='FILE', help='copy the engine there, too')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Build the engine, and tell what came of it."""
-    if args.workspace < 0:
-        raise ConfigError('--workspace: got {}, expected megabytes, or 0.'.format(args.workspace))
+    workspace_bytes = args.max_workspace_size
+    if args.workspace is not None:
+        print('warning: --workspace MB has a new name and unit: --max-workspace-size BYTES.', file=sys.stderr)
+        workspace_bytes = args.workspace * 2**20
+    if workspace_bytes < 0:
+        raise ConfigError('--max-workspace-size: got {}, expected bytes, or 0.'.format(workspace_bytes))
     model = load_model(args.model)
     options = EngineOptions('tensorrt', args.precision, cache_dir=args.cache_dir, rebuild=args.force,
-                            workspace_bytes=args.workspace * 2**20, dla_core=args.dla_core, gpu_id=args.gpu)
+                            workspace_bytes=workspace_bytes, dla_core=args.dla_core, gpu_id=args.gpu_id)
     line = _ProgressLine()
     try:
         built = prepare_engine(model, options, line.show, args.calibration)

@@ -4,19 +4,19 @@ The same node, parameter files and topics as with the launch files:
     trt_perception run --image /camera/image_raw -p max_frame_age:=0.5
 """
 import argparse
-import importlib
 
 from ..core.errors import ConfigError
 from ..core.share import share_path
+from ..core.tasks import TASKS
 from . import ros_missing
 
-NODES = {'perception': 'perception_node', 'segmentation': 'segmentation_node', 'optical_flow': 'optical_flow_node'}
+ALL_TASKS = 'perception'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('node', nargs='?', choices=sorted(NODES), default='perception',
-                        help='both tasks, or one of them (default: perception)')
+    parser.add_argument('node', nargs='?', choices=[ALL_TASKS] + list(TASKS), default=ALL_TASKS,
+                        help='all tasks, or one of them (default: perception)')
     parser.add_argument('--params-file', metavar='YAML', action='append', default=[],
                         help='parameter file; repeatable, later ones win (default: the shipped perception.yaml)')
     parser.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
@@ -50,7 +50,7 @@ def ros_arguments(args: argparse.Namespace) -> list:
 def execute(args: argparse.Namespace) -> int:
     """Run the node until Ctrl-C."""
     try:
-        module = importlib.import_module('..ros.' + NODES[args.node], __package__)
+        from ..ros.perception_node import run
     except ImportError as error:
         raise ros_missing(error) from error
-    return int(module.main(ros_arguments(args)))
+    return run(args.node, tuple(TASKS) if args.node == ALL_TASKS else (args.node,), ros_arguments(args))

@@ -3,6 +3,8 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
+Size = Tuple[int, int]
+"""(height, width), px."""
 VOID = 255
 """Class id of a pixel without a class (unlabelled, or outside the label set)."""
 

@@ -1,77 +1,111 @@
 """The engine contract: what every inference runtime does for the pipelines. Knows tensors and images, not tasks."""
 import abc
+import logging
 import threading
 from typing import Any, Collection, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .data import Frame, TensorSpec
-from .errors import EngineError
+from .errors import EngineError, PerceptionError
 from .image import FrameDecoder, Size
 from .model import Model
 from .preprocess import InputWriter
+
+_log = logging.getLogger(__name__)
+
+Specs = Tuple[Sequence[TensorSpec], Sequence[TensorSpec]]
+"""Inputs and outputs of a network."""
 
 
 class Engine(abc.ABC):
     """A network loaded and ready to run.
 
-    Shapes are static, batch 1. THE THREAD THAT OPENS AN ENGINE IS THE ONLY ONE THAT MAY USE IT. A back-end implements
-    the methods that begin with an underscore; the public ones check once and delegate.
+    Shapes are static, batch 1. THE THREAD THAT OPENS AN ENGINE IS THE ONLY ONE THAT MAY USE IT.
+
+    A back-end implements the methods that begin with an underscore. The public ones check once, delegate, and turn
+    whatever a runtime raises into an EngineError: callers need to expect no other error of one.
 
     Attributes:
         inputs: what the network takes.
         outputs: what it gives, of that what the model names.
-        input_size: (height, width) of the pictures it sees.
+        input_size: (height, width) of the images it sees.
         precision: one of model.PRECISIONS, as built.
         file: the network file.
         stage_ms: stages inside the last put_image and infer, ms: upload, preprocess, infer, download; empty where the
             runtime does not tell them apart, or was not asked to (EngineOptions.profile).
+
+    Raises:
+        EngineError: the network cannot be opened, or is not the one that the model describes.
     """
 
     backend = ''
     """Name in the BACKENDS table."""
+    runtime = ''
+    """Name of the library, for error texts."""
+    version = ''
+    """Of the library."""
+    advice = ''
+    """What to do about a file that the runtime refuses, a sentence."""
 
-    def __init__(self, model: Model, file: str, precision: str, inputs: Sequence[TensorSpec],
-                 outputs: Sequence[TensorSpec], decoder: Optional[FrameDecoder] = None) -> None:
+    def __init__(self, model: Model, file: str, precision: str, decoder: Optional[FrameDecoder] = None) -> None:
         self.file = file
         self.precision = precision
-        self.inputs: Tuple[TensorSpec, ...] = tuple(inputs)
         self.stage_ms: Dict[str, float] = {}
+        self._model = model
+        self._decoder = decoder or FrameDecoder()
         self._thread = threading.get_ident()
-        specs = {spec.name: spec for spec in self.inputs}
-        if set(specs) != set(model.input.names):
-            raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
-                file, ', '.join(sorted(specs)), model.path, ', '.join(model.input.names)))
-        found = [spec.name for spec in outputs]
-        named = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
-        for name in named:
-            if name not in found:
-                raise EngineError('{}: no output {!r}, it has {}. Correct `output` in {}.'.format(
-                    file, name, ', '.join(found), model.path))
-        self.outputs: Tuple[TensorSpec, ...] = tuple(spec for spec in outputs if spec.name in named)
-        self._output_names = [spec.name for spec in self.outputs]
-        decoder = decoder or FrameDecoder()
-        self._writers = {name: InputWriter(spec, model.input, decoder, file) for name, spec in specs.items()}
-        sizes = {writer.size for writer in self._writers.values()}
-        if len(sizes) > 1:
-            raise EngineError('{}: inputs differ in size: {}. Both frames of a pair need one size.'.format(
-                file, ', '.join('{}x{}'.format(*size) for size in sorted(sizes))))
-        self.input_size: Size = sizes.pop()
-        self._tensors: Dict[str, Any] = {spec.name: self._allocate(spec) for spec in self.inputs}
+        self._tensors: Dict[str, Any] = {}
+        self._closed = False
+        try:
+            inputs, outputs = self._open()
+            self.inputs: Tuple[TensorSpec, ...] = tuple(inputs)
+            self.outputs: Tuple[TensorSpec, ...] = self._named(outputs)
+            self._output_names = [spec.name for spec in self.outputs]
+            self._writers = {spec.name: InputWriter(spec, model.input, self._decoder, file) for spec in self.inputs}
+            self.input_size: Size = self._common_size()
+            self._tensors = {spec.name: self._allocate(spec) for spec in self.inputs}
+            self._connect()
+        except PerceptionError:
+            self.close()
+            raise
+        except Exception as error:
+            self.close()
+            library = ' '.join([self.runtime, self.version]).rstrip()
+            raise EngineError('{}: {} cannot open it: {}. {}'.format(
+                file, library, _reason(error), self.advice).rstrip()) from error
+        except BaseException:
+            self.close()
+            raise
 
     def put_image(self, name: str, frame: Frame) -> None:
         """Bring a camera frame into input `name`: decode, resize, normalise, lay out, as the model's YAML says.
 
         Raises:
             FrameError: the frame cannot be decoded; the input is then unchanged.
+            EngineError: the runtime failed.
         """
-        self._check_thread()
-        self._put_image(name, frame)
+        self._check_usable()
+        try:
+            self._put_image(name, frame)
+        except PerceptionError:
+            raise
+        except Exception as error:
+            raise self._failure('take an image', error) from error
 
     def swap(self, a: str, b: str) -> None:
-        """Exchange the contents of two inputs without copying (flow keeps the previous frame this way)."""
-        self._check_thread()
-        self._swap(a, b)
+        """Exchange the contents of two inputs without copying (flow keeps the previous frame this way).
+
+        Raises:
+            EngineError: the runtime failed.
+        """
+        self._check_usable()
+        try:
+            self._swap(a, b)
+        except PerceptionError:
+            raise
+        except Exception as error:
+            raise self._failure('exchange its inputs', error) from error
 
     def infer(self, wanted: Optional[Collection[str]] = None) -> Dict[str, np.ndarray]:
         """Run the network once.
@@ -84,8 +118,13 @@ class Engine(abc.ABC):
         Raises:
             EngineError: the runtime failed; it carries the runtime's own text.
         """
-        self._check_thread()
-        return self._infer(self._output_names if wanted is None else wanted)
+        self._check_usable()
+        try:
+            return self._infer(self._output_names if wanted is None else wanted)
+        except PerceptionError:
+            raise
+        except Exception as error:
+            raise self._failure('run it', error) from error
 
     def resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]] = None) -> bool:
         """Ask that from now on an output comes on another pixel grid: labels nearest, flow bilinear and multiplied.
@@ -98,22 +137,74 @@ class Engine(abc.ABC):
 
         Returns:
             Whether the engine does it. If not, all is as before, and the caller resizes.
+
+        Raises:
+            EngineError: the runtime failed.
         """
-        self._check_thread()
-        return self._resize_output(name, size, factors)
+        self._check_usable()
+        try:
+            return self._resize_output(name, size, factors)
+        except PerceptionError:
+            raise
+        except Exception as error:
+            raise self._failure('resize its output', error) from error
 
     def close(self) -> None:
-        """Give back what the engine holds. May be called twice."""
+        """Give back what the engine holds. May be called twice; what fails is logged, for nobody could mend it."""
+        if self._closed:
+            return
+        self._closed = True
         self._tensors.clear()
+        try:
+            self._close()
+        except Exception as error:
+            # As text: a log record would keep the error's frames alive, and what they hold.
+            _log.warning('%s: %s failed to close it: %s', self.file, self.runtime, _reason(error))
 
-    def _check_thread(self) -> None:
+    def _check_usable(self) -> None:
         if threading.get_ident() != self._thread:
             raise EngineError('{}: used from another thread than the one that opened it. Open the engine in the '
                               'thread that runs it.'.format(self.file))
+        if self._closed:
+            raise EngineError('{}: the engine is closed. Open it anew.'.format(self.file))
+
+    def _failure(self, what: str, error: Exception) -> EngineError:
+        cure = ' Close other programs, or choose a smaller network.' if isinstance(error, MemoryError) else ''
+        return EngineError('{}: {} failed to {}: {}.{}'.format(self.file, self.runtime, what, _reason(error), cure))
+
+    def _named(self, outputs: Sequence[TensorSpec]) -> Tuple[TensorSpec, ...]:
+        """Return the outputs that the model names, after a look at all names."""
+        model, names = self._model, [spec.name for spec in self.inputs]
+        if set(names) != set(model.input.names):
+            raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
+                self.file, ', '.join(sorted(names)), model.path, ', '.join(model.input.names)))
+        found, named = [spec.name for spec in outputs], list(model.output.names.values())
+        for name in named:
+            if name not in found:
+                raise EngineError('{}: no output {!r}, it has {}. Correct `output` in {}.'.format(
+                    self.file, name, ', '.join(found), model.path))
+        return tuple(spec for spec in outputs if spec.name in named)
+
+    def _common_size(self) -> Size:
+        sizes = {writer.size for writer in self._writers.values()}
+        if len(sizes) > 1:
+            raise EngineError('{}: inputs differ in size: {}. Both frames of a pair need one size.'.format(
+                self.file, ', '.join('{}x{}'.format(*size) for size in sorted(sizes))))
+        return sizes.pop()
+
+    # What a back-end implements. All but _close are called in the thread that opened the engine, while it is open.
+
+    @abc.abstractmethod
+    def _open(self) -> Specs:
+        """Load `self.file` and return what it takes and gives, made by tensors.static_spec."""
 
     def _allocate(self, spec: TensorSpec) -> Any:
         """Return the memory of an input, filled with 0."""
         return np.zeros(spec.shape, spec.dtype)
+
+    def _connect(self) -> None:
+        """Tell the runtime where inputs and outputs are: `self._tensors`, and what `_infer` hands out."""
+        return
 
     def _put_image(self, name: str, frame: Frame) -> None:
         self._writers[name].write(frame, self._tensors[name])
@@ -127,3 +218,12 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         """Run the network on the inputs as they are, and return at least the wanted outputs."""
+
+    def _close(self) -> None:
+        """Free what the runtime holds; also after a failed `_open`, of which nothing but some may be there."""
+        return
+
+
+def _reason(error: Exception) -> str:
+    """Return a runtime's text on one line; its class where it has none."""
+    return ' '.join(str(error).split()).rstrip('.') or type(error).__name__

@@ -1,4 +1,6 @@
 """Three errors, three reactions. Text: where: what came, what was expected. What to do."""
+import difflib
+from typing import Iterable
 
 
 class PerceptionError(Exception):
@@ -15,3 +17,9 @@ class EngineError(PerceptionError):
 
 class FrameError(PerceptionError):
     """One image cannot be used: it is skipped and counted."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean ...?' when a known word is close, else '.': the end of an error message."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return '. Did you mean {!r}?'.format(close[0]) if close else '.'

@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from .data import Frame
+from .data import Frame, Size
 from .errors import FrameError
 from .image_file import JPEG, ImageFile, read_image_file
 from .limits import MAX_IMAGE_PIXELS
@@ -17,9 +17,6 @@ try:
     import simplejpeg  # Tells a damaged JPEG from a whole one, which OpenCV does not, and is faster.
 except ImportError:  # It has no wheels for Python 3.6.
     simplejpeg = None
-
-Size = Tuple[int, int]
-"""(height, width), px."""
 
 
 class Encoding(NamedTuple):

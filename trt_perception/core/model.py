@@ -2,23 +2,23 @@
 
 A model is a network plus how to feed and read it. Nothing here opens the network itself.
 """
-import difflib
 import glob
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import yaml
 
 from .data import VOID
-from .errors import ConfigError
+from .errors import ConfigError, did_you_mean
+from .fields import Fields, is_number
 from .share import share_path
+from .tasks import TASKS, Task
 
-SEGMENTATION = 'segmentation'
-OPTICAL_FLOW = 'optical_flow'
-TASKS = (SEGMENTATION, OPTICAL_FLOW)
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 CHANNELS = {'rgb': 3, 'bgr': 3, 'gray': 1}
+ONNX = 'onnx'
+"""Key in `files` of networks for all back-ends that read ONNX and have no entry of their own."""
 
 
 class LabelClass(NamedTuple):
@@ -55,13 +55,32 @@ class ModelInput(NamedTuple):
 
 
 class ModelOutput(NamedTuple):
-    """Names of the network's outputs; a field is None where the task or the network has no such output."""
+    """Names of the network's outputs, by what the table of tasks calls them."""
 
-    labels: Optional[str] = None
-    confidence: Optional[str] = None
-    flow: Optional[str] = None
-    flow_scale: float = 1.0
-    """Network output times this = px of the network's input."""
+    names: Dict[str, str]
+    """E.g. {'labels': 'labels', 'confidence': 'conf'}; outputs that the network lacks are missing."""
+    numbers: Dict[str, float] = {}
+    """E.g. {'flow_scale': 1.0}, by name."""
+
+    @property
+    def labels(self) -> Optional[str]:
+        """Name of the output with the class of every pixel, or None."""
+        return self.names.get('labels')
+
+    @property
+    def confidence(self) -> Optional[str]:
+        """Name of the output with the confidence in that class, or None."""
+        return self.names.get('confidence')
+
+    @property
+    def flow(self) -> Optional[str]:
+        """Name of the output with the flow field, or None."""
+        return self.names.get('flow')
+
+    @property
+    def flow_scale(self) -> float:
+        """Network output times this = px of the network's input."""
+        return self.numbers.get('flow_scale', 1.0)
 
 
 class Model(NamedTuple):
@@ -73,24 +92,38 @@ class Model(NamedTuple):
     description: str
     license: str
     files: Dict[str, Dict[str, str]]
-    """Back-end -> precision -> network file, as written in the YAML."""
+    """Back-end, or ONNX -> precision -> network file, as written in the YAML."""
     input: ModelInput
     output: ModelOutput
     labels: Optional[LabelSet]
+    keep_fp32: Tuple[str, ...] = ()
+    """Layers whose name contains one of these stay in FP32 when the others become FP16, BF16 or INT8."""
 
-    def network_file(self, backend: str, precision: str) -> str:
+    def networks(self, backend: str, format: str = ONNX) -> Dict[str, str]:
+        """Return precision -> network file, as written in the YAML, for a back-end; {} when there is none.
+
+        Args:
+            format: the entry to use where the back-end has none of its own; '' = no other.
+        """
+        return self.files.get(backend) or self.files.get(format) or {}
+
+    def network_file(self, backend: str, precision: str, format: str = ONNX) -> str:
         """Return the path of the network for a back-end and a precision.
+
+        Args:
+            format: as for `networks`.
 
         Raises:
             ConfigError: the model has no such network, or its file is missing.
         """
-        by_precision = self.files.get(backend)
-        if by_precision is None:
-            raise ConfigError('{}: files: no network for engine {!r}, only for {}. Choose one of those with the '
-                              'parameter engine.'.format(self.path, backend, ', '.join(sorted(self.files))))
+        by_precision = self.networks(backend, format)
+        key = backend if self.files.get(backend) else format
+        if not by_precision:
+            raise ConfigError('{}: files: no network for engine {!r}, only for {}. Add one, or set the parameter '
+                              'engine to another.'.format(self.path, backend, ', '.join(sorted(self.files))))
         if precision not in by_precision:
             raise ConfigError('{}: files.{}: no {} network, only {}. Choose one of those with the parameter '
-                              'precision.'.format(self.path, backend, precision, ', '.join(sorted(by_precision))))
+                              'precision.'.format(self.path, key, precision, ', '.join(sorted(by_precision))))
         name = by_precision[precision]
         beside = os.path.join(os.path.dirname(self.path), os.path.expanduser(name))
         shipped = share_path('models', name)
@@ -99,56 +132,7 @@ class Model(NamedTuple):
                 return path
         raise ConfigError('{}: files.{}.{}: {} is neither beside the YAML nor in {}. Run `make models` in the '
                           'source checkout to make it, or point the YAML to the file.'.format(
-                              self.path, backend, precision, name, os.path.dirname(shipped)))
-
-
-class _Fields:
-    """The mapping at one place of a YAML file: hands out checked values, then refuses what nobody asked for."""
-
-    def __init__(self, where: str, values: Any) -> None:
-        if not isinstance(values, dict):
-            raise ConfigError('{}: got {}, expected a mapping of fields.'.format(where, _show(values)))
-        self.where = where
-        self.values = dict(values)
-        self.known: List[str] = []
-
-    def error(self, key: str, value: Any, expected: str) -> ConfigError:
-        return ConfigError('{}: {}: got {}, expected {}.'.format(self.where, key, _show(value), expected))
-
-    def take(self, key: str, kind: Any, expected: str, default: Any = None) -> Any:
-        self.known.append(key)
-        if key not in self.values:
-            if default is not None:
-                return default
-            close = difflib.get_close_matches(key, [str(name) for name in self.values], 1)
-            hint = ' Is that what {!r} was to be?'.format(close[0]) if close else ''
-            raise ConfigError('{}: {}: missing, expected {}.{}'.format(self.where, key, expected, hint))
-        value = self.values.pop(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.error(key, value, expected)
-        return value
-
-    def choice(self, key: str, allowed: Sequence[str]) -> str:
-        expected = 'one of ' + ', '.join(allowed)
-        value = self.take(key, str, expected)
-        if value not in allowed:
-            raise self.error(key, value, expected)
-        return value
-
-    def numbers(self, key: str, count: int, default: float) -> np.ndarray:
-        expected = '{} finite number{}'.format(count, 's' if count > 1 else '')
-        values = self.take(key, list, 'a list of ' + expected, [default] * count)
-        if len(values) != count or not all(_is_number(v) for v in values):
-            raise self.error(key, values, 'a list of ' + expected)
-        return np.array(values, np.float32)
-
-    def section(self, key: str) -> '_Fields':
-        return _Fields('{}: {}'.format(self.where, key), self.take(key, dict, 'a mapping of fields'))
-
-    def done(self) -> None:
-        for key in self.values:
-            raise ConfigError('{}: unknown field {!r}{} Known: {}.'.format(
-                self.where, key, did_you_mean(str(key), self.known), ', '.join(self.known)))
+                              self.path, key, precision, name, os.path.dirname(shipped)))
 
 
 def load_model(name: str) -> Model:
@@ -158,19 +142,21 @@ def load_model(name: str) -> Model:
         ConfigError: no such model, or a field is missing, unknown or wrong; the text names file and field.
     """
     path = _find('models', name)
-    fields = _Fields(path, _read_yaml(path))
-    task = fields.choice('task', TASKS)
+    fields = Fields(path, _read_yaml(path))
+    name = fields.choice('task', tuple(TASKS))
+    task = TASKS[name]
     model = Model(
         name=os.path.splitext(os.path.basename(path))[0],
         path=path,
-        task=task,
+        task=name,
         description=fields.take('description', str, 'a line of text'),
         license=fields.take('license', str, 'the licence of the weights'),
         files=_files(fields.section('files')),
-        input=_input(fields.section('input'), 1 if task == SEGMENTATION else 2),
+        input=_input(fields.section('input'), task.images),
         output=_output(fields.section('output'), task),
         labels=load_labels(fields.take('labels', str, 'a name in config/labels'), os.path.dirname(path))
-        if task == SEGMENTATION else None)
+        if task.has_labels else None,
+        keep_fp32=fields.texts('keep_fp32', 'a list of parts of layer names'))
     fields.done()
     return model
 
@@ -182,10 +168,10 @@ def load_labels(name: str, beside: str = '') -> LabelSet:
         ConfigError: as `load_model`.
     """
     path = _find('labels', name, beside)
-    fields = _Fields(path, _read_yaml(path))
+    fields = Fields(path, _read_yaml(path))
     classes: List[LabelClass] = []
     for number, entry in enumerate(fields.take('classes', list, 'a list of {id, name, color}')):
-        each = _Fields('{}: classes[{}]'.format(path, number), entry)
+        each = Fields('{}: classes[{}]'.format(path, number), entry)
         class_id = each.take('id', int, 'an integer 0..254')
         if not 0 <= class_id < VOID:
             raise each.error('id', class_id, 'an integer 0..254 (255 means "no class")')
@@ -205,12 +191,6 @@ def load_labels(name: str, beside: str = '') -> LabelSet:
 def model_names() -> List[str]:
     """Return the names of the models in config/models, sorted."""
     return _names('models')
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ' Did you mean ...?' when a known word is close, else '.': the end of an error message."""
-    close = difflib.get_close_matches(word, list(known), 1)
-    return '. Did you mean {!r}?'.format(close[0]) if close else '.'
 
 
 def _names(kind: str) -> List[str]:
@@ -239,11 +219,11 @@ def _read_yaml(path: str) -> Any:
         raise ConfigError('{}: not valid YAML: {}'.format(path, error)) from error
 
 
-def _files(fields: _Fields) -> Dict[str, Dict[str, str]]:
+def _files(fields: Fields) -> Dict[str, Dict[str, str]]:
     # Back-end names are checked where they are used: this layer does not know which inference runtimes exist.
     files = {}
     for backend in fields.values:
-        by_precision = _Fields('{}.{}'.format(fields.where, backend), fields.values[backend])
+        by_precision = Fields('{}.{}'.format(fields.where, backend), fields.values[backend])
         files[str(backend)] = {precision: by_precision.take(precision, str, 'a file name')
                                for precision in PRECISIONS if precision in by_precision.values}
         by_precision.known = list(PRECISIONS)
@@ -251,7 +231,7 @@ def _files(fields: _Fields) -> Dict[str, Dict[str, str]]:
     return files
 
 
-def _input(fields: _Fields, count: int) -> ModelInput:
+def _input(fields: Fields, count: int) -> ModelInput:
     names = fields.take('names', list, 'a list of input names')
     if len(names) != count or not all(isinstance(n, str) for n in names) or len(set(names)) != count:
         raise fields.error('names', names, 'a list of {} different input name{}'.format(count, 's' * (count > 1)))
@@ -264,22 +244,18 @@ def _input(fields: _Fields, count: int) -> ModelInput:
     return ModelInput(tuple(names), color, mean, std)
 
 
-def _output(fields: _Fields, task: str) -> ModelOutput:
-    if task == SEGMENTATION:
-        output = ModelOutput(labels=fields.take('labels', str, 'the name of the label output'),
-                             confidence=fields.take('confidence', str, 'the name of the confidence output', '') or None)
-    else:
-        scale = fields.take('flow_scale', (int, float), 'a number', 1.0)
-        if not _is_number(scale) or scale == 0:
-            raise fields.error('flow_scale', scale, 'a finite number other than 0')
-        output = ModelOutput(flow=fields.take('flow', str, 'the name of the flow output'), flow_scale=float(scale))
+def _output(fields: Fields, task: Task) -> ModelOutput:
+    names = {role: fields.take(role, str, 'the name of the {} output'.format(role))
+             for role in task.outputs}
+    for role in task.optional_outputs:
+        name = fields.take(role, str, 'the name of the {} output'.format(role), '')
+        if name:
+            names[role] = name
+    numbers = {}
+    for key, default in task.numbers.items():
+        number = fields.take(key, (int, float), 'a number', default)
+        if not is_number(number) or number == 0:
+            raise fields.error(key, number, 'a finite number other than 0')
+        numbers[key] = float(number)
     fields.done()
-    return output
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def _show(value: Any) -> str:
-    return repr(value) if len(repr(value)) < 80 else repr(value)[:77] + '...'
+    return ModelOutput(names, numbers)

@@ -5,6 +5,7 @@ from .data import Frame, TensorSpec
 from .errors import EngineError
 from .image import FrameDecoder
 from .model import CHANNELS, ModelInput
+from .tensors import image_layout
 
 
 class InputWriter:
@@ -19,17 +20,16 @@ class InputWriter:
 
     def __init__(self, spec: TensorSpec, image: ModelInput, decoder: FrameDecoder, where: str) -> None:
         channels = CHANNELS[image.color]
-        shape = tuple(spec.shape)
         expected = '(1, H, W, {0}) or (1, {0}, H, W), uint8, float32 or float16, for color {1}'.format(
             channels, image.color)
-        if len(shape) != 4 or shape[0] != 1 or channels not in (shape[1], shape[3]) or min(shape) < 1 \
-                or spec.dtype not in (np.uint8, np.float32, np.float16):
+        layout = image_layout(spec.shape, channels)
+        if layout is None or spec.dtype not in (np.uint8, np.float32, np.float16):
             raise EngineError('{}: input {!r}: got {} {}, expected {}. Export the network with a static shape and '
                               'batch 1, or correct `color` in the model YAML.'.format(
-                                  where, spec.name, np.dtype(spec.dtype).name, shape, expected))
-        self._channels_last = shape[3] == channels
-        self.size = shape[1:3] if self._channels_last else shape[2:4]
-        """(height, width) of the network's picture."""
+                                  where, spec.name, np.dtype(spec.dtype).name, tuple(spec.shape), expected))
+        self._layout = layout
+        self.size = layout.size
+        """(height, width) of the image that the network sees."""
         self._color = image.color
         self._normalise = spec.dtype != np.uint8
         # A float16 plane is computed here, so that it is rounded once.
@@ -47,7 +47,7 @@ class InputWriter:
         picture = self._decoder.picture(frame, self._color, self.size)
         if picture.ndim == 2:
             picture = picture[..., np.newaxis]
-        pixels = tensor[0] if self._channels_last else tensor[0].transpose(1, 2, 0)
+        pixels = self._layout.pixels(tensor)
         if not self._normalise:
             pixels[...] = picture
             return

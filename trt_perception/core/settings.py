@@ -1,65 +1,19 @@
-"""The one table of parameters: names, defaults, limits, meaning. Nodes declare it, the README prints it."""
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+"""All parameters of the nodes: those of every node here, those of each task from the table of tasks.
 
-from .errors import ConfigError
-from .model import OPTICAL_FLOW, PRECISIONS, SEGMENTATION, TASKS, did_you_mean
+Nodes declare them, the README prints them.
+"""
+from typing import Any, Dict, Iterable, List, Optional
+
+from .errors import ConfigError, did_you_mean
+from .model import PRECISIONS
+from .setting import Setting
+from .tasks import TASKS, find_task
 
 Settings = Dict[str, Any]
 """Checked values by parameter name."""
 
 
-class Setting(NamedTuple):
-    """One parameter of the nodes."""
-
-    name: str
-    default: Any
-    """Also fixes the type: bool, int, float or str. An int is accepted for a float."""
-    description: str
-    choices: Tuple[str, ...] = ()
-    limits: Optional[Tuple[float, float]] = None
-    runtime: bool = False
-    """Whether it may change while the node runs."""
-    task: Optional[str] = None
-    """Only nodes with this task have it; None = all."""
-
-    def check(self, value: Any) -> Any:
-        """Return the value in the parameter's type.
-
-        Raises:
-            ConfigError: wrong type, or outside the choices or limits; the text names them.
-        """
-        kind = type(self.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-        wrong = (type(value) is not kind or (self.choices and value not in self.choices)
-                 or (self.limits and not self.limits[0] <= value <= self.limits[1]))
-        if wrong:
-            raise ConfigError('parameter {}: got {!r}, expected {}.'.format(self.name, value, self.expected))
-        return value
-
-    @property
-    def expected(self) -> str:
-        """What values are right, for people."""
-        if self.choices:
-            return 'one of ' + ', '.join(choice or "''" for choice in self.choices)
-        if self.limits:
-            return 'a number from {:g} to {:g}'.format(*self.limits)
-        return {'str': 'a string', 'bool': 'true or false'}.get(type(self.default).__name__, 'a number')
-
-
-SETTINGS = (
-    Setting('segmentation.model', 'swiftnet_camvid',
-            'Segmentation model: a name in config/models, or the path of a YAML', task=SEGMENTATION),
-    Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
-            limits=(0, 1), runtime=True, task=SEGMENTATION),
-    Setting('optical_flow.model', 'tinypwc', 'Optical-flow model: a name in config/models, or the path of a YAML',
-            task=OPTICAL_FLOW),
-    Setting('optical_flow.color_max', 0.0, 'Flow shown fully saturated in optical_flow/color (px); 0 = 99th percentile '
-            'of each frame', limits=(0, 1e4), runtime=True, task=OPTICAL_FLOW),
-    Setting('flow_grid', 'current', 'Image on whose pixel grid the flow lives', ('current', 'previous'),
-            task=OPTICAL_FLOW),
-    Setting('max_pair_gap', 0.5, 'Longest time between the two images of a flow field (s); 0 = no limit',
-            limits=(0, 3600), runtime=True, task=OPTICAL_FLOW),
+COMMON = (
     Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt '
             'where there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
     Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT, fp32 on the CPU",
@@ -87,9 +41,14 @@ SETTINGS = (
 )
 
 
-def settings_for(tasks: Sequence[str] = TASKS) -> List[Setting]:
-    """Return the settings that a node with these tasks has."""
-    return [setting for setting in SETTINGS if setting.task is None or setting.task in tasks]
+def settings_for(tasks: Optional[Iterable[str]] = None) -> List[Setting]:
+    """Return the settings that a node with these tasks has; None = all tasks.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    names = TASKS if tasks is None else tasks
+    return [setting for name in names for setting in find_task(name).settings] + list(COMMON)
 
 
 def find_setting(name: str) -> Setting:
@@ -98,21 +57,21 @@ def find_setting(name: str) -> Setting:
     Raises:
         ConfigError: there is none of that name.
     """
-    for setting in SETTINGS:
-        if setting.name == name:
-            return setting
-    raise ConfigError('parameter {}: unknown{}'.format(name, did_you_mean(name, [s.name for s in SETTINGS])))
+    settings = {setting.name: setting for setting in settings_for()}
+    if name not in settings:
+        raise ConfigError('parameter {}: unknown{}'.format(name, did_you_mean(name, settings)))
+    return settings[name]
 
 
 def defaults() -> Settings:
     """Return every setting at its default."""
-    return {setting.name: setting.default for setting in SETTINGS}
+    return {setting.name: setting.default for setting in settings_for()}
 
 
-def markdown_table(settings: Iterable[Setting] = SETTINGS) -> str:
-    """Return the parameters as the Markdown table that the README holds."""
+def markdown_table(settings: Optional[Iterable[Setting]] = None) -> str:
+    """Return parameters as the Markdown table that the README holds; None = all of them."""
     lines = ['| name | default | range | at run time | meaning |', '|---|---|---|---|---|']
-    for setting in settings:
+    for setting in settings_for() if settings is None else settings:
         limits = ' / '.join("`''`" if choice == '' else '`{}`'.format(choice) for choice in setting.choices)
         if setting.limits:
             limits = '{:g} - {:g}'.format(*setting.limits)

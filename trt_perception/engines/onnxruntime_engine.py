@@ -1,23 +1,23 @@
 """ONNX networks on the CPU with ONNX Runtime: works everywhere."""
-from typing import Any, Collection, Dict, Optional
+from typing import Collection, Dict, Optional
 
 import numpy as np
 import onnxruntime as ort
 
-from ..core.data import TensorSpec
-from ..core.engine import Engine
-from ..core.errors import EngineError
+from ..core.engine import Engine, Specs
 from ..core.image import FrameDecoder
 from ..core.model import Model
-from . import EngineOptions
+from ..core.tensors import static_spec
+from .backends import BuiltEngine, EngineOptions
 
 # longlong, not int64: ONNX Runtime 1.10 cannot bind the latter, whose C type is long.
 _DTYPES = {'tensor(uint8)': np.uint8, 'tensor(float)': np.float32, 'tensor(float16)': np.float16,
            'tensor(int32)': np.int32, 'tensor(int64)': np.longlong}
 
 
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
-    """Open the model's ONNX file; see `engines.open_engine`."""
+def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
+                built: Optional[BuiltEngine] = None) -> Engine:
+    """Open the model's ONNX file; see `backends.open_engine`."""
     return OnnxRuntimeEngine(model, precision, options, decoder)
 
 
@@ -25,22 +25,27 @@ class OnnxRuntimeEngine(Engine):
     """An ONNX Runtime session whose inputs and outputs are bound to numpy arrays once."""
 
     backend = 'onnxruntime'
+    runtime = 'ONNX Runtime'
+    version = ort.__version__
+    advice = 'Check that it is an ONNX file of an opset that this version knows.'
 
     def __init__(self, model: Model, precision: str, options: EngineOptions,
                  decoder: Optional[FrameDecoder] = None) -> None:
-        file = model.network_file(self.backend, precision)
+        self._threads = options.threads
+        super().__init__(model, model.network_file(self.backend, precision), precision, decoder)
+
+    def _open(self) -> Specs:
         settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads
+        settings.intra_op_num_threads = self._threads
         settings.log_severity_level = 3
         # Spinning threads win little latency and cost CPU that the camera driver needs.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        try:
-            self._session = ort.InferenceSession(file, settings, providers=['CPUExecutionProvider'])
-        except Exception as error:  # ONNX Runtime has no public base class for its errors.
-            raise EngineError('{}: ONNX Runtime {} cannot open it: {}. Check that it is an ONNX file of an opset '
-                              'that this version knows.'.format(file, ort.__version__, error)) from error
-        super().__init__(model, file, precision, [_spec(file, i) for i in self._session.get_inputs()],
-                         [_spec(file, o) for o in self._session.get_outputs()], decoder)
+        self._session = ort.InferenceSession(self.file, settings, providers=['CPUExecutionProvider'])
+        inputs, outputs = ([static_spec(self.file, each.name, each.shape, each.type, _DTYPES) for each in arguments]
+                           for arguments in (self._session.get_inputs(), self._session.get_outputs()))
+        return inputs, outputs
+
+    def _connect(self) -> None:
         self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
         self._binding = self._session.io_binding()
         for name, array in self._results.items():
@@ -56,19 +61,8 @@ class OnnxRuntimeEngine(Engine):
         self._bind_inputs()
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
-        try:
-            self._session.run_with_iobinding(self._binding)
-        except Exception as error:
-            raise EngineError('{}: ONNX Runtime failed to run it: {}'.format(self.file, error)) from error
+        self._session.run_with_iobinding(self._binding)
         return self._results
 
-
-def _spec(file: str, argument: Any) -> TensorSpec:
-    shape = tuple(argument.shape)
-    if not all(isinstance(side, int) and side > 0 for side in shape):
-        raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Export it with static shapes and '
-                          'batch 1.'.format(file, argument.name, list(shape)))
-    if argument.type not in _DTYPES:
-        raise EngineError('{}: {!r} is a {}, expected one of {}.'.format(
-            file, argument.name, argument.type, ', '.join(_DTYPES)))
-    return TensorSpec(argument.name, shape, np.dtype(_DTYPES[argument.type]))
+    def _close(self) -> None:
+        self._binding = self._session = None

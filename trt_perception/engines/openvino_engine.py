@@ -5,11 +5,12 @@ import numpy as np
 import openvino as ov
 
 from ..core.data import TensorSpec
-from ..core.engine import Engine
+from ..core.engine import Engine, Specs
 from ..core.errors import ConfigError, EngineError
 from ..core.image import FrameDecoder
 from ..core.model import Model
-from . import EngineOptions
+from ..core.tensors import static_spec
+from .backends import BuiltEngine, EngineOptions
 
 if not hasattr(ov, 'Core'):  # Up to 2022.3, the last for Python 3.6 and 3.7, the API is one level down.
     import openvino.runtime as ov  # type: ignore[import-not-found,no-redef,unused-ignore]
@@ -19,8 +20,9 @@ _ARITHMETIC = {'fp32': ('f32', 'FP32'), 'bf16': ('bf16', 'BF16'), 'int8': ('f32'
 _HEAVY = ('Convolution', 'GroupConvolution', 'Deconvolution', 'MatMul', 'FullyConnected')
 
 
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
-    """Open the model's ONNX file; see `engines.open_engine`."""
+def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
+                built: Optional[BuiltEngine] = None) -> Engine:
+    """Open the model's ONNX file; see `backends.open_engine`."""
     return OpenVinoEngine(model, precision, options, decoder)
 
 
@@ -28,32 +30,35 @@ class OpenVinoEngine(Engine):
     """A network compiled for this CPU, whose inputs and outputs are numpy arrays that OpenVINO reads and writes."""
 
     backend = 'openvino'
+    runtime = 'OpenVINO'
+    version = ov.get_version()
+    advice = 'Check that it is an ONNX file of an opset that this version knows.'
 
     def __init__(self, model: Model, precision: str, options: EngineOptions,
                  decoder: Optional[FrameDecoder] = None) -> None:
-        file = model.network_file(self.backend, precision)
+        self._threads = options.threads
+        self._request: Any = None
+        # BF16 is computed from the weights in FP32.
+        listed = precision if precision != 'bf16' or 'bf16' in model.networks(self.backend) else 'fp32'
+        super().__init__(model, model.network_file(self.backend, listed), precision, decoder)
+
+    def _open(self) -> Specs:
         core = ov.Core()
-        settings = _settings(core, precision, options.threads)
-        try:
-            compiled = core.compile_model(core.read_model(file), 'CPU', settings)
-            self._request = compiled.create_infer_request()
-        except RuntimeError as error:
-            raise EngineError('{}: OpenVINO {} cannot open it: {}. Check that it is an ONNX file of an opset that this '
-                              'version knows.'.format(file, ov.get_version(), _line(error))) from error
-        _check_executed(file, compiled, precision)
-        super().__init__(model, file, precision, [_spec(file, model, port) for port in compiled.inputs],
-                         [_spec(file, model, port) for port in compiled.outputs], decoder)
-        self._ports = {spec.name: port for spec, port in zip(self.inputs, compiled.inputs)}
+        settings = _settings(core, self.precision, self._threads)
+        self._compiled = core.compile_model(core.read_model(self.file), 'CPU', settings)
+        self._request = self._compiled.create_infer_request()
+        _check_executed(self.file, self._compiled, self.precision)
+        inputs, outputs = ([_spec(self.file, self._model, port) for port in ports]
+                           for ports in (self._compiled.inputs, self._compiled.outputs))
+        return inputs, outputs
+
+    def _connect(self) -> None:
+        self._ports = {spec.name: port for spec, port in zip(self.inputs, self._compiled.inputs)}
         self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
-        for port, array in zip(compiled.outputs, self._results.values()):
+        for port, array in zip(self._compiled.outputs, self._results.values()):
             self._bind(port, array)
         for name, array in self._tensors.items():
             self._bind(self._ports[name], array)
-
-    def close(self) -> None:
-        """Free the compiled network; see Engine."""
-        self._request = None
-        super().close()
 
     def _bind(self, port: Any, array: np.ndarray) -> None:
         self._request.set_tensor(port, ov.Tensor(array, shared_memory=True))
@@ -64,13 +69,13 @@ class OpenVinoEngine(Engine):
             self._bind(self._ports[name], self._tensors[name])
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
-        try:
-            # Not infer(): its Python wrapper copies the outputs.
-            self._request.start_async()
-            self._request.wait()
-        except RuntimeError as error:
-            raise EngineError('{}: OpenVINO failed to run it: {}'.format(self.file, _line(error))) from error
+        # Not infer(): its Python wrapper copies the outputs.
+        self._request.start_async()
+        self._request.wait()
         return self._results
+
+    def _close(self) -> None:
+        self._request = self._compiled = None
 
 
 def _settings(core: Any, precision: str, threads: int) -> Dict[str, str]:
@@ -109,11 +114,6 @@ def _check_executed(file: str, compiled: Any, precision: str) -> None:
                               file, ', '.join(sorted(executed)) or 'no precision: it has none'))
 
 
-def _line(error: Exception) -> str:
-    # OpenVINO writes one line per level of its source.
-    return ' '.join(str(error).split())
-
-
 def _text(value: Any) -> str:
     # Wrapped since OpenVINO 2022.3.
     return str(getattr(value, 'value', value))
@@ -122,10 +122,8 @@ def _text(value: Any) -> str:
 def _spec(file: str, model: Model, port: Any) -> TensorSpec:
     # Once compiled, a tensor has the names of all that was merged into it, too: take the one that the model knows, or
     # else the one of the ONNX file, which its place in the graph is called by.
-    known = model.input.names + (model.output.labels, model.output.confidence, model.output.flow,
-                                 port.get_node().get_friendly_name().split('/sink_port_')[0])
+    known = model.input.names + tuple(model.output.names.values()) + (
+        port.get_node().get_friendly_name().split('/sink_port_')[0],)
     name = str(next((each for each in known if each in port.get_names()), port.get_any_name()))
-    if port.partial_shape.is_dynamic:
-        raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Export it with static shapes and '
-                          'batch 1.'.format(file, name, port.partial_shape))
-    return TensorSpec(name, tuple(port.shape), np.dtype(port.element_type.to_dtype()))
+    shape = [None if side.is_dynamic else side.get_length() for side in port.partial_shape]
+    return static_spec(file, name, shape, port.element_type.to_dtype())

@@ -4,11 +4,12 @@ from typing import Any, Collection, Dict, NamedTuple, Optional
 import numpy as np
 
 from ..core.data import TensorSpec
-from ..core.engine import Engine
+from ..core.engine import Engine, Specs
 from ..core.errors import ConfigError, EngineError
 from ..core.image import FrameDecoder
 from ..core.model import Model, ModelInput
-from . import EngineOptions
+from ..core.tensors import static_spec
+from .backends import BuiltEngine, EngineOptions
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -29,8 +30,9 @@ class _Tensor(NamedTuple):
     zero_point: int
 
 
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder]) -> Engine:
-    """Open the model's TFLite file; see `engines.open_engine`."""
+def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
+                built: Optional[BuiltEngine] = None) -> Engine:
+    """Open the model's TFLite file; see `backends.open_engine`."""
     return TfliteEngine(model, precision, options, decoder)
 
 
@@ -42,48 +44,47 @@ class TfliteEngine(Engine):
     """
 
     backend = 'tflite'
+    runtime = 'TensorFlow Lite'
+    advice = 'Check that it is a TFLite file, and that this version knows its operators.'
 
     def __init__(self, model: Model, precision: str, options: EngineOptions,
                  decoder: Optional[FrameDecoder] = None) -> None:
-        file = model.network_file(self.backend, precision)
+        file = model.network_file(self.backend, precision, format='')
         if precision not in _PRECISIONS:
             raise ConfigError('precision: {} was asked for, but engine tflite runs {}. Choose one of those.'.format(
                 precision, ', '.join(_PRECISIONS)))
-        try:
-            self._interpreter: Any = Interpreter(file, num_threads=options.threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise EngineError('{}: TensorFlow Lite cannot open it: {}. Check that it is a TFLite file, and that this '
-                              'version knows its operators.'.format(file, _line(error))) from error
-        inputs = [_tensor(file, details) for details in self._interpreter.get_input_details()]
-        outputs = [_tensor(file, details) for details in self._interpreter.get_output_details()]
-        # Weights have a scale per channel, which is not told here.
-        if precision == 'int8' and not any(each['quantization'][0] for each in self._interpreter.get_tensor_details()):
-            raise EngineError('{}: precision int8 was asked for, but it computes in floating point. Quantise weights '
-                              'and activations, or choose precision fp32.'.format(file))
-        super().__init__(model, file, precision, [_outside(each, np.uint8) for each in inputs],
-                         [_outside(each, np.float32) for each in outputs], decoder)
-        self._inside = {each.spec.name: each for each in inputs + outputs}
-        self._tables = {each.spec.name: _table(each, model.input) for each in inputs if each.scale}
-        self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
+        self._threads = options.threads
+        super().__init__(model, file, precision, decoder)
 
-    def close(self) -> None:
-        """Free the interpreter; see Engine."""
-        self._interpreter = None
-        super().close()
+    def _open(self) -> Specs:
+        self._interpreter: Any = Interpreter(self.file, num_threads=self._threads)
+        self._interpreter.allocate_tensors()
+        inputs = [_tensor(self.file, details) for details in self._interpreter.get_input_details()]
+        outputs = [_tensor(self.file, details) for details in self._interpreter.get_output_details()]
+        # Weights have a scale per channel, which is not told here.
+        if self.precision == 'int8' and not any(each['quantization'][0]
+                                                for each in self._interpreter.get_tensor_details()):
+            raise EngineError('{}: precision int8 was asked for, but it computes in floating point. Quantise weights '
+                              'and activations, or choose precision fp32.'.format(self.file))
+        self._inside = {each.spec.name: each for each in inputs + outputs}
+        self._tables = {each.spec.name: _table(each, self._model.input) for each in inputs if each.scale}
+        return [_outside(each, np.uint8) for each in inputs], [_outside(each, np.float32) for each in outputs]
+
+    def _connect(self) -> None:
+        self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         # The interpreter does not run while anybody holds a view of its memory, so results cannot be handed out in
-        # place; nor can pictures wait there, for swap() is to be free. The copies cost 0.06 ms for 448x608x3 float32.
-        try:
-            for name, array in self._tensors.items():
-                self._write(name, array)
-            self._interpreter.invoke()
-            for name in wanted:
-                self._read(name, self._results[name])
-        except (ValueError, RuntimeError) as error:
-            raise EngineError('{}: TensorFlow Lite failed to run it: {}'.format(self.file, _line(error))) from error
+        # place; nor can images wait there, for swap() is to be free. The copies cost 0.06 ms for 448x608x3 float32.
+        for name, array in self._tensors.items():
+            self._write(name, array)
+        self._interpreter.invoke()
+        for name in wanted:
+            self._read(name, self._results[name])
         return self._results
+
+    def _close(self) -> None:
+        self._interpreter = None
 
     def _write(self, name: str, picture: np.ndarray) -> None:
         tensor = self._interpreter.tensor(self._inside[name].number)()
@@ -106,20 +107,13 @@ class TfliteEngine(Engine):
         result *= inside.scale
 
 
-def _line(error: Exception) -> str:
-    return ' '.join(str(error).split()).rstrip('.')
-
-
 def _tensor(file: str, details: Dict[str, Any]) -> _Tensor:
-    shape = tuple(int(side) for side in details['shape'])
-    signature = [int(side) for side in details.get('shape_signature', shape)]
     # The batch may be open: the interpreter then takes 1.
-    if min(signature[1:], default=1) < 1:
-        raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Convert the network with static '
-                          'shapes and batch 1.'.format(file, details['name'], signature))
+    signature = details.get('shape_signature', details['shape'])
+    shape = [int(side) for side in (details['shape'][0],) + tuple(signature[1:])]
+    spec = static_spec(file, details['name'], shape, details['dtype'])
     scale, zero_point = details['quantization']
-    return _Tensor(details['index'], TensorSpec(details['name'], shape, np.dtype(details['dtype'])), float(scale),
-                   int(zero_point))
+    return _Tensor(details['index'], spec, float(scale), int(zero_point))
 
 
 def _outside(tensor: _Tensor, dtype: Any) -> TensorSpec:

@@ -1,7 +1,7 @@
 """The perception node with one task: optical flow."""
 from typing import List, Optional
 
-from ..core.model import OPTICAL_FLOW
+from ..core.tasks import OPTICAL_FLOW
 from .perception_node import run
 
 

@@ -13,7 +13,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..core.errors import ConfigError
-from ..core.settings import Setting, Settings, settings_for
+from ..core.setting import Setting
+from ..core.settings import Settings, settings_for
 
 _TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
           float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool
 
 from ..core.errors import PerceptionError
-from ..core.model import TASKS
+from ..core.tasks import TASKS
 from ..transport import use_shared_memory_profile
 from . import messages
 from .camera import Camera
@@ -35,7 +35,7 @@ class PerceptionNode(Node):
         ConfigError: a parameter or a model's YAML is wrong.
     """
 
-    def __init__(self, name: str = 'perception', tasks: Sequence[str] = TASKS, **kwargs: Any) -> None:
+    def __init__(self, name: str = 'perception', tasks: Sequence[str] = tuple(TASKS), **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.stopped: Future = Future()
         settings = declare_parameters(self, tasks)
@@ -127,4 +127,4 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
 
 def main(args: Optional[List[str]] = None) -> int:
     """Run the node with both tasks."""
-    return run('perception', TASKS, args)
+    return run('perception', tuple(TASKS), args)

@@ -3,8 +3,7 @@ import threading
 from typing import Any, List, Optional, Sequence
 
 from ..core.model import Model
-from ..engines import EngineOptions, prepare_engine
-from ..engines.engine_cache import BuiltEngine
+from ..engines import BuiltEngine, EngineOptions, prepare_engine
 
 
 class _StopError(Exception):

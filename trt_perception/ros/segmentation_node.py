@@ -1,7 +1,7 @@
 """The perception node with one task: segmentation."""
 from typing import List, Optional
 
-from ..core.model import SEGMENTATION
+from ..core.tasks import SEGMENTATION
 from .perception_node import run
 
 

@@ -12,15 +12,15 @@ from ..core.engine import Engine
 from ..core.errors import ConfigError, EngineError, FrameError
 from ..core.image import FrameDecoder
 from ..core.mailbox import Mailbox
-from ..core.model import OPTICAL_FLOW, SEGMENTATION, load_model
-from ..core.optical_flow import OpticalFlowPipeline
-from ..core.segmentation import SegmentationPipeline
+from ..core.model import load_model
+from ..core.pipeline import Pipeline
 from ..core.settings import Settings
+from ..core.tasks import pipeline_class, publishers_class
 from ..core.timing import StageTimer
-from ..engines import EngineOptions, open_engine
+from ..engines import BuiltEngine, EngineOptions, open_engine
 from .messages import stamp_ns
 from .preparation import Preparation
-from .publishers import OpticalFlowPublishers, SegmentationPublishers
+from .publishers import TaskPublishers
 
 OPENING = 'opening the engine'
 RUNNING = 'running'
@@ -50,21 +50,21 @@ class Task:
         if self.model.task != name:
             raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
                 name, self.model.path, self.model.task, name))
-        self.publishers: Any = (SegmentationPublishers if name == SEGMENTATION else OpticalFlowPublishers)(
-            node, self.model, settings, decoder)
+        self.publishers: TaskPublishers = publishers_class(name)(node, self.model, settings, decoder)
         self.engine: Optional[Engine] = None
-        self.pipeline: Any = None
+        self.pipeline: Optional[Pipeline] = None
 
-    def open(self, options: EngineOptions, settings: Settings, decoder: FrameDecoder, timer: StageTimer) -> None:
-        """Open the engine and build the pipeline, which writes into the publishers' messages."""
-        self.engine = open_engine(self.model, options, decoder)
-        size, allocate = settings['output_size'], self.publishers.allocate
-        if self.name == SEGMENTATION:
-            self.pipeline = SegmentationPipeline(self.engine, self.model, size, timer, allocate,
-                                                 self.publishers.wants_confidence)
-        else:
-            self.pipeline = OpticalFlowPipeline(self.engine, self.model, settings['flow_grid'],
-                                                int(settings['max_pair_gap'] * 1e9), size, timer, allocate)
+    def open(self, options: EngineOptions, settings: Settings, decoder: FrameDecoder, timer: StageTimer,
+             built: Optional[BuiltEngine] = None) -> Engine:
+        """Open the engine and make the pipeline, which writes into the publishers' messages; return the engine.
+
+        Args:
+            built: see `open_engine`.
+        """
+        self.engine = open_engine(self.model, options, decoder, built)
+        self.pipeline = pipeline_class(self.name)(self.engine, self.model, settings, timer, self.publishers.allocate,
+                                                  self.publishers.wants)
+        return self.engine
 
     def close(self) -> None:
         """Close the engine. May be called twice."""
@@ -133,9 +133,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Open the engines, then work until `stop`."""
         try:
-            if self.settings['serve_while_building']:
-                self._serve_while_building()
-            self._open()
+            self._open(self._serve_while_building() if self.settings['serve_while_building'] else None)
             if self.settings['build_only']:
                 self._ended(None)
             else:
@@ -149,8 +147,9 @@ class Worker(threading.Thread):
     def settings_changed(self) -> None:
         """Bring settings that pipelines hold up to date."""
         for task in self.tasks:
-            if task.name == OPTICAL_FLOW and task.pipeline is not None:
-                task.pipeline.max_pair_gap_ns = int(self.settings['max_pair_gap'] * 1e9)
+            pipeline = task.pipeline  # The worker may take it away meanwhile.
+            if pipeline is not None:
+                pipeline.configure(self.settings)
 
     def _work(self, preparation: Optional[Preparation]) -> None:
         """Handle frames until `stop`, or until the preparation has come to its end."""
@@ -159,36 +158,39 @@ class Worker(threading.Thread):
             if arrival is not None:
                 self._handle(arrival)
 
-    def _serve_while_building(self) -> None:
-        """If an engine must be built, work with those of another runtime until it is there."""
+    def _serve_while_building(self) -> List[Optional[BuiltEngine]]:
+        """If an engine must be built, work with those of another runtime meanwhile; return what is there then."""
         wanted = self._options
         with self._prepare() as preparation:
             while preparation.is_alive() and not (preparation.progress or self._stopped):
                 preparation.join(_TICK_S)
             if preparation.is_alive():
                 self._options = wanted._replace(backend=self.settings['serve_while_building'], precision='')
-                self._open_tasks()
+                self._open_tasks([None] * len(self.tasks))
                 self._work(preparation)
                 self._close()
                 self.state = OPENING
             preparation.check()
-        self._options = wanted._replace(rebuild=False)  # That was done.
+        self._options = wanted
+        return preparation.built
 
-    def _open(self) -> None:
-        """Build the engines that are not there yet, and open them all."""
-        with self._prepare() as preparation:
-            while preparation.is_alive() and not self._stopped:
-                preparation.join(_TICK_S)
-            preparation.check()
+    def _open(self, built: Optional[List[Optional[BuiltEngine]]] = None) -> None:
+        """Build the engines that are not there yet, unless they are handed over, and open them all."""
+        if built is None:
+            with self._prepare() as preparation:
+                while preparation.is_alive() and not self._stopped:
+                    preparation.join(_TICK_S)
+                preparation.check()
+            built = preparation.built
         if self._stopped:
             return
-        for built in preparation.built:
-            if built is not None:
-                self._log.info(built.summary)
-                if built.warning:
-                    self._log.warning(built.warning)
-        self._options = self._options._replace(rebuild=False)
-        self._open_tasks()
+        for each in built:
+            if each is not None:
+                self._log.info(each.summary)
+                if each.warning:
+                    self._log.warning(each.warning)
+        self._options = self._options._replace(rebuild=False)  # That was done.
+        self._open_tasks(built)
 
     @contextlib.contextmanager
     def _prepare(self) -> Iterator[Preparation]:
@@ -200,12 +202,11 @@ class Worker(threading.Thread):
         finally:
             self._preparation = before
 
-    def _open_tasks(self) -> None:
-        for task in self.tasks:
-            task.open(self._options, self.settings, self._decoder, self.timer)
-            assert task.engine is not None
+    def _open_tasks(self, built: Sequence[Optional[BuiltEngine]]) -> None:
+        for task, file in zip(self.tasks, built):
+            engine = task.open(self._options, self.settings, self._decoder, self.timer, file)
             self._log.info('{}: {} on {}, {}, {}x{} px'.format(
-                task.name, task.model.name, task.engine.backend, task.engine.precision, *task.engine.input_size))
+                task.name, task.model.name, engine.backend, engine.precision, *engine.input_size))
         self.state = RUNNING
 
     def _close(self) -> None:
@@ -234,6 +235,7 @@ class Worker(threading.Thread):
         try:
             frame = self._frame_of(arrival.message)
             for task in tasks:
+                assert task.pipeline is not None  # The state is RUNNING.
                 result = task.pipeline.process(frame)
                 if result is not None:
                     with self.timer.stage(task.name + ' publish'):

@@ -8,7 +8,7 @@ from trt_perception.core.errors import ConfigError
 torch = pytest.importorskip('torch')
 
 from trt_perception_tools.networks import espnet  # noqa: E402
-from trt_perception_tools.weights import read_weights  # noqa: E402
+from trt_perception_tools.networks.weights import read_weights  # noqa: E402
 
 
 def arrays_of(network: espnet.EspNet) -> dict[str, np.ndarray]:

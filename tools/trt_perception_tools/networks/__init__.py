@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import yaml
 
-from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import OPTICAL_FLOW, SEGMENTATION, did_you_mean
+from trt_perception.core.errors import ConfigError, did_you_mean
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,11 +15,14 @@ from torch.nn import functional
 
 from trt_perception.core.errors import ConfigError
 
+from .efficientnet_lite import MEAN as IMAGENET_MEAN
+from .efficientnet_lite import STD as IMAGENET_STD
+from .efficientnet_lite import EfficientNetLite
 from .repvgg import RepVggBlock
 from .state_dict import fit_widths, load_state
 from .tracing import constants
 
-Encoder = Literal['resnet18', 'mobilenet_v2', 'repvgg']
+Encoder = Literal['resnet18', 'mobilenet_v2', 'repvgg', 'efficientnet_lite0']
 Upsample = Literal['bilinear', 'nearest']
 
 _MEAN = (73.15, 82.90, 72.3)
@@ -209,7 +212,22 @@ class _RepVgg(_Backbone):
         return skips
 
 
-_ENCODERS = {'resnet18': _ResNet18, 'mobilenet_v2': _MobileNetV2, 'repvgg': _RepVgg}
+class _EfficientNetLite0(_Backbone):
+    """EfficientNet-Lite0, whole, whatever the width: its ImageNet weights fit one width only."""
+
+    def __init__(self, width: float, features: int, upsample: Upsample) -> None:
+        encoder = EfficientNetLite()
+        super().__init__(encoder.skips, features, upsample)
+        self.encoder = encoder
+        self.img_mean.copy_(torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.img_std.copy_(torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        return self.encoder(x)
+
+
+_ENCODERS = {'resnet18': _ResNet18, 'mobilenet_v2': _MobileNetV2, 'repvgg': _RepVgg,
+             'efficientnet_lite0': _EfficientNetLite0}
 
 
 class SwiftNet(nn.Module):
@@ -220,15 +238,16 @@ class SwiftNet(nn.Module):
     """
 
     def __init__(self, classes: int = 19, encoder: Encoder = 'resnet18', width: float = 1.0,
-                 upsample: Upsample = 'bilinear') -> None:
+                 upsample: Upsample = 'bilinear', pretrained: bool = False) -> None:
         """Build the published network, or a variant that has to be trained.
 
         Args:
+            pretrained: begin with ImageNet's weights in the encoder, which efficientnet_lite0 alone has.
             width: factor on the channels of encoder and decoder, a multiple of 1/16.
             upsample: interpolation in pyramid and decoder; the scores are always bilinear.
 
         Raises:
-            ConfigError: another width.
+            ConfigError: another width, or no pretrained weights for this encoder.
         """
         super().__init__()
         if width <= 0 or 16 * width % 1:
@@ -237,6 +256,11 @@ class SwiftNet(nn.Module):
         features = _scaled(_FEATURES, width)
         self.backbone = _ENCODERS[encoder](width, features, upsample)
         self.logits = _NormReluConv(features, classes, bias=True)
+        if pretrained:
+            if not isinstance(self.backbone, _EfficientNetLite0):
+                raise ConfigError(f'SwiftNet: pretrained: no ImageNet weights for encoder {encoder}. '
+                                  'Use encoder: efficientnet_lite0.')
+            self.backbone.encoder.load_imagenet(encoder)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the scores of every class."""
@@ -288,6 +312,10 @@ def _pooling(inputs: int, outputs: int) -> np.ndarray:
     return (touches / (end - begin)).astype(np.float32)
 
 
+_TELLTALES: dict[str, Encoder] = {'features': 'mobilenet_v2', 'stage0': 'repvgg', 'encoder': 'efficientnet_lite0'}
+"""Module of the backbone that only one encoder has -> the encoder."""
+
+
 def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bilinear') -> SwiftNet:
     """Build the network that fits a published state dict, or a pruned one: classes, encoder and width follow from it.
 
@@ -299,7 +327,7 @@ def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bi
         raise ConfigError(f'{where}: no arrays logits.norm.weight and logits.conv.bias, expected the state dict of a '
                           'single-scale SwiftNet. Train or download one with github.com/orsic/swiftnet.')
     parts = {name.split('.')[1] for name in weights if name.startswith('backbone.')}
-    encoder: Encoder = 'mobilenet_v2' if 'features' in parts else 'repvgg' if 'stage0' in parts else 'resnet18'
+    encoder: Encoder = next((name for part, name in _TELLTALES.items() if part in parts), 'resnet18')
     unpruned_width = weights.get('unpruned_width')
     if unpruned_width is None:
         return load_state(SwiftNet(bias.size, encoder, norm.size / _FEATURES, upsample), weights, where)

@@ -17,11 +17,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from ...core.errors import ConfigError, EngineError
+from ...core.tasks import find_task
 from ...ros.memory import keep_freed_memory
 from ...ros.qos import RELIABLE
 from ...transport import use_shared_memory_profile
 from ..plan import Plan, Progress
-from ..ros_path import RESULT_TOPIC, NodeRun, NodeSeries, NodeSpec, Stream, stream_of
+from ..ros_path import NodeRun, NodeSeries, NodeSpec, Stream, stream_of
 from .cdr import read_stamp
 
 _START_S = 600.0
@@ -101,7 +102,7 @@ class _Bench:
         self._status: Dict[str, Any] = {}
         self._sent = 0
         for number, spec in enumerate(specs):
-            topic = '{}/{}'.format(namespaces[number], RESULT_TOPIC[spec.task])
+            topic = '{}/{}'.format(namespaces[number], find_task(spec.task).result_topic)
             # As bytes: a planner in C++ has no Python to pay for.
             self._node.create_subscription(Image, topic, self._receiver(number), RELIABLE, raw=True)
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take_diagnostics, 10)

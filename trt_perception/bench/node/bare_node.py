@@ -11,27 +11,27 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from ...core.image import FrameDecoder
-from ...core.model import OPTICAL_FLOW, Model, load_model
+from ...core.model import Model, load_model
+from ...core.tasks import find_task
 from ...engines import EngineOptions, open_engine
 from ...ros.memory import keep_freed_memory
 from ...ros.messages import frame_from_compressed, frame_from_image
 from ...ros.qos import BEST_EFFORT, RELIABLE
 from ...transport import use_shared_memory_profile
-from ..ros_path import RESULT_TOPIC
 from .cdr import read_stamp, write_stamp
 
 
 class BareNode(Node):
-    """Publishes a blank label map or flow field of the camera's size for every image, after a run of the network."""
+    """Publishes a blank result of the camera's size for every image, after a run of the network."""
 
     def __init__(self, model: Model, options: EngineOptions, compressed: bool) -> None:
         super().__init__('bare', start_parameter_services=False)
         self._engine = open_engine(model, options, FrameDecoder())
         self._kind: Any = CompressedImage if compressed else Image
         self._frame_of: Any = frame_from_compressed if compressed else frame_from_image
-        self._encoding, self._pixel = ('32FC2', 8) if model.task == OPTICAL_FLOW else ('mono8', 1)
+        self._task = find_task(model.task)
         self._result: Optional[bytearray] = None
-        self._publisher = self.create_publisher(Image, RESULT_TOPIC[model.task], RELIABLE)
+        self._publisher = self.create_publisher(Image, self._task.result_topic, RELIABLE)
         self._subscription = self.create_subscription(
             self._kind, 'image/compressed' if compressed else 'image', self._take, BEST_EFFORT, raw=True)
 
@@ -39,9 +39,9 @@ class BareNode(Node):
         self._engine.infer()
         if self._result is None:
             frame = self._frame_of(deserialize_message(data, self._kind))
-            step = frame.width * self._pixel
+            step = frame.width * self._task.pixel_bytes
             self._result = bytearray(serialize_message(Image(
-                height=frame.height, width=frame.width, step=step, encoding=self._encoding,
+                height=frame.height, width=frame.width, step=step, encoding=self._task.encoding,
                 data=bytes(frame.height * step))))
         write_stamp(self._result, read_stamp(data))
         self._publisher.publish(bytes(self._result))

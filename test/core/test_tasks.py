@@ -1,0 +1,78 @@
+"""The table of tasks: what is in it is enough for every place that has to do with tasks."""
+import networks
+import numpy as np
+import pytest
+from depth_task import DepthPipeline, depth_model
+
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.image import frame_from_picture
+from trt_perception.core.model import load_model
+from trt_perception.core.optical_flow import OpticalFlowPipeline
+from trt_perception.core.pipeline import Pipeline
+from trt_perception.core.segmentation import SegmentationPipeline
+from trt_perception.core.settings import find_setting, settings_for
+from trt_perception.core.tasks import TASKS, find_task, pipeline_class, publishers_class
+from trt_perception.engines import open_engine
+
+
+def refusal(call, *args):
+    with pytest.raises(ConfigError) as caught:
+        call(*args)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(('task', 'pipeline'), [('segmentation', SegmentationPipeline),
+                                                ('optical_flow', OpticalFlowPipeline)])
+def test_a_task_is_run_by_its_pipeline(task, pipeline):
+    assert pipeline_class(task) is pipeline
+    assert issubclass(pipeline, Pipeline)
+    assert pipeline.task == task
+
+
+def test_each_task_has_a_parameter_for_its_model_and_topics_of_its_own():
+    for name, task in TASKS.items():
+        assert find_setting(name + '.model') in task.settings
+        assert task.result_topic.startswith(name + '/')
+
+
+@pytest.mark.parametrize('call', [find_task, pipeline_class, publishers_class, lambda name: settings_for([name])])
+def test_an_unknown_task_is_refused_with_the_known_ones(call):
+    assert refusal(call, 'segmentaton') == (
+        "task: got 'segmentaton', expected one of segmentation, optical_flow. Did you mean 'segmentation'?")
+    assert refusal(call, 'depth') == "task: got 'depth', expected one of segmentation, optical_flow."
+
+
+def test_a_model_of_an_unknown_task_is_refused(tmp_path):
+    path = networks.write_model(tmp_path, dict(networks.segmentation_fields(), task='depth'))
+    assert refusal(load_model, path) == (
+        "{}: task: got 'depth', expected one of segmentation, optical_flow.".format(path))
+
+
+def test_a_third_task_costs_its_own_files_and_a_line(depth, tmp_path):
+    assert find_task('depth') is depth
+    assert [setting.name for setting in settings_for(['depth'])][:2] == ['depth.model', 'depth.farthest']
+    assert find_setting('depth.farthest').default == 100.0
+    model = depth_model(tmp_path)
+    assert (model.task, model.output.names, model.labels) == ('depth', {'depth': 'depth'}, None)
+    pipeline = pipeline_class(model.task)(open_engine(model), model, {'output_size': 'camera'})
+    assert isinstance(pipeline, DepthPipeline)
+    picture = np.zeros((12, 16, 3), np.uint8)
+    picture[:, 8:] = (30, 20, 10)
+    depths = pipeline.process(frame_from_picture(picture)).depth
+    assert depths.shape == (12, 16)
+    assert depths[0, 0] == 0.0
+    assert depths[11, 15] == 30.0
+    pipeline.configure({'depth.farthest': 25.0})
+    assert pipeline.process(frame_from_picture(picture)).depth[11, 15] == 25.0
+
+
+@pytest.mark.parametrize(('change', 'text'), [
+    ({'depth': 'depth', 'depth_scale': 0}, 'output: depth_scale: got 0, expected a finite number other than 0.'),
+    ({}, 'output: depth: missing, expected the name of the depth output.'),
+    ({'depth': 'depth', 'labels': 'x'}, "output: unknown field 'labels'. Known: depth, depth_scale.")])
+def test_a_third_tasks_models_are_checked_like_others(depth, tmp_path, change, text):
+    model = depth_model(tmp_path)
+    fields = {'task': 'depth', 'description': 'x', 'license': 'none', 'files': model.files,
+              'input': {'names': ['image'], 'color': 'rgb'}, 'output': change}
+    path = networks.write_model(tmp_path, fields)
+    assert refusal(load_model, path) == '{}: {}'.format(path, text)

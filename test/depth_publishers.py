@@ -1,0 +1,24 @@
+"""The topics of the tests' third task."""
+from depth_task import TASK
+
+from trt_perception.ros import messages
+from trt_perception.ros.publishers import TaskPublishers
+
+
+class DepthPublishers(TaskPublishers):
+    """map, camera_info."""
+
+    task = 'depth'
+    _needs_inference = ('map',)
+
+    def __init__(self, node, model, settings, decoder):
+        super().__init__(node, model, settings, decoder)
+        self._create_image('map', TASK.encoding)
+
+    def allocate(self, role, shape, dtype):
+        return self._images['map'].array(shape, dtype)
+
+    def publish(self, frame, result, info):
+        header = messages.header(result.stamp_ns, result.frame_id)
+        self._publish_image('map', header)
+        self._publish_camera_info(info, frame, result.depth.shape, header)

@@ -1,0 +1,71 @@
+"""A task that only tests know, in the node: alone, beside another, and with a setting that changes while it runs."""
+import networks
+import numpy as np
+import pytest
+from depth_task import depth_model
+from rclpy.parameter import Parameter
+from rig import image, picture, pixels_of, stamp_of
+from sensor_msgs.msg import CameraInfo, Image
+
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.tasks import SEGMENTATION
+
+
+def depths(message):
+    assert message.encoding == '32FC1'
+    return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+
+
+def expected(pixels):
+    rows, columns = np.arange(48) * 6 // 48, np.arange(64) * 8 // 64
+    small = pixels.reshape(6, 8, 8, 8, 3)[:, 4, :, 4]  # Squares of one colour, 8 px wide.
+    return (0.5 * small.astype(np.float32).sum(axis=2))[rows[:, np.newaxis], columns]
+
+
+def test_a_third_task_runs_in_the_node(rig, depth, tmp_path):
+    received = rig.watch(Image, 'depth/map')
+    rig.start(['depth'], '-p', 'depth.model:=' + depth_model(tmp_path).path, '-p', 'depth.farthest:=300.0')
+    rig.watched('depth/map')
+    assert rig.node.has_parameter('depth.farthest')
+    assert not rig.node.has_parameter('segmentation.model')
+    assert rig.show(image(picture(1), 10**9)) == 'processed'
+    rig.until(lambda: received, 'the depth')
+    np.testing.assert_array_equal(depths(received[0]), np.minimum(expected(picture(1)), 300.0))
+    assert stamp_of(received[0]) == 10**9
+    assert set(rig.worker.timer.summary()) == {
+        'depth ' + stage for stage in ('preprocess', 'infer', 'decode', 'publish', 'latency', 'age')}
+
+
+def test_its_settings_reach_it_while_it_runs(rig, depth, tmp_path):
+    received = rig.watch(Image, 'depth/map')
+    rig.start(['depth'], '-p', 'depth.model:=' + depth_model(tmp_path).path)
+    rig.watched('depth/map')
+    for number, farthest in enumerate((100.0, 40.0)):
+        [answer] = rig.node.set_parameters([Parameter('depth.farthest', value=farthest)])
+        assert answer.successful
+        rig.show(image(picture(2), 10**9 + number))
+        rig.until(lambda number=number: len(received) == number + 1, 'the depth')
+        assert depths(received[-1]).max() == farthest
+
+
+def test_it_shares_a_node_with_another_task(rig, depth, tmp_path):
+    folders = {name: tmp_path / name for name in ('segmentation', 'depth')}
+    for folder in folders.values():
+        folder.mkdir()
+    labels, maps = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'depth/map')
+    infos = rig.watch(CameraInfo, 'depth/camera_info')
+    rig.start([SEGMENTATION, 'depth'],
+              '-p', 'segmentation.model:=' + networks.segmentation_model(folders['segmentation']).path,
+              '-p', 'depth.model:=' + depth_model(folders['depth']).path)
+    for topic in ('segmentation/label_map', 'depth/map'):
+        rig.watched(topic)
+    rig.show(image(picture(3), 10**9))
+    rig.until(lambda: labels and maps, 'the results')
+    np.testing.assert_array_equal(pixels_of(labels[0]), picture(3).argmax(axis=2))
+    np.testing.assert_array_equal(depths(maps[0]), np.minimum(expected(picture(3)), 100.0))
+    assert not infos  # No camera has told its calibration.
+
+
+def test_a_node_of_an_unknown_task_does_not_start(rig):
+    with pytest.raises(ConfigError, match="^task: got 'depth', expected one of segmentation, optical_flow"):
+        rig.start(['depth'])

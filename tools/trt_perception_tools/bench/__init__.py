@@ -1,0 +1,1 @@
+"""Times of PyTorch beside those of the deployed engines."""

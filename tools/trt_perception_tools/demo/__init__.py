@@ -1,0 +1,1 @@
+"""The demo: the nodes on a street clip."""

@@ -1,0 +1,133 @@
+"""Make a confidence mean what it says: of the pixels that are 70 % sure, 70 % should be right.
+
+Runs a model over labelled images that it has not been trained on, each as it is and once more under one of the named
+corruptions, since a vehicle's images are not the dataset's. Finds for each class what brings its confidence closest to
+the share of right labels. The result goes into the graph with export --calibration.
+
+    trt_perception_tools calibrate swiftnet_camvid --data CAMVID --split val --output confidence.yaml
+"""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from trt_perception.bench.contender import RESTING
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.model import Model, load_model, model_names
+from trt_perception.core.pipeline import Pipeline
+from trt_perception.core.tasks import SEGMENTATION, pipeline_class
+from trt_perception.engines import EngineOptions, open_engine
+
+from ..datasets.corruptions import CORRUPTIONS, STRENGTHS
+from ..export.confidence import Calibration, write_calibration
+from .data import MOST_OF_BAG, Dataset, Sample, open_dataset
+from .reliability import LEVELS, confidence_counts, reliability
+from .scoring import corrupted
+
+_FEW = 1000
+"""Wrong and right pixels that a class must have; with fewer it is left as the softmax says."""
+
+
+def fit_calibration(counts: np.ndarray) -> Calibration:
+    """Return the slope and offset by class that make the counted labels most likely (Platt, 1999).
+
+    Args:
+        counts: (classes, 256, 2) pixels by given class, level of confidence, and whether the label is wrong or right.
+    """
+    probability = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+    odds = torch.logit(probability)
+    pairs = []
+    for each in torch.from_numpy(counts).double():
+        if (each.sum(0) < _FEW).any():
+            pairs.append((1.0, 0.0))
+            continue
+        weights = each / each.sum()
+        scale = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+        optimiser = torch.optim.LBFGS([scale], max_iter=100, line_search_fn='strong_wolfe')
+
+        def loss(scale: torch.Tensor = scale, weights: torch.Tensor = weights,
+                 optimiser: torch.optim.Optimizer = optimiser) -> torch.Tensor:
+            optimiser.zero_grad()
+            scores = scale[0] * odds + scale[1]
+            value = -(weights[:, 1] * functional.logsigmoid(scores)
+                      + weights[:, 0] * functional.logsigmoid(-scores)).sum()
+            value.backward()
+            return value
+
+        optimiser.step(loss)
+        slope, offset = scale.detach().tolist()
+        pairs.append((slope, offset))
+    slopes, offsets = zip(*pairs, strict=True)
+    return Calibration(slopes, offsets)
+
+
+def calibrated_counts(counts: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Return (classes, 256, 2) counts as they would be with a calibrated confidence."""
+    odds = np.log((np.arange(LEVELS) + 0.5) / (LEVELS - 0.5 - np.arange(LEVELS)))
+    result = np.zeros_like(counts)
+    for number, (slope, offset) in enumerate(zip(*calibration, strict=True)):
+        levels = np.rint((LEVELS - 1) / (1 + np.exp(-(slope * odds + offset)))).astype(int)
+        np.add.at(result[number], levels, counts[number])
+    return result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('model', help=f'one of {", ".join(model_names())}, or the path of a model YAML; its network '
+                                      'exported without --calibration')
+    parser.add_argument('--data', type=Path, required=True, metavar='PATH', help='folder of CamVid or Cityscapes')
+    parser.add_argument('--split', default='val', help='train, val or test (default: val)')
+    parser.add_argument('--output', type=Path, required=True, metavar='YAML', help='the file to write')
+    parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: all cores)')
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Write the calibration, and say what it brings on the images that it was found on."""
+    model = load_model(args.model)
+    if model.labels is None or not model.output.confidence:
+        raise ConfigError(f'{model.path}: gives no confidence, expected a segmentation model whose output has one. '
+                          'Name it in the YAML, and export the network again.')
+    dataset = open_dataset(args.data, SEGMENTATION, args.split, '', MOST_OF_BAG)
+    if not dataset.has_truth:
+        raise ConfigError(f'{args.data}: has no labels, expected CamVid or Cityscapes. Give such a folder with --data.')
+    names = [each.name for each in model.labels.classes]
+    counts = _count(model, dataset, len(names), args.threads)
+    calibration = fit_calibration(counts)
+    write_calibration(args.output, calibration, names,
+                      f'Of {model.name}: confidence = sigmoid(slope * log odds + offset), found on {dataset.title}.')
+    after = calibrated_counts(counts, calibration)
+    for name, *pair in zip(['all', *names], [counts.sum(0), *counts], [after.sum(0), *after], strict=True):
+        before, now = (reliability(each) for each in pair)
+        print(f'{name:12} says {before.confidence:.3f} -> {now.confidence:.3f}, right {now.right:.3f}, '
+              f'ECE {before.ece:.3f} -> {now.ece:.3f}')
+    print(f'{args.output}: give it to export with --calibration')
+    return 0
+
+
+def _count(model: Model, dataset: Dataset, classes: int, threads: int) -> np.ndarray:
+    engine = open_engine(model, EngineOptions(num_threads=threads))
+    pipeline: Pipeline[Any] = pipeline_class(model.task)(engine, model, RESTING)
+    counts = np.zeros((classes, LEVELS, 2), np.int64)
+    try:
+        for number in tqdm(range(len(dataset.names)), 'calibrate', unit='image', leave=False, disable=None):
+            for sample in _seen(dataset.read(number), number):
+                result = pipeline.process(sample.frames[0])
+                assert sample.truth is not None
+                assert result is not None
+                counts += confidence_counts(sample.truth, result.labels, result.confidence, classes)
+    finally:
+        engine.close()
+    return counts
+
+
+def _seen(sample: Sample, number: int) -> Iterator[Sample]:
+    yield sample
+    names = list(CORRUPTIONS)
+    yield corrupted(sample, names[number % len(names)], STRENGTHS[0], number)

@@ -1,0 +1,216 @@
+"""What is evaluated on: images or pairs of images, with the truth where the folder has it; videos. Knows no model."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from trt_perception.bench import frames as bench_frames
+from trt_perception.core.data import Frame
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.image import frame_from_picture
+from trt_perception.core.model import load_labels
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
+
+from ..datasets.camvid import labelled_pictures, read_annotation
+from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
+from ..datasets.flow import flow_pairs, read_flow
+from ..datasets.images import LabelledPicture, read_picture
+
+_INTERVAL_NS = 100_000_000
+_IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm')
+MOST_OF_BAG = 256
+"""Images of a bag that are read without --limit: they are kept in memory."""
+_BAGS = ('.mcap', '.db3', '.bag')
+
+
+class Sample(NamedTuple):
+    """One image, or a pair for optical flow."""
+
+    frames: tuple[Frame, ...]
+    truth: np.ndarray | None
+    """Labels (H, W) uint8, or flow (H, W, 2) float32 in px on the first image's grid; None = unknown."""
+
+
+class Dataset(NamedTuple):
+    """Samples by name, read when they are asked for."""
+
+    title: str
+    names: Sequence[str]
+    read: Callable[[int], Sample]
+    """By number."""
+    has_truth: bool
+    classes: tuple[str, ...] = ()
+    """Names of the labels 0, 1, ... in the truth."""
+
+    def some(self, count: int) -> Dataset:
+        """Return `count` samples, evenly spread; all where there are no more."""
+        if count >= len(self.names):
+            return self
+        chosen = np.linspace(0, len(self.names) - 1, count).round().astype(int).tolist()
+        return self._replace(names=[self.names[number] for number in chosen],
+                             read=lambda number: self.read(chosen[number]))
+
+
+class Video(NamedTuple):
+    """Successive frames."""
+
+    title: str
+    length: int
+    """Number of frames; a video file may hold fewer than it says."""
+    frames: Iterator[Frame]
+    """To be read once."""
+
+
+def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Dataset:
+    """Return what a folder or a bag holds for a task.
+
+    A folder of CamVid or Cityscapes has labels, one of Middlebury, FlyingChairs, Sintel or KITTI has flow. A bag, or a
+    folder with images in it, has no truth; for flow, each image makes a pair with the one before it.
+
+    Args:
+        most: how many images of a bag to take.
+
+    Raises:
+        ConfigError: there is nothing for this task.
+    """
+    if not path.exists():
+        raise ConfigError(f'{path}: no such folder or bag. Give the folder of the dataset, or a bag, with --data.')
+    if _is_bag(path):
+        return _of_frames(*_bag(path, topic, most), task)
+    if not path.is_dir():
+        raise ConfigError(f'{path}: got a file, expected a folder or a bag ({", ".join(_BAGS)}). Give one with --data.')
+    has_labels = any(path.glob('*annot')) or (path / 'leftImg8bit').is_dir()
+    # A folder of FlyingChairs holds images side by side with their flow.
+    has_flow = not has_labels and any(next(path.rglob(kind), None) for kind in ('*.flo', 'flow_occ/*_10.png'))
+    if task == SEGMENTATION and has_flow:
+        raise ConfigError(f'{path}: holds flow pairs, but the model does segmentation. Evaluate an optical-flow model, '
+                          'or give a folder of labelled images.')
+    if task == OPTICAL_FLOW and has_labels:
+        raise ConfigError(f'{path}: holds labelled images, but the model does optical flow. Evaluate a segmentation '
+                          'model, or give a folder of flow pairs.')
+    if has_labels:
+        return _labelled(path, split)
+    if has_flow:
+        return _flow(path)
+    if not _images(path):
+        raise ConfigError(f'{path}: nothing to evaluate on, expected CamVid ({split}.txt, {split}annot), Cityscapes '
+                          '(leftImg8bit), flow pairs, or images. Give such a folder, or a bag, with --data.')
+    return _of_frames(*_folder(path), task)
+
+
+def open_video(path: Path, topic: str, most: int | None) -> Video:
+    """Return the first frames of a bag, of a folder of images in the order of their names, or of a video file.
+
+    Args:
+        most: how many frames to take; None = all, of a bag the first MOST_OF_BAG.
+
+    Raises:
+        ConfigError: there are not at least two, or the file is unusable.
+    """
+    if not path.exists():
+        raise ConfigError(f'{path}: no such file, folder or bag. Give a bag, a folder of images or a video file with '
+                          '--video.')
+    if path.is_file() and not _is_bag(path):
+        return _video_file(path, most)
+    title, names, frame = _bag(path, topic, most or MOST_OF_BAG) if _is_bag(path) else _folder(path)
+    count = min(len(names), most or len(names))
+    if count < 2:
+        raise ConfigError(f'{path}: got {count} images, expected at least two. Give a bag, a folder of images or a '
+                          'video file with --video.')
+    return Video(title, count, map(frame, range(count)))
+
+
+def _video_file(path: Path, most: int | None) -> Video:
+    capture = cv2.VideoCapture(str(path))
+    first, image = capture.read()
+    if not first:
+        raise ConfigError(f'{path}: no video that OpenCV can read. Give a bag, a folder of images or a video file, '
+                          'e.g. .mp4, with --video.')
+    whole = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    count = min(whole, most or whole)
+    if count < 2:
+        raise ConfigError(f'{path}: got {count} images, expected at least two. Give a longer video with --video.')
+
+    def frames() -> Iterator[Frame]:
+        there, now = True, image
+        for number in range(count):
+            if not there:
+                return
+            yield frame_from_picture(now, number * _INTERVAL_NS)
+            there, now = capture.read()
+    return Video(f'{path.name}, {count} images', count, frames())
+
+
+def _labelled(path: Path, split: str) -> Dataset:
+    read: Callable[[Path], np.ndarray]
+    if (path / 'leftImg8bit').is_dir():
+        title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
+        classes = NAMES
+    else:
+        title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
+        classes = tuple(each.name for each in load_labels('camvid').classes)
+
+    def sample(number: int) -> Sample:
+        image: LabelledPicture = images[number]
+        frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
+        _check_size(image.annotation, truth, frame)
+        return Sample((frame,), truth)
+    return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes)
+
+
+def _flow(path: Path) -> Dataset:
+    pairs = flow_pairs(path)
+
+    def sample(number: int) -> Sample:
+        pair = pairs[number]
+        first, second = (frame_from_picture(read_picture(file), stamp) for file, stamp in (
+            (pair.first, 0), (pair.second, _INTERVAL_NS)))
+        if (first.height, first.width) != (second.height, second.width):
+            raise ConfigError(f'{pair.second}: got another size than {pair.first}, expected a pair of one size. '
+                              'Restore the files.')
+        truth = read_flow(pair.flow)
+        _check_size(pair.flow, truth, first)
+        return Sample((first, second), truth)
+    return Dataset(path.resolve().name, [pair.name for pair in pairs], sample, True)
+
+
+_Source = tuple[str, Sequence[str], Callable[[int], Frame]]
+"""Title, names of the images, and the frame of each number."""
+
+
+def _is_bag(path: Path) -> bool:
+    return path.suffix in _BAGS or (path / 'metadata.yaml').is_file()
+
+
+def _bag(path: Path, topic: str, most: int) -> _Source:
+    images = bench_frames.read_pictures(str(path), topic, most)
+    return (f'{path.resolve().name}, {len(images)} images', [f'image {number}' for number in range(len(images))],
+            lambda number: bench_frames.read_picture(images[number], number * _INTERVAL_NS))
+
+
+def _images(path: Path) -> list[Path]:
+    return sorted(each for each in path.iterdir() if each.suffix.lower() in _IMAGES)
+
+
+def _folder(path: Path) -> _Source:
+    images = _images(path)
+    return (f'{path.resolve().name}, {len(images)} images', [each.stem for each in images],
+            lambda number: frame_from_picture(read_picture(images[number]), number * _INTERVAL_NS))
+
+
+def _of_frames(title: str, names: Sequence[str], frame: Callable[[int], Frame], task: str) -> Dataset:
+    if task == SEGMENTATION:
+        return Dataset(title, names, lambda number: Sample((frame(number),), None), False)
+    if len(names) < 2:
+        raise ConfigError(f'{title}: got one image, expected at least two for optical flow. Give more.')
+    return Dataset(title, names[1:], lambda number: Sample((frame(number), frame(number + 1)), None), False)
+
+
+def _check_size(path: Path, truth: np.ndarray, frame: Frame) -> None:
+    if truth.shape[:2] != (frame.height, frame.width):
+        raise ConfigError(f'{path}: got {truth.shape[0]}x{truth.shape[1]}, expected the size of its image, '
+                          f'{frame.height}x{frame.width}. Restore the file.')

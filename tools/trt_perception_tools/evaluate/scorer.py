@@ -1,0 +1,147 @@
+"""What a score is, and what adds it up: one subclass of Scorer per task, which says how its numbers are shown."""
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from trt_perception.core.model import Model
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Measure(NamedTuple):
+    """How tables show a number."""
+
+    title: str
+    factor: float = 1.0
+    digits: int = 2
+
+    def text(self, value: float) -> str:
+        """Return the number as text; '-' for NaN."""
+        return '-' if math.isnan(value) else f'{value * self.factor:.{self.digits}f}'
+
+
+class Totals(NamedTuple):
+    """What the results of one contender are worth, all samples together."""
+
+    parts: Mapping[str, float]
+    """As Scorer.part says, NaN for what never occurs."""
+    total: float
+    """As Scorer.total says."""
+    measures: Mapping[str, float] = NOTHING
+    """Further numbers, keys of Scorer.measures."""
+    details: Mapping[str, Any] = NOTHING
+    """What only the page of the task shows."""
+
+
+class Robustness(NamedTuple):
+    """Totals on corrupted images."""
+
+    totals: Mapping[str, Sequence[float]]
+    """Corruption -> total at each of corruptions.STRENGTHS."""
+    mean: Sequence[float]
+    """Of all corruptions, over the total on clean images: a ratio per strength."""
+    worst: Sequence[float]
+    """Of the corruption that harms most, likewise."""
+
+
+class Steadiness(NamedTuple):
+    """How labels keep from one frame of a video to the next, along the optical flow."""
+
+    flicker: float
+    """Share of the pixels that can be followed whose label changes, 0..1."""
+    flicker_by_class: Mapping[str, float]
+    """By the class in the frame before; NaN for a class that never occurs."""
+    consistency: float
+    """Mean IoU of the labels and those of the frame before, carried along the flow, 0..1."""
+    consistency_by_class: Mapping[str, float]
+    """IoU of each class, likewise."""
+    followed: float
+    """Share of all pixels that can be followed, 0..1."""
+
+
+class Score(NamedTuple):
+    """How one model did on one engine. What there is no truth for is empty or NaN."""
+
+    model: str
+    task: str
+    engine: str
+    precision: str
+    input_size: tuple[int, int]
+    """(height, width) of the network's input, px."""
+    frames: int
+    """Images or pairs."""
+    milliseconds: float
+    """Mean per image or pair: decode, resize, network, result at the camera's size; without reading files."""
+    parts: Mapping[str, float] = NOTHING
+    total: float = math.nan
+    measures: Mapping[str, float] = NOTHING
+    details: Mapping[str, Any] = NOTHING
+    reference: str = ''
+    """The FP32 contender that it is compared with; empty = it is that itself, or there is none."""
+    agreement: float = math.nan
+    """With the reference, as Scorer.agreement says."""
+    robustness: Robustness | None = None
+    steadiness: Steadiness | None = None
+
+    @property
+    def contender(self) -> str:
+        """Model, engine and precision."""
+        return f'{self.model} {self.engine} {self.precision}'
+
+
+class Scorer(abc.ABC):
+    """Adds up what the results of one contender are worth."""
+
+    part: ClassVar[Measure]
+    """Of each class or pair."""
+    total: ClassVar[Measure]
+    """The one number that contenders are compared by."""
+    measures: ClassVar[Mapping[str, Measure]]
+    """Key in Totals.measures -> how it is shown."""
+    agreement: ClassVar[Measure]
+    """Of two results for the same image."""
+    better: ClassVar[Literal['higher', 'lower']]
+    """Of total and agreement."""
+    sample: ClassVar[str]
+    """What is scored one by one: image or pair."""
+    error: ClassVar[str]
+    """Format of the error of a sample in a caption."""
+    settings: ClassVar[Mapping[str, object]] = NOTHING
+    """Parameters of the pipeline, so that its results are what the truth is."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @abc.abstractmethod
+    def add(self, name: str, value: Any, truth: np.ndarray) -> float:
+        """Compare a pipeline's result with the truth, and return its error: 0 = none; NaN = nothing is known."""
+
+    @abc.abstractmethod
+    def totals(self) -> Totals:
+        """Return what all samples so far are worth."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def agree(result: np.ndarray, reference: np.ndarray) -> float:
+        """Return how well the arrays of two results agree."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
+        """Draw what was expected, the result, and where they differ, over an image, all (H, W, 3) uint8 RGB."""
+
+    @staticmethod
+    def text(scores: Sequence[Score]) -> str:
+        """Return further lines below the table, empty = none."""
+        return ''
+
+    @staticmethod
+    def sections(scores: Sequence[Score]) -> Iterator[str]:
+        """Yield the parts of the page that only this task has, as HTML."""
+        yield from ()

@@ -1,0 +1,1 @@
+"""ONNX graphs: edited, simplified, checked and counted. Knows neither torch nor tasks."""

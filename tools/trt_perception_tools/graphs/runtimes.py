@@ -1,0 +1,7 @@
+"""Whom a graph is for: a back-end of the runtime. Needs no torch, unlike the graphs themselves (export/heads.py)."""
+from __future__ import annotations
+
+from typing import Literal
+
+Runtime = Literal['onnxruntime', 'tensorrt']
+RUNTIMES: tuple[Runtime, ...] = ('onnxruntime', 'tensorrt')

@@ -1,0 +1,1 @@
+"""Other people's networks: read, understood, and given the package's contract."""

@@ -1,0 +1,105 @@
+"""FP16 in an ONNX graph: half precision where it is safe, FP32 where it is not, inputs and outputs as they were.
+
+Done in the graph, so that one file gives the same arithmetic on ONNX Runtime, where its accuracy is measured, and on a
+TensorRT with or without builder flags.
+"""
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnxconverter_common import float16
+
+from trt_perception.core.errors import ConfigError
+
+from ..graphs.edit import needed_tensors, rename
+from .int8 import CONVOLUTIONS
+
+COORDINATES = '/coordinates/'
+"""In the names of nodes that compute where a picture is read: half a pixel is lost on coordinates above 1024."""
+FP32_OPERATORS = (*float16.DEFAULT_OP_BLOCK_LIST, 'ReduceMean', 'ReduceSum', 'ReduceL2', 'Exp', 'Log', 'Sqrt', 'Pow',
+                  'Reciprocal', 'Softmax', 'LogSoftmax', 'InstanceNormalization', 'LayerNormalization', 'ArgMax',
+                  'GridSample')
+"""Sums, roots, exponentials and interpolation."""
+_LARGEST = 65504.0
+_SMALLEST = 6e-8
+
+
+def to_fp16(model: ModelProto, keep_fp32: Sequence[str] = (COORDINATES,)) -> ModelProto:
+    """Return the graph with FP16 inside, and FP32 before the first, after the last convolutions and at coordinates.
+
+    Args:
+        keep_fp32: parts of the names of nodes that stay FP32, with what they are computed from: `keep_fp32` of a
+            model's YAML.
+
+    Raises:
+        ConfigError: it has FP16 already.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    kept = fp32_nodes(copy.graph, keep_fp32)
+    _give_own_constants(copy.graph, kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # Of weights that are cut to FP16's range: those of 1e-9 become 6e-8.
+        try:
+            converted: ModelProto = float16.convert_float_to_float16(
+                copy, _SMALLEST, _LARGEST, keep_io_types=True, op_block_list=list(FP32_OPERATORS),
+                node_block_list=[node.name for node in kept])
+        except ValueError as error:
+            raise ConfigError(f'{error}') from error
+    _restore_outputs(converted.graph, model.graph)
+    return converted
+
+
+def _restore_outputs(graph: GraphProto, original: GraphProto) -> None:
+    # Where the last node stays FP32, the converter narrows its result none the less.
+    for output, before in zip(graph.output, original.output, strict=True):
+        if output.type.tensor_type.elem_type != before.type.tensor_type.elem_type:
+            cast = next(node for node in graph.node if output.name in node.output)
+            graph.node.remove(cast)
+            rename(graph, {cast.input[0]: output.name})
+            output.CopyFrom(before)
+    del graph.value_info[:]
+
+
+def fp32_nodes(graph: GraphProto, keep_fp32: Sequence[str]) -> list[NodeProto]:
+    """Return the nodes that stay FP32 for where they are: see `to_fp16`."""
+    heavy = [node for node in graph.node if node.op_type in (*CONVOLUTIONS, 'MatMul', 'Gemm')]
+    behind = _from({name for node in heavy for name in node.output}, graph.node)
+    before = needed_tensors(graph, *(name for node in heavy for name in node.input))
+    coordinates = _sources(graph, keep_fp32, {name for node in heavy for name in node.output})
+    return [node for node in graph.node if node.op_type in FP32_OPERATORS or node not in heavy and (
+        node.output[0] not in behind or node.output[0] not in before or node.output[0] in coordinates)]
+
+
+def _give_own_constants(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
+    # The converter makes a constant FP16 for all its users when one of them is.
+    constants = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
+    users = Counter(name for node in graph.node for name in set(node.input))
+    for node in nodes:
+        for number, name in enumerate(node.input):
+            if name in constants and users[name] > 1:
+                own = graph.initializer.add()
+                own.CopyFrom(constants[name])
+                own.name = node.input[number] = f'{node.name}/{name}'
+
+
+def _from(tensors: Iterable[str], nodes: Iterable[NodeProto]) -> set[str]:
+    """Return these tensors and all that are computed from them."""
+    found = set(tensors)
+    for node in nodes:
+        if found & set(node.input):
+            found.update(node.output)
+    return found
+
+
+def _sources(graph: GraphProto, parts: Sequence[str], ends: set[str]) -> set[str]:
+    """Return the tensors of nodes with such names and those that they are computed from, back to the outputs `ends`."""
+    found: set[str] = set()
+    for node in reversed(graph.node):
+        if any(part in node.name for part in parts) or found & set(node.output):
+            found.update(node.output)
+            found.update(name for name in node.input if name not in ends)
+    return found

@@ -1,7 +1,0 @@
-"""Whom a graph is for: a back-end of the runtime. Needs no torch, unlike the graphs themselves (heads.py)."""
-from __future__ import annotations
-
-from typing import Literal
-
-Runtime = Literal['onnxruntime', 'tensorrt']
-RUNTIMES: tuple[Runtime, ...] = ('onnxruntime', 'tensorrt')

@@ -1,0 +1,119 @@
+"""Random views of a labelled picture: scale, crop, flip, colours. Knows arrays and a random generator only.
+
+Written with OpenCV: torchvision and albumentations would each bring a second image stack for the three operations
+below, and one warp for scale, crop and flip together is faster than either's chain of steps.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from trt_perception.core.data import VOID
+
+from ..datasets.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+
+_OTHERS = [name for name in CORRUPTIONS if name != 'gains']
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a picture, and how strongly."""
+
+    crop: tuple[int, int]
+    """(height, width) of the view, px."""
+    scale: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest zoom; in between, its logarithm is evenly spread."""
+    flip: bool = True
+    brightness: float = 0.3
+    """Colours are multiplied by 1 - x .. 1 + x; so for contrast (about the mean) and saturation (about grey)."""
+    contrast: float = 0.3
+    saturation: float = 0.3
+    cast: float = 0.0
+    """Strength up to which every view's colours are those of another camera (the corruption `gains`)."""
+    corrupt: float = 0.0
+    """Share of views, 0..1, that are corrupted by another of the named corruptions, of a strength up to the largest."""
+    centred: float = 0.5
+    """Share of views around a pixel of a class drawn evenly among the picture's classes: rare ones are seen more."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f'scale: got {list(self.scale)}, expected [smallest, largest], above 0.')
+
+
+def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
+         random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return a random view of a picture and of its labels, both (*crop).
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        labels: (H, W) uint8, VOID = none; what lies outside the picture is VOID and grey.
+        how: the kinds and strengths.
+        random: the only source of chance.
+    """
+    matrix = _warp(labels, how, random)
+    size = how.crop[1], how.crop[0]
+    image = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                           borderMode=cv2.BORDER_CONSTANT, borderValue=(128, 128, 128))
+    labels = cv2.warpAffine(labels, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+                            borderMode=cv2.BORDER_CONSTANT, borderValue=VOID)
+    return recoloured(image, how, random), labels
+
+
+def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """Return the (2, 3) matrix from pixels of the view to pixels of the picture."""
+    height, width = labels.shape
+    zoom = np.exp(random.uniform(*np.log(how.scale)))
+    view_height, view_width = how.crop[0] / zoom, how.crop[1] / zoom
+    if random.random() < how.centred:
+        classes = np.unique(labels[::4, ::4])
+        classes = classes[classes != VOID]
+        centre = _pixel_of(labels, random.choice(classes), random) if classes.size else (height / 2, width / 2)
+        # Anywhere in the middle of the view, so that the centre of the view is nothing special.
+        top = centre[0] - view_height * random.uniform(0.2, 0.8)
+        left = centre[1] - view_width * random.uniform(0.2, 0.8)
+    else:
+        top, left = random.uniform(size=2) * (height - view_height, width - view_width)
+    # Inside the picture where it is larger than the view, else anywhere around it.
+    top = np.clip(top, min(0, height - view_height), max(0, height - view_height))
+    left = np.clip(left, min(0, width - view_width), max(0, width - view_width))
+    flipped = how.flip and random.random() < 0.5
+    step = 1 / zoom
+    # Pixel centres are at +0.5: x of the picture = left + step * (x of the view + 0.5) - 0.5.
+    across = (-step, left + view_width - 0.5 * step - 0.5) if flipped else (step, left + 0.5 * step - 0.5)
+    return np.array([[across[0], 0, across[1]], [0, step, top + 0.5 * step - 0.5]])
+
+
+def _pixel_of(labels: np.ndarray, class_id: int, random: np.random.Generator) -> tuple[float, float]:
+    rows, columns = np.nonzero(labels[::4, ::4] == class_id)
+    chosen = random.integers(rows.size)
+    return rows[chosen] * 4.0, columns[chosen] * 4.0
+
+
+def recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """Return the image, (H, W, 3) uint8 BGR, in other light, and for some views corrupted."""
+    return _corrupted(_toned(image, how, random), how, random)
+
+
+def _toned(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    gain, contrast, saturation = (random.uniform(1 - each, 1 + each)
+                                  for each in (how.brightness, how.contrast, how.saturation))
+    if (gain, contrast, saturation) == (1, 1, 1):
+        return image
+    # All three are linear in the colours: one 3 x 4 matrix. The mean stands for the middle of contrast.
+    mean = float(image.mean()) * gain
+    mix = saturation * np.eye(3) + (1 - saturation) / 3
+    matrix = np.hstack([gain * contrast * mix, np.full((3, 1), mean * (1 - contrast))])
+    return cv2.transform(image, matrix)
+
+
+def _corrupted(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    if not how.cast and not how.corrupt:
+        return image
+    image = np.ascontiguousarray(image[..., ::-1])
+    if how.cast:
+        image = corrupt(image, 'gains', random.uniform(0, how.cast), random)
+    if random.random() < how.corrupt:
+        image = corrupt(image, random.choice(_OTHERS), random.uniform(0, STRENGTHS[-1]), random)
+    return np.ascontiguousarray(image[..., ::-1])

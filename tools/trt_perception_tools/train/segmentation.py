@@ -1,0 +1,298 @@
+"""The training task `segmentation`: labelled pictures, augmentation, loss, validation by mean IoU."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trt_perception.core.data import VOID
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.tasks import SEGMENTATION
+
+from ..datasets.camvid import CAMVID_CLASSES, labelled_pictures, read_annotation
+from ..datasets.cityscapes import CLASSES as CITYSCAPES_CLASSES
+from ..datasets.cityscapes import cityscapes_pictures, read_cityscapes_annotation
+from ..datasets.images import LabelledPicture, read_picture
+from ..evaluate.metrics import confusion_matrix, mean_iou
+from ..networks import NETWORKS
+from ..networks.state_dict import load_state
+from ..networks.weights import read_weights
+from .augment import Augmentation, view
+from .config import checked
+from .distill import Distillation, Teacher
+from .video import Clips, Consistency, consistency_loss
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised: weighted cross-entropy, and on demand others with their factors."""
+
+    weight_power: float = 0.5
+    """A class's weight is its frequency to minus this power, scaled to mean 1 over the pixels; 0 = all alike."""
+    every: int = 1
+    """Only every n-th row and column counts, another one each step: full size costs as much time as the network."""
+    hardest: float = 1.0
+    """Share of the pixels of a batch that count: those with the largest cross-entropy (OHEM)."""
+    dice: float = 0.0
+    """Factor of 1 - the mean soft Dice coefficient over the batch's classes: it weighs classes as mean IoU does."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f'every: got {self.every}, expected at least 1.')
+        if not 0 < self.hardest <= 1:
+            raise ValueError(f'hardest: got {self.hardest}, expected a share, above 0 to 1.')
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which labelled pictures."""
+
+    folder: Path
+    layout: Literal['camvid', 'cityscapes'] = 'camvid'
+    train: tuple[str, ...] = ('train',)
+    """Splits."""
+    validate: str = 'val'
+    size: tuple[int, int] = (360, 480)
+    """(height, width) to which pictures are resized for validation, as the deployed model does, px."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The network gets RGB as (x - mean) / std, x = 0..255; the model's YAML must say the same."""
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    in_memory: bool = True
+    """CamVid's 468 pictures of 360x480 take 325 MB; reading them anew each epoch takes time from learning."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The section `segmentation` of a recipe."""
+
+    data: Data
+    batch: int
+    augmentation: Augmentation
+    network: dict
+    """`name`, and its arguments."""
+    loss: Loss = field(default_factory=Loss)
+    distill: Distillation | None = None
+    video: Consistency | None = None
+    """Unlabelled video to be steady on."""
+
+
+class Batch(NamedTuple):
+    """What one step learns from."""
+
+    images: Tensor
+    """(N + 2 P, 3, h, w) uint8, RGB: the labelled ones, then P earlier and P later frames of video."""
+    labels: Tensor
+    """(N, h, w) int64, VOID = none."""
+    source: Tensor | None
+    """(P, h, w) int64, see video.Pairs; None = no video."""
+
+
+class _Layout(NamedTuple):
+    """A dataset's folders and class ids."""
+
+    pictures: Callable[[Path, str], list[LabelledPicture]]
+    annotation: Callable[[Path], np.ndarray]
+    classes: int
+
+
+LAYOUTS = {'camvid': _Layout(labelled_pictures, read_annotation, CAMVID_CLASSES),
+           'cityscapes': _Layout(cityscapes_pictures, read_cityscapes_annotation, CITYSCAPES_CLASSES)}
+
+
+class _Sample(NamedTuple):
+    image: np.ndarray
+    """(H, W, 3) uint8, BGR."""
+    labels: np.ndarray
+    """(H, W) uint8, VOID = none."""
+
+
+class _Pictures:
+    """Labelled pictures by number, in memory or read anew each time."""
+
+    def __init__(self, pictures: list[LabelledPicture], layout: _Layout, in_memory: bool) -> None:
+        self._pictures = pictures
+        self._layout = layout
+        self._samples = [self._read(each) for each in pictures] if in_memory else None
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, number: int) -> _Sample:
+        return self._samples[number] if self._samples else self._read(self._pictures[number])
+
+    def _read(self, picture: LabelledPicture) -> _Sample:
+        return _Sample(read_picture(picture.image), self._layout.annotation(picture.annotation))
+
+
+class SegmentationTask:
+    """Trains a network of this package on labelled pictures (trainer.Task)."""
+
+    better: Literal['higher', 'lower'] = 'higher'
+    measure = 'mIoU'
+
+    def __init__(self, settings: Mapping[str, object], where: str, seed: int) -> None:
+        self.settings = checked(Settings, settings, where)
+        self.seed = seed
+        data = self.settings.data
+        layout = LAYOUTS[data.layout]
+        self.classes = layout.classes
+        self._train = _Pictures([picture for split in data.train for picture in layout.pictures(data.folder, split)],
+                                layout, data.in_memory)
+        self._validate = _Pictures(layout.pictures(data.folder, data.validate), layout, data.in_memory)
+        self.steps_per_epoch = len(self._train) // self.settings.batch
+        if not self.steps_per_epoch:
+            raise ConfigError(f'{where}: batch: got {self.settings.batch}, expected at most the {len(self._train)} '
+                              'pictures of the training splits.')
+        self.network = build_network(self.settings.network, self.classes, where)
+        self._clips = Clips(self.settings.video) if self.settings.video else None
+        self.teacher = _teacher(self.settings.distill, self.classes, f'{where}: distill')
+        self._weights = class_weights((self._train[number].labels for number in range(len(self._train))),
+                                      self.classes, self.settings.loss.weight_power)
+        # Pictures come as levels 0..255; these are beside the network, whose own weights are all that is kept.
+        self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (data.mean, data.std))
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield what the steps of an epoch learn from."""
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self._train))
+        how = self.settings.augmentation
+        for step in range(self.steps_per_epoch):
+            chosen = order[step * self.settings.batch:(step + 1) * self.settings.batch]
+            views = [view(*self._train[number], how, random) for number in chosen]
+            images, labels = (np.stack(each) for each in zip(*views, strict=True))
+            source = None
+            if self._clips and self.settings.video:
+                pairs = self._clips.draw(self.settings.video.pairs, how, random)
+                images, source = np.concatenate([images, pairs.before, pairs.now]), pairs.source
+            yield Batch(_rgb(images), torch.from_numpy(labels).long(), source)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return 'loss' and its parts."""
+        levels, labels = batch.images.to(self._device).float(), batch.labels.to(self._device)
+        every = self.settings.loss.every
+        top, left = torch.randint(every, (2,)).tolist() if every > 1 else (0, 0)
+        pixels = slice(top, None, every), slice(left, None, every)
+        parts: dict[str, Tensor] = {}
+        if self.teacher:
+            self.teacher.network.to(self._device)
+            scores, parts = self.teacher.loss(self.network, self._normalised(levels), levels, pixels)
+        else:
+            scores = self.network(self._normalised(levels))
+        losses = segmentation_loss(scores[(slice(len(labels)), ..., *pixels)], labels[(..., *pixels)],
+                                   self.settings.loss, self._weights.to(self._device))
+        if 'distillation' in parts:
+            losses['loss'] = losses['loss'] + parts['distillation']
+        if batch.source is not None and self.settings.video:
+            before, now = scores[len(labels):].chunk(2)
+            losses['flicker'] = consistency_loss(before, now, batch.source.to(self._device), self.settings.video.every)
+            losses['loss'] = losses['loss'] + self.settings.video.factor * losses['flicker']
+        return {**losses, **parts}
+
+    def validate(self) -> float:
+        """Return the mean IoU, 0..1, of labels that are brought back to the pictures' own size."""
+        confusion = np.zeros((self.classes, self.classes + 1), np.int64)
+        height, width = self.settings.data.size
+        for number in range(len(self._validate)):
+            image, truth = self._validate[number]
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            with torch.no_grad():
+                scores = self.network(self._normalised(_rgb(image[None]).to(self._device).float()))
+            labels = scores.argmax(1)[0].cpu().numpy().astype(np.uint8)
+            labels = cv2.resize(labels, truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            confusion += confusion_matrix(truth, labels, self.classes)
+        return mean_iou(confusion)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def _normalised(self, levels: Tensor) -> Tensor:
+        return (levels - self._mean.to(levels)) / self._std.to(levels)
+
+
+def build_network(arguments: Mapping[str, object], classes: int, where: str) -> nn.Module:
+    """Build the network of a recipe: `name`, and whatever else its class takes.
+
+    Raises:
+        ConfigError: there is no such network for segmentation, or it takes no such argument.
+    """
+    options = dict(arguments)
+    name = options.pop('name', None)
+    known = [each for each, network in NETWORKS.items() if network.task == SEGMENTATION]
+    if name not in known:
+        raise ConfigError(f'{where}: network: name: got {name!r}, expected one of {", ".join(known)}.')
+    return NETWORKS[str(name)].build(classes=classes, **options)
+
+
+def class_weights(labels: Iterable[np.ndarray], classes: int, power: float) -> Tensor:
+    """Return (classes,) float32: frequency to minus `power`, scaled so that the mean over all pixels is 1."""
+    counts = np.zeros(classes, np.int64)
+    for each in labels:
+        counts += np.bincount(each.ravel(), minlength=VOID + 1)[:classes]
+    frequency = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    weights = frequency ** -power
+    return torch.from_numpy((weights / (weights * frequency).sum()).astype(np.float32))
+
+
+def segmentation_loss(scores: Tensor, labels: Tensor, settings: Loss, weights: Tensor) -> dict[str, Tensor]:
+    """Return 'loss' and its parts.
+
+    Args:
+        scores: (N, classes, H, W) float.
+        labels: (N, H, W) int64, VOID is not counted.
+        settings: the parts and their factors.
+        weights: (classes,) float32.
+    """
+    known = labels != VOID
+    logarithms = scores.permute(0, 2, 3, 1)[known].float().log_softmax(1)
+    truth = labels[known]
+    own = logarithms.gather(1, truth[:, None])[:, 0]
+    counted = -own * weights[truth]
+    if settings.hardest < 1:
+        counted = counted.topk(max(1, int(counted.numel() * settings.hardest))).values
+    # The weights have mean 1 over the dataset, so the sum is divided by pixels rather than by their weights.
+    losses = {'cross_entropy': counted.sum() / max(1, counted.numel())}
+    losses['loss'] = losses['cross_entropy']
+    if settings.dice:
+        losses['dice'] = _dice(logarithms.exp(), own.exp(), truth)
+        losses['loss'] = losses['loss'] + settings.dice * losses['dice']
+    return losses
+
+
+def _dice(shares: Tensor, own: Tensor, truth: Tensor) -> Tensor:
+    """Return 1 - the mean soft Dice coefficient over the classes that occur (Milletari et al., 3DV 2016).
+
+    Args:
+        shares: (pixels, classes) of every class.
+        own: (pixels,) those of the true class.
+        truth: (pixels,) class ids.
+    """
+    counts = torch.bincount(truth, minlength=shares.shape[1])
+    overlap = shares.new_zeros(shares.shape[1]).index_add(0, truth, own)
+    area = shares.sum(0) + counts
+    present = counts > 0
+    return 1 - (2 * overlap[present] / area[present]).mean() if present.any() else shares.sum()
+
+
+def _teacher(settings: Distillation | None, classes: int, where: str) -> Teacher | None:
+    if settings is None:
+        return None
+    arguments = dict(settings.network)
+    network = build_network(arguments, int(arguments.pop('classes', classes)), where)
+    load_state(network, read_weights(settings.weights), str(settings.weights))
+    for _, name in settings.hints:
+        if name not in dict(network.named_modules()):
+            raise ConfigError(f'{where}: hints: got {name!r}, expected a module of the teacher, e.g. '
+                              f'{next(iter(network.named_children()))[0]}.')
+    return Teacher(network, settings, classes)
+
+
+def _rgb(images: np.ndarray) -> Tensor:
+    """Return (N, 3, H, W) uint8, RGB, from (N, H, W, 3) uint8, BGR; channels last in memory."""
+    return torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2)

@@ -1,0 +1,87 @@
+"""One mapping of a YAML file: hands out checked values, then refuses the fields that nobody asked for."""
+import difflib
+from typing import Any, List, Sequence, Tuple
+
+import numpy as np
+
+from .errors import ConfigError, did_you_mean
+
+
+class Fields:
+    """The fields at one place of a YAML file.
+
+    Args:
+        where: file and place, for the errors, which are all ConfigErrors.
+
+    Attributes:
+        values: what has not been taken yet.
+        known: the names that were asked for.
+    """
+
+    def __init__(self, where: str, values: Any) -> None:
+        if not isinstance(values, dict):
+            raise ConfigError('{}: got {}, expected a mapping of fields.'.format(where, show(values)))
+        self.where = where
+        self.values = dict(values)
+        self.known: List[str] = []
+
+    def error(self, key: str, value: Any, expected: str) -> ConfigError:
+        """Return the error for a wrong value."""
+        return ConfigError('{}: {}: got {}, expected {}.'.format(self.where, key, show(value), expected))
+
+    def take(self, key: str, kind: Any, expected: str, default: Any = None) -> Any:
+        """Return a value of a type; a bool is no number. Without default the field must be there."""
+        self.known.append(key)
+        if key not in self.values:
+            if default is not None:
+                return default
+            close = difflib.get_close_matches(key, [str(name) for name in self.values], 1)
+            hint = ' Did you mean it by {!r}?'.format(close[0]) if close else ''
+            raise ConfigError('{}: {}: missing, expected {}.{}'.format(self.where, key, expected, hint))
+        value = self.values.pop(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.error(key, value, expected)
+        return value
+
+    def choice(self, key: str, allowed: Sequence[str]) -> str:
+        """Return one of some words."""
+        expected = 'one of ' + ', '.join(allowed)
+        value = self.take(key, str, expected)
+        if value not in allowed:
+            raise self.error(key, value, expected)
+        return value
+
+    def numbers(self, key: str, count: int, default: float) -> np.ndarray:
+        """Return (count,) float32 of a list of finite numbers; each is the default where there is no list."""
+        expected = '{} finite number{}'.format(count, 's' if count > 1 else '')
+        values = self.take(key, list, 'a list of ' + expected, [default] * count)
+        if len(values) != count or not all(is_number(v) for v in values):
+            raise self.error(key, values, 'a list of ' + expected)
+        return np.array(values, np.float32)
+
+    def texts(self, key: str, expected: str) -> Tuple[str, ...]:
+        """Return the texts of a list; none where there is no such field."""
+        values = self.take(key, list, expected, [])
+        if not all(isinstance(value, str) and value for value in values):
+            raise self.error(key, values, expected)
+        return tuple(values)
+
+    def section(self, key: str) -> 'Fields':
+        """Return the mapping of a field."""
+        return Fields('{}: {}'.format(self.where, key), self.take(key, dict, 'a mapping of fields'))
+
+    def done(self) -> None:
+        """Refuse fields that nobody asked for."""
+        for key in self.values:
+            raise ConfigError('{}: unknown field {!r}{} Known: {}.'.format(
+                self.where, key, did_you_mean(str(key), self.known), ', '.join(self.known)))
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def show(value: Any) -> str:
+    """Return a value as error texts write it: at most 80 characters."""
+    return repr(value) if len(repr(value)) < 80 else repr(value)[:77] + '...'

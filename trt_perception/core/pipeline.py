@@ -1,0 +1,101 @@
+"""What the pipelines of all tasks share: Frame -> result, on one engine, with settings that may change meanwhile."""
+import abc
+from typing import Any, Callable, Generic, Mapping, Optional, Tuple, TypeVar
+
+import numpy as np
+
+from .data import Frame
+from .engine import Engine
+from .image import Size
+from .model import Model
+from .settings import defaults
+from .timing import StageTimer
+
+CAMERA = 'camera'
+NETWORK = 'network'
+
+Allocate = Callable[[str, Tuple[int, ...], type], np.ndarray]
+"""Gives the memory of a result: (name, shape, dtype) -> array. Called when the geometry changes."""
+
+Result = TypeVar('Result', bound=Tuple[Any, ...])
+"""A value of core.data whose first field is the array that is published."""
+
+
+def allocate_array(name: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
+    """Allocate the memory of a result as a plain array."""
+    return np.empty(shape, dtype)
+
+
+class Pipeline(abc.ABC, Generic[Result]):
+    """Runs the engine of one task on frames.
+
+    Args:
+        settings: parameters of the nodes by name; those that are missing have their defaults. With output_size
+            'camera' results are on the camera's pixel grid, with 'network' as the network gives them.
+        timer: notes how long the stages take.
+        allocate: where results are written, so that a publisher can hand out its message's own memory.
+        wants: told an optional output of the task, per frame: whether anybody needs it.
+
+    Raises:
+        EngineError: the engine's outputs are not those of the task.
+    """
+
+    task = ''
+    """Key in tasks.TASKS."""
+
+    def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
+                 timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
+                 wants: Callable[[str], bool] = lambda role: True) -> None:
+        self._engine = engine
+        self._model = model
+        self._timer = timer or StageTimer()
+        self._allocate = allocate
+        self._wants = wants
+        self._size = self._check_outputs()
+        self._target: Optional[Size] = None
+        self._settings = defaults()
+        self.configure(settings or {})
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Take over settings, from any thread; those that are missing stay. Only `runtime` ones may change later."""
+        self._settings.update(settings)
+        self._configured()
+
+    @abc.abstractmethod
+    def process(self, frame: Frame) -> Optional[Result]:
+        """Return the result for one frame; None where a frame before it is missing.
+
+        ITS ARRAYS ARE REUSED: they are valid until the next call.
+
+        Raises:
+            FrameError: the frame cannot be decoded.
+            EngineError: the engine failed.
+        """
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Forget earlier frames."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def difference(result: np.ndarray, other: np.ndarray) -> str:
+        """Return how far the arrays of two results for one frame agree, for people."""
+
+    @abc.abstractmethod
+    def _check_outputs(self) -> Size:
+        """Refuse an engine whose outputs are not those of the task; return the (height, width) that they have."""
+
+    def _configured(self) -> None:
+        """Take from `self._settings` what each frame needs."""
+        return
+
+    @abc.abstractmethod
+    def _resize(self, target: Size) -> None:
+        """Allocate results of another (height, width) and get ready to resize to it."""
+
+    def _set_target(self, frame: Frame) -> None:
+        """Get ready for the size that a frame's result will have."""
+        target = (frame.height, frame.width) if self._settings['output_size'] == CAMERA else self._size
+        if target != self._target:
+            self._resize(target)
+            self._target = target

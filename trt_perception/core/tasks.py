@@ -1,0 +1,106 @@
+"""The one table of tasks: what a network is for, and the classes that run it and publish its results.
+
+The classes are named, not imported: this layer must not know ROS, and `doctor` reads the table without OpenCV.
+"""
+import importlib
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Tuple
+
+from .errors import ConfigError, did_you_mean
+from .setting import Setting
+
+SEGMENTATION = 'segmentation'
+OPTICAL_FLOW = 'optical_flow'
+
+
+class Task(NamedTuple):
+    """One line of the table of tasks."""
+
+    pipeline: str
+    """'module:Class' of the core.pipeline.Pipeline that runs its networks."""
+    publishers: str
+    """'module:Class' of the ros.publishers.TaskPublishers that publishes its results."""
+    images: int
+    """How many successive images a network sees: 1 or 2."""
+    outputs: Tuple[str, ...]
+    """What every network gives; a model's YAML has the name of the output by each."""
+    result_topic: str
+    """Topic of the result proper, a sensor_msgs/Image."""
+    encoding: str
+    """Of the images on it."""
+    pixel_bytes: int
+    """Of one pixel in that encoding."""
+    settings: Tuple[Setting, ...]
+    """Parameters of nodes with this task; TASK.model is one of them."""
+    optional_outputs: Tuple[str, ...] = ()
+    """What a network may give as well."""
+    numbers: Mapping[str, float] = {}
+    """Further fields of `output` in a model's YAML: finite numbers other than 0, and their defaults."""
+    has_labels: bool = False
+    """Whether a model's YAML names a label set."""
+
+
+TASKS: Dict[str, Task] = {
+    SEGMENTATION: Task(
+        'trt_perception.core.segmentation:SegmentationPipeline',
+        'trt_perception.ros.segmentation_publishers:SegmentationPublishers',
+        images=1, outputs=('labels',), optional_outputs=('confidence',), has_labels=True,
+        result_topic='segmentation/label_map', encoding='mono8', pixel_bytes=1,
+        settings=(
+            Setting('segmentation.model', 'swiftnet_camvid',
+                    'Segmentation model: a name in config/models, or the path of a YAML'),
+            Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
+                    limits=(0, 1), runtime=True))),
+    OPTICAL_FLOW: Task(
+        'trt_perception.core.optical_flow:OpticalFlowPipeline',
+        'trt_perception.ros.optical_flow_publishers:OpticalFlowPublishers',
+        images=2, outputs=('flow',), numbers={'flow_scale': 1.0},
+        result_topic='optical_flow/flow', encoding='32FC2', pixel_bytes=8,
+        settings=(
+            Setting('optical_flow.model', 'tinypwc',
+                    'Optical-flow model: a name in config/models, or the path of a YAML'),
+            Setting('optical_flow.color_max', 0.0, 'Flow shown fully saturated in optical_flow/color (px); 0 = 99th '
+                    'percentile of each frame', limits=(0, 1e4), runtime=True),
+            Setting('flow_grid', 'current', 'Image on whose pixel grid the flow lives', ('current', 'previous')),
+            Setting('max_pair_gap', 0.5, 'Longest time between the two images of a flow field (s); 0 = no limit',
+                    limits=(0, 3600), runtime=True))),
+}
+
+
+def find_task(name: str) -> Task:
+    """Return one task by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in TASKS:
+        raise ConfigError('task: got {!r}, expected one of {}{}'.format(name, ', '.join(TASKS),
+                                                                       did_you_mean(name, TASKS)))
+    return TASKS[name]
+
+
+def pipeline_class(task: str) -> Any:
+    """Return the class whose instances run a task's networks, a subclass of core.pipeline.Pipeline.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    return _class(find_task(task).pipeline)
+
+
+def publishers_class(task: str) -> Any:
+    """Return the class whose instances publish a task's results, a subclass of ros.publishers.TaskPublishers.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    return _class(find_task(task).publishers)
+
+
+def output_roles(tasks: Iterable[Task]) -> Tuple[str, ...]:
+    """Return all that networks of these tasks may give, each once."""
+    return tuple(dict.fromkeys(role for task in tasks for role in task.outputs + task.optional_outputs))
+
+
+def _class(place: str) -> Any:
+    module, _, name = place.partition(':')
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,192 @@
+"""The table of back-ends, what they may be asked for, and how an engine of one is prepared and opened.
+
+A back-end is a module, imported only when it is chosen.
+"""
+import glob
+import importlib
+import importlib.util
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from ..core.engine import Engine
+from ..core.errors import ConfigError, did_you_mean
+from ..core.image import FrameDecoder
+from ..core.model import ONNX, PRECISIONS, Model
+
+AUTO = 'auto'
+
+Progress = Callable[[str], None]
+"""Told five times per second, with one line for people, how far a build is. What it raises ends the build."""
+
+
+class BuiltEngine(NamedTuple):
+    """An engine file that can be opened."""
+
+    path: str
+    precision: str
+    """As built: another one than was asked for only with a warning."""
+    summary: str
+    """What was asked for and what came of it, one line for people."""
+    warning: str = ''
+    """Why this is not what was asked for."""
+
+
+class Backend(NamedTuple):
+    """One line of the table of inference runtimes."""
+
+    module: str
+    """Module of this package whose `open_engine(model, precision, options, decoder, built)` opens an engine."""
+    packages: Tuple[str, ...]
+    """Python packages that must be importable; 'a|b' = one of the two."""
+    precision: str
+    """Default."""
+    automatic: bool = False
+    """Whether `auto` may choose it."""
+    gpu: bool = False
+    """Whether it needs an NVIDIA GPU, without which `auto` passes it over."""
+    builder: str = ''
+    """Module of this package whose `engine_file(model, precision, options, progress, calibration)` returns, in
+    minutes, a BuiltEngine; '' = its engines are not built."""
+    format: str = ONNX
+    """Entry of a model's `files` that it can open where the model has none for this back-end alone; '' = none."""
+
+    @property
+    def missing(self) -> str:
+        """The first of `packages` that is not installed, or ''."""
+        for package in self.packages:
+            if not any(_installed(name) for name in package.split('|')):
+                return package.replace('|', ' or ')
+        return ''
+
+
+# In the order in which `auto` tries them.
+BACKENDS: Dict[str, Backend] = {
+    'tensorrt': Backend('tensorrt.engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True,
+                        builder='tensorrt.file'),
+    'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True),
+    'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
+    'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32', format=''),
+}
+
+# Device files of the NVIDIA driver on PCs, on Jetsons, and in WSL 2.
+_GPU_FILES = ('/dev/nvidia[0-9]*', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')
+
+
+class EngineOptions(NamedTuple):
+    """How to open an engine; a back-end ignores what does not concern it."""
+
+    backend: str = AUTO
+    """A key of BACKENDS, or 'auto': the first automatic one that is installed and for which the model has a file."""
+    precision: str = ''
+    """One of PRECISIONS, or '' for the back-end's default."""
+    num_threads: int = 0
+    """CPU threads per engine; 0 = all cores."""
+    cache_dir: str = ''
+    """Where built engines are kept; '' = ~/.cache/trt_perception."""
+    rebuild: bool = False
+    """Build anew even where a built engine is in the cache."""
+    workspace_bytes: int = 0
+    """Memory that a TensorRT build may try layers with; 0 = TensorRT's default."""
+    dla_core: int = -1
+    """Deep-learning accelerator of a Xavier or Orin; -1 = the GPU."""
+    gpu_id: int = 0
+    """CUDA device."""
+    profile: bool = False
+    """Whether the engine measures its own stages (see Engine.stage_ms)."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads to start: of this process's cores, not of the machine's: containers and taskset narrow them."""
+        return self.num_threads or len(os.sched_getaffinity(0))
+
+
+DEFAULT_OPTIONS = EngineOptions()
+
+
+def available_backends() -> List[str]:
+    """Return the names of the back-ends that can run here, in the order of preference."""
+    return [name for name, backend in BACKENDS.items()
+            if not backend.missing and (not backend.gpu or _has_nvidia_gpu())]
+
+
+def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
+    """Return back-end and precision that `options` ask for.
+
+    Raises:
+        ConfigError: unknown name, or the back-end's package is not installed.
+    """
+    name = options.backend
+    if name == AUTO:
+        usable = [each for each in available_backends() if BACKENDS[each].automatic]
+        if not usable:
+            raise ConfigError('engine: auto found none of {}. Install one: pip install onnxruntime'.format(
+                ', '.join(each for each in BACKENDS if BACKENDS[each].automatic)))
+        # Without any file for them, let the first say what the model lacks.
+        name = next((each for each in usable if model.networks(each, BACKENDS[each].format)), usable[0])
+    if name not in BACKENDS:
+        raise ConfigError('engine: got {!r}, expected one of {}{}'.format(
+            name, ', '.join([AUTO] + list(BACKENDS)), did_you_mean(name, BACKENDS)))
+    missing = BACKENDS[name].missing
+    if missing:
+        raise ConfigError('engine: {} was asked for, but the Python package {} is not installed here. Install it, or '
+                          'set engine: auto.'.format(name, missing))
+    precision = options.precision or BACKENDS[name].precision
+    if precision not in PRECISIONS:
+        raise ConfigError('precision: got {!r}, expected one of {}.'.format(precision, ', '.join(PRECISIONS)))
+    return name, precision
+
+
+def prepare_engine(model: Model, options: EngineOptions, progress: Progress, calibration: str = ''
+                   ) -> Optional[BuiltEngine]:
+    """Build what `open_engine` will open, unless that is there already; in any thread.
+
+    Args:
+        progress: called while a build is going on; what it raises ends the build.
+        calibration: folder of images to calibrate INT8 with, anew.
+
+    Returns:
+        What is to be opened, for `open_engine`; None for back-ends that open the model's file as it is.
+
+    Raises:
+        ConfigError, EngineError: as `open_engine`.
+    """
+    name, precision = resolve(model, options)
+    if not BACKENDS[name].builder:
+        return None
+    built: BuiltEngine = _imported(name, BACKENDS[name].builder).engine_file(model, precision, options, progress,
+                                                                            calibration)
+    return built
+
+
+def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS, decoder: Optional[FrameDecoder] = None,
+                built: Optional[BuiltEngine] = None) -> Engine:
+    """Open a model's network and run it once to warm up.
+
+    Args:
+        decoder: share one between engines that see the same frames.
+        built: what `prepare_engine` gave for the same model and options; None = prepare it now, without progress.
+
+    Raises:
+        ConfigError: back-end, precision or network file is unavailable.
+        EngineError: the file is no network, or not the one that the model describes.
+    """
+    name, precision = resolve(model, options)
+    engine: Engine = _imported(name, BACKENDS[name].module).open_engine(model, precision, options, decoder, built)
+    engine.infer()
+    return engine
+
+
+def _imported(name: str, module: str) -> Any:
+    try:
+        return importlib.import_module('.' + module, __package__)
+    except ImportError as error:  # E.g. the Python package without the library under it.
+        raise ConfigError('engine: {}: its Python packages are installed, but cannot be imported: {}. Repair them, or '
+                          'choose another engine.'.format(name, error)) from error
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _has_nvidia_gpu() -> bool:
+    return any(glob.glob(pattern) for pattern in _GPU_FILES)

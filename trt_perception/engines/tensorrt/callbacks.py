@@ -1,0 +1,95 @@
+"""What TensorRT's builder calls back: for its progress, and for pictures to calibrate INT8 with.
+
+Each is there only where TensorRT has the interface. __init__ of the interface is called by name: super() is not enough
+for pybind11.
+"""
+import threading
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+import tensorrt as trt
+
+from ...core.data import TensorSpec
+from ...core.model import Model
+from ..backends import Progress
+from . import calibration
+from .cuda import Gpu
+
+_TELL_S = 0.2
+
+if hasattr(trt, 'IProgressMonitor'):  # 8.6 has none, 10.0 has.
+    class ProgressMonitor(trt.IProgressMonitor):
+        """Reports how far each phase of a build is. Called from several threads."""
+
+        def __init__(self, report: Progress) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._report = report
+            self._lock = threading.Lock()
+            self._phases: Dict[str, Tuple[int, int]] = {}
+            self._told_s = 0.0
+
+        def phase_start(self, phase_name: str, parent_phase: Optional[str], num_steps: int) -> None:
+            """Note a phase."""
+            self._note(phase_name, 0, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            """Note a step; True: the build goes on."""
+            self._note(phase_name, step + 1, self._phases.get(phase_name, (0, 0))[1])
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            """Forget a phase."""
+            with self._lock:
+                self._phases.pop(phase_name, None)
+
+        def _note(self, name: str, step: int, steps: int) -> None:
+            with self._lock:
+                self._phases[name] = (step, steps)
+                if time.monotonic() - self._told_s >= _TELL_S:
+                    self._told_s = time.monotonic()
+                    self._report(', '.join('{} {}/{}'.format(each, *self._phases[each]) for each in self._phases))
+
+
+if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales from the network's Q/DQ nodes alone.
+    class EntropyCalibrator(trt.IInt8EntropyCalibrator2):
+        """Shows the pictures of a folder, or hands out the table of an earlier calibration.
+
+        Args:
+            network: whose inputs get the pictures.
+            folder: '' = no pictures.
+            table: b'' = none; as `self.table` was after an earlier calibration.
+        """
+
+        def __init__(self, model: Model, network: 'trt.INetworkDefinition', gpu: Gpu, folder: str, table: bytes,
+                     report: Progress) -> None:
+            trt.IInt8EntropyCalibrator2.__init__(self)
+            self.table = table
+            self._gpu = gpu
+            pictures = calibration.pictures_of(folder) if folder else []
+            inputs = [network.get_input(number) for number in range(network.num_inputs)]
+            specs = [TensorSpec(tensor.name, tuple(tensor.shape), np.dtype(np.float32)) for tensor in inputs]
+            self._staged = {spec.name: gpu.staging(spec.shape, spec.dtype) for spec in specs}
+            self._batches = calibration.batches(model, specs, pictures, report)
+
+        def get_batch_size(self) -> int:
+            """Return 1, as engines have it."""
+            return 1
+
+        def get_batch(self, names: List[str]) -> Optional[List[int]]:
+            """Return where the next picture's tensors lie on the device; None = there is none."""
+            tensors = next(self._batches, None)
+            if tensors is None:
+                return None
+            for name in names:
+                self._staged[name].fill(tensors[name])
+            self._gpu.synchronize()
+            return [self._staged[name].address for name in names]
+
+        def read_calibration_cache(self) -> Optional[bytes]:
+            """Return the table, so that no picture is needed; None = there is none."""
+            return self.table or None
+
+        def write_calibration_cache(self, cache: Any) -> None:
+            """Keep the new table."""
+            self.table = bytes(cache)

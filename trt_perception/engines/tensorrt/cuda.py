@@ -1,0 +1,289 @@
+"""One GPU as one engine sees it: context, stream, memory, kernels. The only user of pycuda; knows no network."""
+import functools
+import logging
+import shutil
+import time
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import pycuda.driver as cuda
+from pycuda.compiler import SourceModule
+
+from ...core.errors import EngineError
+from . import kernels
+
+_log = logging.getLogger(__name__)
+
+# JetPack does not put it into the PATH.
+_NVCC = '/usr/local/cuda/bin/nvcc'
+_PROBES = 7
+
+
+class GpuInfo(NamedTuple):
+    """What is known of a GPU without using it."""
+
+    name: str
+    capability: Tuple[int, int]
+    """Compute capability: (6, 2) on the TX2."""
+    integrated: bool
+    """Whether it shares the memory of the CPU (Jetsons)."""
+
+
+@functools.lru_cache(maxsize=None)
+def gpu_info(gpu_id: int) -> GpuInfo:
+    """Describe a GPU. It is asked once: what it is does not change while a process runs.
+
+    Raises:
+        EngineError: there is no such GPU, or no working driver.
+    """
+    with _explained('GPU {}'.format(gpu_id)):
+        cuda.init()
+        device = cuda.Device(gpu_id)
+        return GpuInfo(device.name(), tuple(device.compute_capability()),
+                       bool(device.get_attribute(cuda.device_attribute.INTEGRATED)))
+
+
+class Gpu:
+    """The primary context of a GPU, one stream in it, and what was allocated there.
+
+    Nothing of it is current outside of `using`: several engines in one thread may be closed in any order.
+
+    Args:
+        profile: whether `stage` measures.
+
+    Raises:
+        EngineError: there is no such GPU, or no working driver.
+    """
+
+    def __init__(self, gpu_id: int, profile: bool = False) -> None:
+        self.info = gpu_info(gpu_id)
+        self._where = 'GPU {} ({})'.format(gpu_id, self.info.name)
+        self._profile = profile
+        self._owned: List[Any] = []
+        self._functions: Dict[str, Any] = {}
+        self._events: Dict[str, Tuple[Any, Any]] = {}
+        self._module: Any = None
+        self._stream: Any = None
+        with _explained(self._where):
+            # The one that the CUDA runtime inside TensorRT uses, too.
+            self._context = cuda.Device(gpu_id).retain_primary_context()
+        try:
+            with self.using('opening a stream'):
+                self._stream = cuda.Stream()
+        except EngineError:
+            self.close()
+            raise
+
+    @property
+    def stream_handle(self) -> int:
+        """The stream, as TensorRT takes it."""
+        return int(self._stream.handle)
+
+    @contextmanager
+    def using(self, what: str) -> Iterator[None]:
+        """Make the GPU current in this thread for a block of code, whose CUDA errors become EngineErrors.
+
+        Args:
+            what: what the block does, for the error's text.
+        """
+        if self._context is None:
+            raise EngineError('{}: {}: the engine is closed. Open it anew.'.format(self._where, what))
+        with _explained('{}: {}'.format(self._where, what)):
+            self._context.push()
+            try:
+                yield
+            finally:
+                cuda.Context.pop()
+
+    def own(self, thing: Any) -> Any:
+        """Return `thing`, whose `free` is called at the latest by `close`, the youngest first."""
+        self._owned.append(thing)
+        return thing
+
+    def free(self, thing: Any) -> None:
+        """Wait until nothing uses what `own` was given, and free it."""
+        self.synchronize()
+        self._owned.remove(thing)
+        thing.free()
+
+    def allocate(self, size: int) -> Any:
+        """Return `size` bytes of device memory; int() of it is the address."""
+        return self.own(cuda.mem_alloc(size))
+
+    def allocate_tensor(self, shape: Tuple[int, ...], dtype: np.dtype) -> Any:
+        """Return device memory for a tensor, filled with 0."""
+        size = _bytes(shape, dtype)
+        memory = self.allocate(size)
+        cuda.memset_d8_async(int(memory), 0, size, self._stream)
+        return memory
+
+    def staging(self, shape: Tuple[int, ...], dtype: np.dtype,
+                use: Optional[Callable[['Staging'], None]] = None) -> 'Staging':
+        """Return memory through which bytes travel between host and device.
+
+        Where both are the same chips, nobody can tell beforehand whether a copy or uncached access costs more: both
+        kinds are then tried.
+
+        Args:
+            use: does with a staging what will be done for every frame, without waiting; None = always copy.
+        """
+        copied = Staging(self, shape, dtype)
+        if use is None or not self.info.integrated:
+            return copied
+        kinds = {'copied': copied, 'mapped': Staging(self, shape, dtype, mapped=True)}
+        times: Dict[str, List[float]] = {kind: [] for kind in kinds}
+        for _ in range(_PROBES):
+            for kind, staging in kinds.items():
+                start = time.perf_counter()
+                use(staging)
+                self.synchronize()
+                times[kind].append((time.perf_counter() - start) * 1e3)
+        best = min(kinds, key=lambda kind: float(np.median(times[kind])))
+        _log.info('%s: %d bytes take %.3f ms copied, %.3f ms mapped: using %s memory.', self._where, copied.host.nbytes,
+                  np.median(times['copied']), np.median(times['mapped']), best)
+        for kind, staging in kinds.items():
+            if kind != best:
+                self.free(staging)
+        return kinds[best]
+
+    def compile(self) -> None:
+        """Load kernels.cu; pycuda keeps what it compiled on the disk.
+
+        Raises:
+            EngineError: the CUDA compiler is missing or refuses it.
+        """
+        with open(kernels.SOURCE_FILE, encoding='utf-8') as file:
+            source = file.read()
+        try:
+            self._module = SourceModule(source, nvcc=shutil.which('nvcc') or _NVCC, no_extern_c=True)
+        except OSError as error:
+            raise EngineError('{}: nvcc cannot be run: {}. Install the CUDA toolkit, or put its bin folder into the '
+                              'PATH.'.format(kernels.SOURCE_FILE, error)) from error
+
+    def launch(self, launch: kernels.Launch, source: int, destination: int) -> None:
+        """Queue a kernel on two device addresses."""
+        if launch.kernel not in self._functions:
+            self._functions[launch.kernel] = self._module.get_function(launch.kernel)
+        self._functions[launch.kernel](np.uintp(source), np.uintp(destination), launch.parameters, grid=launch.grid,
+                                       block=launch.block, stream=self._stream)
+
+    def copy_host_to_device(self, source: np.ndarray, destination: int) -> None:
+        """Queue a copy from page-locked memory to the device."""
+        cuda.memcpy_htod_async(destination, source, self._stream)
+
+    def copy_device_to_host(self, source: int, destination: np.ndarray) -> None:
+        """Queue a copy from the device to page-locked memory."""
+        cuda.memcpy_dtoh_async(destination, source, self._stream)
+
+    def record(self, event: Any) -> None:
+        """Let an event happen when all is done that was queued before."""
+        event.record(self._stream)
+
+    def synchronize(self) -> None:
+        """Wait for all that was queued."""
+        self._stream.synchronize()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure the work that a block of code queues, if asked to at the start."""
+        if not self._profile:
+            yield
+            return
+        if name not in self._events:
+            self._events[name] = (cuda.Event(), cuda.Event())
+        begin, end = self._events[name]
+        begin.record(self._stream)
+        yield
+        end.record(self._stream)
+
+    def stage_ms(self) -> Dict[str, float]:
+        """Return the last time of every stage, ms. To be called after `synchronize`."""
+        return {name: float(end.time_since(begin)) for name, (begin, end) in self._events.items()}
+
+    def close(self) -> None:
+        """Wait for the work in hand and give back everything. May be called twice; what fails is logged."""
+        context, self._context = self._context, None
+        if context is None or not self._tried(context.push):
+            return
+        if self._stream is not None:
+            self._tried(self.synchronize)
+        while self._owned:
+            self._tried(self._owned.pop().free)
+        self._functions.clear()
+        self._events.clear()
+        self._module = self._stream = None
+        self._tried(cuda.Context.pop)
+        self._tried(context.detach)
+
+    def _tried(self, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except cuda.Error as error:  # After a fault of the GPU every call reports that fault again.
+            # As text: a log record would keep the error's frames alive, and what they hold.
+            _log.warning('%s: closing: %s', self._where, str(error))
+            return False
+        return True
+
+
+class Staging:
+    """Page-locked memory whose bytes the device sees: in a copy of its own or, mapped, in place.
+
+    Attributes:
+        host: the array that the CPU reads or writes.
+        address: where the device does.
+    """
+
+    def __init__(self, gpu: Gpu, shape: Tuple[int, ...], dtype: Any, mapped: bool = False) -> None:
+        self._gpu = gpu
+        self._mapped = mapped
+        self._memory: List[Any] = []
+        gpu.own(self)
+        self.host: np.ndarray = cuda.pagelocked_empty(
+            shape, dtype, mem_flags=cuda.host_alloc_flags.DEVICEMAP if mapped else 0)
+        self._memory.append(self.host.base)
+        if mapped:
+            self.address = int(self.host.base.get_device_pointer())
+        else:
+            self._memory.append(cuda.mem_alloc(self.host.nbytes))
+            self.address = int(self._memory[-1])
+        self._read: Any = cuda.Event()
+
+    def fill(self, data: np.ndarray) -> None:
+        """Write `data` into `host` and queue its way to the device."""
+        # What was there may still be waiting to be read: after the first frame of a pair nobody waits for the GPU.
+        # One buffer and an event rather than two buffers: that frame is a camera period ago, so the wait is over.
+        self._read.synchronize()
+        np.copyto(self.host, data)
+        if not self._mapped:
+            self._gpu.copy_host_to_device(self.host, self.address)
+
+    def mark_read(self) -> None:
+        """Say that all is queued that reads what `fill` wrote."""
+        self._gpu.record(self._read)
+
+    def fetch(self) -> None:
+        """Queue the copy of what the device wrote; it is in `host` after `Gpu.synchronize`."""
+        if not self._mapped:
+            self._gpu.copy_device_to_host(self.address, self.host)
+
+    def free(self) -> None:
+        """Give the memory back. For Gpu.free, which waits first."""
+        self._read = None
+        while self._memory:
+            self._memory.pop().free()
+
+
+def _bytes(shape: Tuple[int, ...], dtype: np.dtype) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    try:
+        yield
+    except cuda.MemoryError as error:
+        raise EngineError('{}: {}. Close other programs that use it, or choose a smaller network or precision '
+                          'fp16.'.format(where, error)) from error
+    except cuda.Error as error:
+        raise EngineError('{}: {}'.format(where, error)) from error

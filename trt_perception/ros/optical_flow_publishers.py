@@ -1,0 +1,47 @@
+"""The topics of optical flow: the field, its interval and validity, and a visualisation."""
+from typing import Optional, Tuple
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import String
+
+from ..core.colors import color_flow
+from ..core.data import FlowField, Frame
+from ..core.image import FrameDecoder
+from ..core.model import Model
+from ..core.settings import Settings
+from ..core.tasks import OPTICAL_FLOW
+from . import messages
+from .publishers import TaskPublishers
+
+
+class OpticalFlowPublishers(TaskPublishers):
+    """flow, flow_info, camera_info, color."""
+
+    task = OPTICAL_FLOW
+    _needs_inference = ('flow', 'flow_info', 'color')
+
+    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
+        super().__init__(node, model, settings, decoder)
+        self._create_image('flow', '32FC2')
+        self._create_image('color', 'rgb8')
+        self._create('flow_info', String)
+
+    def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
+        """Give the pipeline the message memory for its flow field."""
+        return self._images[role].array(shape, dtype)
+
+    def publish(self, frame: Frame, result: FlowField, info: Optional[CameraInfo]) -> None:
+        """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
+        header = messages.header(result.stamp_ns, result.frame_id)
+        size = result.flow.shape[:2]
+        self._publish_image('flow', header)
+        if self._watched('flow_info'):
+            self._publishers['flow_info'].publish(
+                String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
+        self._publish_camera_info(info, frame, size, header)
+        if self._watched('color'):
+            color_flow(result.flow, self._settings['optical_flow.color_max'],
+                       self._images['color'].array(size + (3,), np.uint8))
+            self._publish_image('color', header)
