@@ -6,15 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from trt_perception.core import image
+from trt_perception.core import compressed
+from trt_perception.core.compressed import as_bayer, decode_compressed, encode_png
 from trt_perception.core.errors import FrameError
 from trt_perception.core.image import (
     ENCODINGS,
     FrameDecoder,
     NearestResizer,
-    as_bayer,
-    decode_compressed,
-    encode_png,
     frame_from_picture,
     make_frame,
     narrow_mono16,
@@ -502,8 +500,8 @@ JPEGS = {'baseline': (), 'progressive': (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
 def jpeg_decoder(request, monkeypatch):
     """Decode JPEGs with each of the libraries that may be there."""
     if request.param == 'OpenCV alone':
-        monkeypatch.setattr(image, 'simplejpeg', None)
-    elif image.simplejpeg is None:
+        monkeypatch.setattr(compressed, 'simplejpeg', None)
+    elif compressed.simplejpeg is None:
         pytest.skip('simplejpeg is not installed')
     return request.param
 

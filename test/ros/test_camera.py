@@ -13,7 +13,7 @@ from std_msgs.msg import String
 
 from trt_perception import transport
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.tasks import SEGMENTATION, TASKS
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.ros import camera
 from trt_perception.ros.camera_subscription import offered
 
@@ -145,7 +145,7 @@ def watch_diagnostics(rig):
 
 def test_the_log_says_that_simulated_time_does_not_come(rig, arguments, monkeypatch):
     monkeypatch.setattr(camera, '_SILENCE_S', 0.5)
-    rig.start(TASKS[:1], '-p', 'use_sim_time:=true', *arguments)
+    rig.start([SEGMENTATION], '-p', 'use_sim_time:=true', *arguments)
     rig.until(lambda: rig.logged('use_sim_time is on, but no time comes on /clock. Play the bag with --clock'), 'it')
 
 

@@ -78,10 +78,15 @@ class Fields:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+    """Return whether a value is a number that float32 can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) \
+        and abs(value) <= float(np.finfo(np.float32).max)  # False for NaN, too.
 
 
 def show(value: Any) -> str:
     """Return a value as error texts write it: at most 80 characters."""
-    return repr(value) if len(repr(value)) < 80 else repr(value)[:77] + '...'
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out integers of thousands of digits.
+        text = type(value).__name__
+    return text if len(text) < 80 else text[:77] + '...'

@@ -8,3 +8,15 @@ MAX_IMAGE_FILE_PARTS = 2**14
 
 MAX_JPEG_SCANS = 32
 """Scans of a progressive JPEG. Encoders write about ten, and each costs one pass over the whole image."""
+
+MAX_YAML_BYTES = 2**20
+"""Of a model or label file. The largest label sets have some hundred classes, 50 bytes each."""
+
+MAX_YAML_NODES = 10**5
+"""Values of a YAML file, aliases counted as what they stand for."""
+
+MAX_YAML_DEPTH = 32
+"""Levels of a YAML file. Ours have four; PyYAML recurses."""
+
+MAX_YAML_TEXT = 10**4
+"""Characters of a text or number. Python takes long for integers of many digits."""

@@ -4,16 +4,16 @@ A model is a network plus how to feed and read it. Nothing here opens the networ
 """
 import glob
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
-import yaml
 
 from .data import VOID
 from .errors import ConfigError, did_you_mean
 from .fields import Fields, is_number
 from .share import share_path
 from .tasks import TASKS, Task
+from .yaml_file import read_yaml
 
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 CHANNELS = {'rgb': 3, 'bgr': 3, 'gray': 1}
@@ -142,7 +142,7 @@ def load_model(name: str) -> Model:
         ConfigError: no such model, or a field is missing, unknown or wrong; the text names file and field.
     """
     path = _find('models', name)
-    fields = Fields(path, _read_yaml(path))
+    fields = Fields(path, read_yaml(path))
     name = fields.choice('task', tuple(TASKS))
     task = TASKS[name]
     model = Model(
@@ -168,7 +168,7 @@ def load_labels(name: str, beside: str = '') -> LabelSet:
         ConfigError: as `load_model`.
     """
     path = _find('labels', name, beside)
-    fields = Fields(path, _read_yaml(path))
+    fields = Fields(path, read_yaml(path))
     classes: List[LabelClass] = []
     for number, entry in enumerate(fields.take('classes', list, 'a list of {id, name, color}')):
         each = Fields('{}: classes[{}]'.format(path, number), entry)
@@ -209,14 +209,6 @@ def _find(kind: str, name: str, beside: str = '') -> str:
         raise ConfigError('config/{}: no {!r}{} There are: {}. A path to your own YAML works too.'.format(
             kind, name, did_you_mean(name, _names(kind)), ', '.join(_names(kind))))
     return path
-
-
-def _read_yaml(path: str) -> Any:
-    try:
-        with open(path, encoding='utf-8') as file:
-            return yaml.safe_load(file)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError('{}: not valid YAML: {}'.format(path, error)) from error
 
 
 def _files(fields: Fields) -> Dict[str, Dict[str, str]]:

@@ -10,8 +10,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..core.compressed import encode_png
 from ..core.errors import ConfigError, FrameError
-from ..core.image import FrameDecoder, encode_png
+from ..core.image import FrameDecoder
 from ..transport import use_shared_memory_profile
 from .messages import frame_from_compressed, frame_from_image
 from .qos import BEST_EFFORT

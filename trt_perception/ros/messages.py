@@ -10,17 +10,10 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from ..core.compressed import as_bayer, decode_compressed
 from ..core.data import VOID, FlowField, Frame
 from ..core.errors import FrameError
-from ..core.image import (
-    ENCODINGS,
-    Size,
-    as_bayer,
-    decode_compressed,
-    frame_from_picture,
-    make_frame,
-    narrow_mono16,
-)
+from ..core.image import ENCODINGS, Size, frame_from_picture, make_frame, narrow_mono16
 from ..core.model import LabelSet
 from . import cv_bridge
 

@@ -1,0 +1,63 @@
+"""YAML files from outside, read within limits: whatever is wrong with one ends in a ConfigError."""
+import os
+import stat
+from typing import Any, Dict, List, Tuple
+
+import yaml
+
+from .errors import ConfigError
+from .limits import MAX_YAML_BYTES, MAX_YAML_DEPTH, MAX_YAML_NODES, MAX_YAML_TEXT
+
+
+def read_yaml(path: str) -> Any:
+    """Return what a YAML file holds: mappings, lists, texts, numbers, bools, None, dates.
+
+    Raises:
+        ConfigError: no readable file, not valid YAML, or beyond limits.MAX_YAML_*.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_YAML_BYTES:
+            raise ConfigError('{}: got {}, expected a YAML file of at most {} bytes.'.format(
+                path, '{} bytes'.format(status.st_size) if stat.S_ISREG(status.st_mode) else 'no regular file',
+                MAX_YAML_BYTES))
+        with open(path, encoding='utf-8') as file:
+            text = file.read()
+        _check_growth(path, text)
+        return yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError('{}: {}. Give an existing YAML file.'.format(path, error.strerror)) from error
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
+        # Dates and numbers that are none make PyYAML raise the others.
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise ConfigError('{}: not valid YAML: {}'.format(path, reason)) from error
+
+
+def _check_growth(path: str, text: str) -> None:
+    """Refuse what becomes enormous in memory: deep nesting, and aliases that multiply what they stand for."""
+    sizes: Dict[str, int] = {}
+    nodes = 0
+    open_nodes: List[Tuple[str, int]] = []  # (anchor, nodes before it) of each collection around the event.
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ConfigError('{}: alias *{} stands for what is around it, or for nothing.'.format(
+                    path, event.anchor))
+            nodes += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if len(event.value) > MAX_YAML_TEXT:
+                raise ConfigError('{}: got a text of {} characters, expected at most {}.'.format(
+                    path, len(event.value), MAX_YAML_TEXT))
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, nodes))
+            nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor:
+                sizes[anchor] = nodes - before
+        if nodes > MAX_YAML_NODES or len(open_nodes) > MAX_YAML_DEPTH:
+            raise ConfigError('{}: got more than {} values or {} levels, aliases counted as what they stand '
+                              'for.'.format(path, MAX_YAML_NODES, MAX_YAML_DEPTH))
