@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..engines.tensorrt.cache import network_sha256
+from ..core.network_files import network_sha256
 from . import html
 from .contender import STAGES
 from .measure import Series

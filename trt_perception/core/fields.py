@@ -1,6 +1,7 @@
 """One mapping of a YAML file: hands out checked values, then refuses the fields that nobody asked for."""
 import difflib
-from typing import Any, List, Sequence, Tuple
+import re
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -65,6 +66,14 @@ class Fields:
         if not all(isinstance(value, str) and value for value in values):
             raise self.error(key, values, expected)
         return tuple(values)
+
+    def digests(self, key: str) -> Dict[str, str]:
+        """Return a mapping of file names to SHA-256 digests; an empty one where there is no such field."""
+        expected = 'a mapping of file names to SHA-256 digests, 64 hexadecimal digits each'
+        values = self.take(key, dict, expected, {})
+        if not all(isinstance(name, str) and re.match('[0-9a-f]{64}$', str(value)) for name, value in values.items()):
+            raise self.error(key, values, expected)
+        return dict(values)
 
     def section(self, key: str) -> 'Fields':
         """Return the mapping of a field."""

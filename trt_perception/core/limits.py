@@ -20,3 +20,12 @@ MAX_YAML_DEPTH = 32
 
 MAX_YAML_TEXT = 10**4
 """Characters of a text or number. Python takes long for integers of many digits."""
+
+MAX_NETWORK_BYTES = 2**32
+"""Of a network, its weights, or a built engine. The largest that this package is for have some hundred MB."""
+
+MAX_SIDE_CAR_BYTES = 2**20
+"""Of the file beside a built engine."""
+
+MAX_GOLDEN_BYTES = 2**28
+"""Of a golden frame, unpacked: images and results of one frame."""

@@ -96,6 +96,8 @@ class Model(NamedTuple):
     input: ModelInput
     output: ModelOutput
     labels: Optional[LabelSet]
+    sha256: Dict[str, str] = {}
+    """File name -> digest, of networks and the weights that they name; a file that differs is refused."""
     keep_fp32: Tuple[str, ...] = ()
     """Layers whose name contains one of these stay in FP32 when the others become FP16, BF16 or INT8."""
 
@@ -156,6 +158,7 @@ def load_model(name: str) -> Model:
         output=_output(fields.section('output'), task),
         labels=load_labels(fields.take('labels', str, 'a name in config/labels'), os.path.dirname(path))
         if task.has_labels else None,
+        sha256=fields.digests('sha256'),
         keep_fp32=fields.texts('keep_fp32', 'a list of parts of layer names'))
     fields.done()
     return model

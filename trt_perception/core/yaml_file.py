@@ -1,12 +1,11 @@
 """YAML files from outside, read within limits: whatever is wrong with one ends in a ConfigError."""
-import os
-import stat
 from typing import Any, Dict, List, Tuple
 
 import yaml
 
 from .errors import ConfigError
 from .limits import MAX_YAML_BYTES, MAX_YAML_DEPTH, MAX_YAML_NODES, MAX_YAML_TEXT
+from .regular_file import read_regular
 
 
 def read_yaml(path: str) -> Any:
@@ -16,17 +15,11 @@ def read_yaml(path: str) -> Any:
         ConfigError: no readable file, not valid YAML, or beyond limits.MAX_YAML_*.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_YAML_BYTES:
-            raise ConfigError('{}: got {}, expected a YAML file of at most {} bytes.'.format(
-                path, '{} bytes'.format(status.st_size) if stat.S_ISREG(status.st_mode) else 'no regular file',
-                MAX_YAML_BYTES))
-        with open(path, encoding='utf-8') as file:
-            text = file.read()
+        text = read_regular(path, MAX_YAML_BYTES).decode('utf-8')
         _check_growth(path, text)
         return yaml.safe_load(text)
     except OSError as error:
-        raise ConfigError('{}: {}. Give an existing YAML file.'.format(path, error.strerror)) from error
+        raise ConfigError('{}: {}. Give a YAML file.'.format(path, error.strerror)) from error
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
         # Dates and numbers that are none make PyYAML raise the others.
         reason = ' '.join(str(error).split()) or type(error).__name__

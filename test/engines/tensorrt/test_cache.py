@@ -9,8 +9,9 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from trt_perception.core.errors import ConfigError, EngineError
+from trt_perception.core.network_files import network_sha256
 from trt_perception.engines import BuiltEngine
-from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey, network_sha256
+from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KEY = EngineKey('tiny', 'fp16', 'a1', '8.2.1', 'NVIDIA Tegra X2, sm_62', 0, -1, '', 1)
