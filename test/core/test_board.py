@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from trt_perception.core.board import Board, Clock, read_board
+from trt_perception.core.board import Board, Clock, has_int8_dot_product, read_board
 
 TX2 = {
     'proc/device-tree/model': 'NVIDIA Jetson TX2 Developer Kit\0',
@@ -90,3 +90,17 @@ def test_of_two_zones_with_one_name_the_hottest_counts(tree):
 def test_a_zone_without_a_reading_is_left_out(tree, content):
     files = {'sys/class/thermal/thermal_zone0/type': 'CV0-thermal', 'sys/class/thermal/thermal_zone0/temp': content}
     assert tree(files).temperatures_c == {}
+
+
+@pytest.mark.parametrize(('text', 'expected'), [
+    ('processor : 0\nflags\t\t: fpu avx512f avx512_vnni\n', True), ('flags : fpu avx_vnni\n', True),
+    ('flags : fpu avx2 avx512f\n', False), ('Features\t: fp asimd asimddp\n', True),
+    ('Features\t: fp asimd crc32\n', False), ('model name : avx512_vnni\n', False), ('', False)])
+def test_a_cpu_with_int8_dot_products_is_known_by_its_flags(tmp_path, text, expected):
+    (tmp_path / 'proc').mkdir()
+    (tmp_path / 'proc' / 'cpuinfo').write_text(text)
+    assert has_int8_dot_product(str(tmp_path)) == expected
+
+
+def test_a_machine_without_cpuinfo_has_no_int8_dot_products(tmp_path):
+    assert not has_int8_dot_product(str(tmp_path))

@@ -134,6 +134,23 @@ def test_back_ends_that_read_onnx_share_one_entry_and_one_with_its_own_uses_that
         assert text in str(caught.value)
 
 
+def test_what_a_precision_costs_is_unknown_unless_it_is_written(tmp_path):
+    plain = load_model(networks.write_model(tmp_path, networks.segmentation_fields()))
+    assert plain.precision_loss['int8'] == plain.precision_loss['fp16'] == float('inf')
+    fields = dict(networks.segmentation_fields(), precision_loss={'int8': 0.2})
+    measured = load_model(networks.write_model(tmp_path, fields))
+    assert measured.precision_loss['int8'] == 0.2
+    assert measured.precision_loss['fp16'] == float('inf')
+
+
+@pytest.mark.parametrize(('value', 'text'), [
+    ({'int8': 'little'}, 'precision_loss: int8: got'), ({'int8': -1}, 'expected a number from 0'),
+    ({'int8': float('nan')}, 'expected a number from 0'), ({'int9': 1}, 'unknown field'), ([1], 'precision_loss: got')])
+def test_a_loss_that_is_no_number_is_refused(tmp_path, value, text):
+    with pytest.raises(ConfigError, match=text):
+        load_model(networks.write_model(tmp_path, dict(networks.segmentation_fields(), precision_loss=value)))
+
+
 @pytest.mark.parametrize(('value', 'expected'), [
     (['/warp/', 'sum'], ('/warp/', 'sum')), ([], ()), (GONE, ())])
 def test_layers_that_stay_in_fp32_are_listed(tmp_path, value, expected):
@@ -167,9 +184,10 @@ WRONG_SEGMENTATION = [
     (('keep_fp32',), [''], "keep_fp32: got [''], expected a list of parts of layer names."),
     (('keep_fp32',), [1], 'keep_fp32: got [1], expected a list of parts of layer names.'),
     (('lables',), 'x',
-     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, sha256, keep_fp32.".format(_ROOT)),
-    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, sha256, keep_fp32.".format(_ROOT)),
-    ((5,), 'x', 'unknown field 5. Known: {}, labels, sha256, keep_fp32.'.format(_ROOT)),
+     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, sha256, precision_loss, keep_fp32.".format(
+         _ROOT)),
+    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, sha256, precision_loss, keep_fp32.".format(_ROOT)),
+    ((5,), 'x', 'unknown field 5. Known: {}, labels, sha256, precision_loss, keep_fp32.'.format(_ROOT)),
     (('input',), GONE, 'input: missing, expected a mapping of fields.'),
     (('input',), [1], 'input: got [1], expected a mapping of fields.'),
     (('input', 'names'), GONE, 'input: names: missing, expected a list of input names.'),
@@ -198,7 +216,7 @@ WRONG_SEGMENTATION = [
 ]
 
 WRONG_FLOW = [
-    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, sha256, keep_fp32.".format(_ROOT)),
+    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, sha256, precision_loss, keep_fp32.".format(_ROOT)),
     (('input', 'names'), ['first'], "input: names: got ['first'], expected a list of 2 different input names."),
     (('input', 'names'), ['a', 'a'], "input: names: got ['a', 'a'], expected a list of 2 different input names."),
     (('input', 'mean'), [1, 2, 3], 'input: mean: got [1, 2, 3], expected a list of 1 finite number.'),
@@ -338,8 +356,8 @@ def test_a_network_for_another_engine_or_precision_is_refused_with_those_there_a
     path = networks.write_model(tmp_path, fields)
     model = load_model(path)
     assert error_of(model.network_file, 'tensorrt', 'fp32') == (
-        "{}: files: no network for engine 'tensorrt', only for onnxruntime, tflite. Choose one of those with the "
-        'parameter engine.'.format(path))
+        "{}: files: no network for engine 'tensorrt', only for onnxruntime, tflite. Add one, or set the parameter "
+        'engine to another.'.format(path))
     assert error_of(model.network_file, 'onnxruntime', 'fp16') == (
         '{}: files.onnxruntime: no fp16 network, only fp32, int8. Choose one of those with the parameter '
         'precision.'.format(path))

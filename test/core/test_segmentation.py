@@ -2,8 +2,8 @@ import networks
 import numpy as np
 import pytest
 
-from trt_perception.core.data import LabelMap
-from trt_perception.core.errors import EngineError
+from trt_perception.core.data import VOID, LabelMap
+from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.image import frame_from_picture, make_frame
 from trt_perception.core.pipeline import CAMERA, NETWORK
 from trt_perception.core.segmentation import SegmentationPipeline
@@ -225,3 +225,25 @@ def test_confidence_that_nobody_wants_is_left_out(tmp_path):
     whole = pipeline.process(frame)
     assert np.array_equal(whole.confidence, np.full((8, 8), 200))
     assert np.array_equal(whole.labels, labels)
+
+
+@pytest.mark.parametrize('watched', [True, False])
+def test_labels_below_the_least_confidence_become_void(tmp_path, watched):
+    pipeline = pipeline_of(networks.segmentation_model(tmp_path), wants=lambda role: watched)
+    pipeline.configure({'segmentation.min_confidence': 0.75})
+    result = pipeline.process(frame_showing(picture(0)))
+    confidence, labels = picture(0).max(axis=2), picture(0).argmax(axis=2)
+    unsure = confidence < 192  # 0.75 * 255 = 191.25
+    assert 0 < unsure.sum() < unsure.size
+    np.testing.assert_array_equal(result.labels, np.where(unsure, VOID, labels))
+    assert (result.confidence is not None) == watched
+    pipeline.configure({'segmentation.min_confidence': 0.0})
+    np.testing.assert_array_equal(pipeline.process(frame_showing(picture(0))).labels, labels)
+
+
+def test_a_least_confidence_needs_a_network_that_gives_one(tmp_path):
+    fields = networks.segmentation_fields()
+    del fields['output']['confidence']
+    model = networks.segmentation_model(tmp_path, fields=fields)
+    with pytest.raises(ConfigError, match=r'segmentation.min_confidence: got 0.5, but model .* gives no confidence'):
+        SegmentationPipeline(open_engine(model), model, {'segmentation.min_confidence': 0.5})

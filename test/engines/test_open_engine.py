@@ -13,6 +13,7 @@ from trt_perception.engines import (
     EngineOptions,
     available_backends,
     backends,
+    onnxruntime_engine,
     open_engine,
     prepare_engine,
     resolve,
@@ -72,6 +73,26 @@ def table_of(**backends):
 def test_onnxruntime_is_there_with_fp32(model):
     assert 'onnxruntime' in available_backends()
     assert resolve(model, EngineOptions(backend='onnxruntime')) == ('onnxruntime', 'fp32')
+
+
+@pytest.mark.parametrize(('loss', 'dot_product', 'right', 'expected'), [
+    (0.5, True, True, 'int8'), (0.6, True, True, 'fp32'), (None, True, True, 'fp32'), (0.1, False, True, 'fp32'),
+    (0.1, True, False, 'fp32')])
+def test_int8_is_the_default_where_the_cpu_is_faster_and_the_model_loses_little(
+        monkeypatch, model, loss, dot_product, right, expected):
+    monkeypatch.setattr(backends, 'has_int8_dot_product', lambda: dot_product)
+    monkeypatch.setattr(onnxruntime_engine, 'runs_int8', lambda: right)
+    model = model._replace(files={'onnx': {'fp32': 'a.onnx', 'int8': 'b.onnx'}},
+                           precision_loss={} if loss is None else {'int8': loss})
+    assert resolve(model, EngineOptions('onnxruntime')) == ('onnxruntime', expected)
+    assert resolve(model, EngineOptions('onnxruntime', 'fp32')) == ('onnxruntime', 'fp32')
+    assert resolve(model._replace(files={'onnx': {'fp32': 'a.onnx'}}), EngineOptions()) == ('onnxruntime', 'fp32')
+
+
+def test_onnxruntime_refuses_int8_in_versions_that_compute_it_wrongly(monkeypatch, model):
+    monkeypatch.setattr(onnxruntime_engine.ort, '__version__', '1.9.1')
+    with pytest.raises(ConfigError, match=r'int8 was asked for, but ONNX Runtime 1\.9\.1 computes it wrongly'):
+        open_engine(model, EngineOptions('onnxruntime', 'int8'))
 
 
 def test_auto_takes_the_first_that_is_installed(absent, model):

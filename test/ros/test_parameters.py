@@ -13,7 +13,8 @@ from trt_perception.core.settings import settings_for
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.ros.parameters import declare_parameters, on_change
 
-RUNTIME = {'segmentation.overlay_alpha', 'optical_flow.color_max', 'max_pair_gap', 'max_frame_age', 'lazy'}
+RUNTIME = {'segmentation.min_confidence', 'segmentation.overlay_alpha', 'optical_flow.color_max', 'max_pair_gap',
+           'max_frame_age', 'lazy'}
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def test_without_arguments_everything_is_at_its_default(node_of):
     node = node_of()
     settings = declare_parameters(node, TASKS)
     assert settings == {
-        'segmentation.model': 'swiftnet_camvid', 'segmentation.overlay_alpha': 0.5, 'optical_flow.model': 'tinypwc',
+        'segmentation.model': 'swiftnet_camvid', 'segmentation.min_confidence': 0.0,
+        'segmentation.overlay_alpha': 0.5, 'optical_flow.model': 'tinypwc',
         'optical_flow.color_max': 0.0, 'flow_grid': 'current', 'max_pair_gap': 0.5, 'engine': 'auto', 'precision': '',
         'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0, 'dla_core': -1, 'gpu_id': 0,
         'serve_while_building': '', 'build_only': False, 'num_threads': 0, 'image_transport': 'raw',
@@ -131,7 +133,8 @@ def changeable(node_of):
 
 
 @pytest.mark.parametrize(('name', 'value', 'expected'), [
-    ('segmentation.overlay_alpha', 0.75, 0.75), ('optical_flow.color_max', 12, 12.0), ('max_pair_gap', 0.0, 0.0),
+    ('segmentation.overlay_alpha', 0.75, 0.75), ('segmentation.min_confidence', 1, 1.0),
+    ('optical_flow.color_max', 12, 12.0), ('max_pair_gap', 0.0, 0.0),
     ('max_frame_age', 3, 3.0), ('lazy', False, False)])
 def test_a_runtime_parameter_changes(changeable, name, value, expected):
     node, settings, changes = changeable
@@ -182,6 +185,22 @@ def test_a_change_of_several_parameters_is_made_whole_or_not_at_all(changeable, 
     assert settings == before
     assert changes == []
     assert node.get_parameter('max_frame_age').value == 0.2
+
+
+def test_a_change_that_does_not_fit_the_model_is_taken_back(node_of):
+    node = node_of()
+    settings, seen = declare_parameters(node, TASKS), []
+
+    def refuse():
+        seen.append(settings['max_pair_gap'])
+        if settings['max_pair_gap'] > 1:
+            raise ConfigError('max_pair_gap: too long for this model.')
+
+    on_change(node, settings, refuse)
+    [result] = node.set_parameters([Parameter('max_pair_gap', value=2.0)])
+    assert (result.successful, result.reason) == (False, 'max_pair_gap: too long for this model.')
+    assert settings['max_pair_gap'] == node.get_parameter('max_pair_gap').value == 0.5
+    assert seen == [2.0, 0.5]
 
 
 def test_parameters_that_are_not_ours_may_change(changeable):

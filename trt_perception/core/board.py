@@ -14,6 +14,9 @@ _TEGRA_GPU = re.compile(r'gpu|gm20b|gp10b|gv11b|ga10b')
 _FALSE_ZONES = ('PMIC-Die',)
 
 
+_INT8_FLAGS = frozenset({'avx512_vnni', 'avx_vnni', 'amx_int8', 'asimddp'})
+
+
 class Clock(NamedTuple):
     """One clock; 0 or '' where the machine does not tell."""
 
@@ -43,6 +46,13 @@ def read_board(root: str = '/') -> Board:
     """Read the state of this machine, or of a file tree that looks like one."""
     return Board(model=_text(os.path.join(root, 'proc/device-tree/model')).strip('\0'),
                  power_mode=_power_mode(root), cpu=_cpu(root), gpu=_gpu(root), temperatures_c=_temperatures(root))
+
+
+def has_int8_dot_product(root: str = '/') -> bool:
+    """Return whether the CPU multiplies and adds bytes in one instruction (x86: VNNI or AMX; Arm: DotProd)."""
+    lines = _text(os.path.join(root, 'proc/cpuinfo')).splitlines()
+    flags = next((line for line in lines if re.match(r'(flags|Features)\s*:', line)), '')
+    return bool(_INT8_FLAGS.intersection(flags.split()))
 
 
 def _text(path: str) -> str:

@@ -1,7 +1,7 @@
 """One mapping of a YAML file: hands out checked values, then refuses the fields that nobody asked for."""
 import difflib
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -75,9 +75,9 @@ class Fields:
             raise self.error(key, values, expected)
         return dict(values)
 
-    def section(self, key: str) -> 'Fields':
-        """Return the mapping of a field."""
-        return Fields('{}: {}'.format(self.where, key), self.take(key, dict, 'a mapping of fields'))
+    def section(self, key: str, default: Optional[Dict[str, Any]] = None) -> 'Fields':
+        """Return the mapping of a field. Without default the field must be there."""
+        return Fields('{}: {}'.format(self.where, key), self.take(key, dict, 'a mapping of fields', default))
 
     def done(self) -> None:
         """Refuse fields that nobody asked for."""

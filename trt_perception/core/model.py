@@ -3,8 +3,9 @@
 A model is a network plus how to feed and read it. Nothing here opens the network itself.
 """
 import glob
+import math
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -98,6 +99,9 @@ class Model(NamedTuple):
     labels: Optional[LabelSet]
     sha256: Dict[str, str] = {}
     """File name -> digest, of networks and the weights that they name; a file that differs is refused."""
+    precision_loss: Mapping[str, float] = {}
+    """Precision -> what it was measured to cost against FP32, points of mean IoU or per cent of the EPE; infinity where
+    nobody has measured it."""
     keep_fp32: Tuple[str, ...] = ()
     """Layers whose name contains one of these stay in FP32 when the others become FP16, BF16 or INT8."""
 
@@ -159,6 +163,7 @@ def load_model(name: str) -> Model:
         labels=load_labels(fields.take('labels', str, 'a name in config/labels'), os.path.dirname(path))
         if task.has_labels else None,
         sha256=fields.digests('sha256'),
+        precision_loss=_precision_loss(fields.section('precision_loss', {})),
         keep_fp32=fields.texts('keep_fp32', 'a list of parts of layer names'))
     fields.done()
     return model
@@ -224,6 +229,16 @@ def _files(fields: Fields) -> Dict[str, Dict[str, str]]:
         by_precision.known = list(PRECISIONS)
         by_precision.done()
     return files
+
+
+def _precision_loss(fields: Fields) -> Dict[str, float]:
+    losses = {}
+    for precision in PRECISIONS:
+        losses[precision] = fields.take(precision, (int, float), 'a number', math.inf)
+        if not losses[precision] >= 0:
+            raise fields.error(precision, losses[precision], 'a number from 0')
+    fields.done()
+    return losses
 
 
 def _input(fields: Fields, count: int) -> ModelInput:

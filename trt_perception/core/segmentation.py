@@ -1,8 +1,10 @@
 """Segmentation: Frame -> LabelMap."""
+import math
+
 import numpy as np
 
-from .data import Frame, LabelMap
-from .errors import EngineError
+from .data import VOID, Frame, LabelMap
+from .errors import ConfigError, EngineError
 from .image import NearestResizer, Size
 from .pipeline import Pipeline
 from .tasks import SEGMENTATION
@@ -12,7 +14,11 @@ from .tensors import map_size
 class SegmentationPipeline(Pipeline[LabelMap]):
     """Runs a segmentation engine on frames. Labels are resized by nearest neighbour.
 
-    The optional output is `confidence`: bringing it to size costs as much as the labels.
+    The optional output is `confidence`: bringing it to size costs as much as the labels. Labels below the setting
+    `segmentation.min_confidence` become VOID.
+
+    Raises:
+        ConfigError: `segmentation.min_confidence` is set, but the model gives no confidence; by `configure` too.
     """
 
     task = SEGMENTATION
@@ -22,13 +28,17 @@ class SegmentationPipeline(Pipeline[LabelMap]):
         with self._timer.stage('segmentation preprocess'):
             self._engine.put_image(self._model.input.names[0], frame)
         self._set_target(frame)
+        wanted, least = self._wants('confidence'), self._least  # Which may change meanwhile.
         names = {role: name for role, name in self._model.output.names.items()
-                 if role == 'labels' or self._wants(role)}
+                 if role == 'labels' or wanted or least}
         with self._timer.stage('segmentation infer'):
             outputs = self._engine.infer(names.values())
         with self._timer.stage('segmentation decode'):
             results = {role: self._decoded(role, outputs[name]) for role, name in names.items()}
-        return LabelMap(results['labels'], results.get('confidence'), frame.stamp_ns, frame.frame_id)
+            if least:
+                results['labels'][results['confidence'] < least] = VOID
+        return LabelMap(results['labels'], results.get('confidence') if wanted else None, frame.stamp_ns,
+                        frame.frame_id)
 
     def reset(self) -> None:
         """Forget earlier frames: segmentation has none."""
@@ -37,6 +47,13 @@ class SegmentationPipeline(Pipeline[LabelMap]):
     def difference(result: np.ndarray, other: np.ndarray) -> str:
         """Return the share of equal labels of two (H, W) maps."""
         return '{:.2f} % equal'.format(100 * float((result == other).mean()))
+
+    def _configured(self) -> None:
+        least = self._settings['segmentation.min_confidence']
+        if least and 'confidence' not in self._model.output.names:
+            raise ConfigError('segmentation.min_confidence: got {}, but model {} gives no confidence. Set it to 0, or '
+                              'use a model whose YAML names a confidence.'.format(least, self._model.name))
+        self._least = math.ceil(255 * least)
 
     def _check_outputs(self) -> Size:
         specs = {spec.name: spec for spec in self._engine.outputs}

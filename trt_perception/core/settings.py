@@ -16,7 +16,8 @@ Settings = Dict[str, Any]
 COMMON = (
     Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt '
             'where there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
-    Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT, fp32 on the CPU",
+    Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT; int8 on a CPU with "
+            "INT8 dot products (VNNI, AMX, DotProd) where it costs the model at most 0.5 points; else fp32",
             ('',) + PRECISIONS),
     Setting('engine_cache_dir', '', "Where built TensorRT engines are kept; '' = ~/.cache/trt_perception"),
     Setting('force_engine_update', False, 'Build the TensorRT engine anew at start, even if it is in the cache'),

@@ -48,6 +48,8 @@ TASKS: Dict[str, Task] = {
         settings=(
             Setting('segmentation.model', 'swiftnet_camvid',
                     'Segmentation model: a name in config/models, or the path of a YAML'),
+            Setting('segmentation.min_confidence', 0.0, 'Labels of less confidence become 255, unlabelled, so that a '
+                    'planner sees what is unknown instead of a guess; 0 = off', limits=(0, 1), runtime=True),
             Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
                     limits=(0, 1), runtime=True))),
     OPTICAL_FLOW: Task(

@@ -5,9 +5,11 @@ A back-end is a module, imported only when it is chosen.
 import glob
 import importlib
 import importlib.util
+import math
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from ..core.board import has_int8_dot_product
 from ..core.engine import Engine
 from ..core.errors import ConfigError, did_you_mean
 from ..core.image import FrameDecoder
@@ -39,7 +41,7 @@ class Backend(NamedTuple):
     packages: Tuple[str, ...]
     """Python packages that must be importable; 'a|b' = one of the two."""
     precision: str
-    """Default."""
+    """Default, unless `int8_on_cpu` applies."""
     automatic: bool = False
     """Whether `auto` may choose it."""
     gpu: bool = False
@@ -47,6 +49,9 @@ class Backend(NamedTuple):
     builder: str = ''
     """Module of this package whose `engine_file(model, precision, options, progress, calibration)` returns, in
     minutes, a BuiltEngine; '' = its engines are not built."""
+    int8_on_cpu: bool = False
+    """Whether INT8 is the default on CPUs that are faster with it, for models that lose little by it; then `module` has
+    a function `runs_int8()`."""
     format: str = ONNX
     """Entry of a model's `files` that it can open where the model has none for this back-end alone; '' = none."""
 
@@ -63,10 +68,13 @@ class Backend(NamedTuple):
 BACKENDS: Dict[str, Backend] = {
     'tensorrt': Backend('tensorrt.engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True,
                         builder='tensorrt.file'),
-    'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True),
+    'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True, int8_on_cpu=True),
     'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
     'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32', format=''),
 }
+
+ACCEPTED_LOSS = 0.5
+"""Points of `precision_loss` in a model's YAML up to which INT8 is a CPU's default."""
 
 # Device files of the NVIDIA driver on PCs, on Jetsons, and in WSL 2.
 _GPU_FILES = ('/dev/nvidia[0-9]*', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')
@@ -78,7 +86,7 @@ class EngineOptions(NamedTuple):
     backend: str = AUTO
     """A key of BACKENDS, or 'auto': the first automatic one that is installed and for which the model has a file."""
     precision: str = ''
-    """One of PRECISIONS, or '' for the back-end's default."""
+    """One of PRECISIONS, or '' for the default of back-end, model and CPU."""
     num_threads: int = 0
     """CPU threads per engine; 0 = all cores."""
     cache_dir: str = ''
@@ -130,10 +138,19 @@ def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
     if missing:
         raise ConfigError('engine: {} was asked for, but the Python package {} is not installed here. Install it, or '
                           'set engine: auto.'.format(name, missing))
-    precision = options.precision or BACKENDS[name].precision
+    precision = options.precision or _default_precision(name, model)
     if precision not in PRECISIONS:
         raise ConfigError('precision: got {!r}, expected one of {}.'.format(precision, ', '.join(PRECISIONS)))
     return name, precision
+
+
+def _default_precision(name: str, model: Model) -> str:
+    backend = BACKENDS[name]
+    accepted = 'int8' in model.networks(name, backend.format) \
+        and model.precision_loss.get('int8', math.inf) <= ACCEPTED_LOSS
+    if backend.int8_on_cpu and accepted and has_int8_dot_product() and _imported(name, backend.module).runs_int8():
+        return 'int8'
+    return backend.precision
 
 
 def prepare_engine(model: Model, options: EngineOptions, progress: Progress, calibration: str = ''

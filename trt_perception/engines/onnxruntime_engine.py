@@ -5,6 +5,7 @@ import numpy as np
 import onnxruntime as ort
 
 from ..core.engine import Engine, Specs
+from ..core.errors import ConfigError
 from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.tensors import static_spec
@@ -21,6 +22,11 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
     return OnnxRuntimeEngine(model, precision, options, decoder)
 
 
+def runs_int8() -> bool:
+    """Return whether this version computes INT8 networks right: before 1.12 it resized channels-last floats wrongly."""
+    return tuple(int(part) for part in ort.__version__.split('.')[:2]) >= (1, 12)
+
+
 class OnnxRuntimeEngine(Engine):
     """An ONNX Runtime session whose inputs and outputs are bound to numpy arrays once."""
 
@@ -31,6 +37,9 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, model: Model, precision: str, options: EngineOptions,
                  decoder: Optional[FrameDecoder] = None) -> None:
+        if precision == 'int8' and not runs_int8():
+            raise ConfigError('precision: int8 was asked for, but ONNX Runtime {} computes it wrongly. Install 1.12 or '
+                              'newer, or choose precision fp32.'.format(ort.__version__))
         self._threads = options.threads
         super().__init__(model, model.network_file(self.backend, precision), precision, decoder)
 

@@ -37,7 +37,11 @@ def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
 
 
 def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> None:
-    """Let run-time parameters change `settings`, then call `changed`; refuse wrong values with the reason."""
+    """Let run-time parameters change `settings`, then call `changed`; refuse wrong values with the reason.
+
+    Args:
+        changed: may raise ConfigError, for values that do not fit the model; then they are taken back.
+    """
     known = {setting.name: setting for setting in settings_for()}
 
     def callback(parameters: List[Parameter]) -> SetParametersResult:
@@ -45,8 +49,14 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
             values = {p.name: known[p.name].check(p.value) for p in parameters if p.name in settings}
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        before = {name: settings[name] for name in values}
         settings.update(values)
-        changed()
+        try:
+            changed()
+        except ConfigError as error:
+            settings.update(before)
+            changed()
+            return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(callback)
