@@ -101,11 +101,14 @@ class EngineCache:
         Raises:
             ConfigError: the folder cannot be written.
         """
+        path = self.path('builder.lock')
         try:
             os.makedirs(self.folder, 0o700, exist_ok=True)
             self._check_folder()
-            # It stays: another builder may wait on it. Not O_WRONLY, which would wait for the reader of a pipe.
-            lock = os.open(self.path('builder.lock'), os.O_RDWR | os.O_NONBLOCK | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if os.path.lexists(path) and not os.path.isfile(path):
+                raise ConfigError('engine_cache_dir: {} is no regular file. Remove it: no build holds it.'.format(path))
+            # It stays: another builder may wait on it.
+            lock = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError('engine_cache_dir: {} cannot be written: {}. Set the parameter engine_cache_dir (or '
                               '--cache-dir) to a folder that can.'.format(self.folder, error.strerror)) from error
@@ -175,8 +178,8 @@ class EngineCache:
         return read_regular(path, most_bytes)
 
     def _rename(self, part: str, path: str) -> None:
-        if os.path.isdir(path):  # Whatever that was, it is no engine.
-            _remove(path)
+        if os.path.isdir(path) and not os.path.islink(path):  # Whatever that was, it is no engine.
+            shutil.rmtree(path)
         os.replace(part, path)
 
     def _write_facts(self, key: EngineKey, facts: Dict[str, Any]) -> None:
