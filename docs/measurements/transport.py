@@ -21,7 +21,7 @@ reliability, height, width, images, hz = sys.argv[1], *map(float, sys.argv[2:6])
 height, width, images = int(height), int(width), int(images)
 rclpy.init(args=[])
 node = rclpy.create_node('camera')
-publisher = node.create_publisher(Image, '/camera/image_raw', QoSProfile(
+publisher = node.create_publisher(Image, 'TOPIC', QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy[reliability]))
 message = Image(height=height, width=width, step=3 * width, encoding='bgr8', data=array('B', bytes(3 * height * width)))
 while not publisher.get_subscription_count():
@@ -35,6 +35,7 @@ for number in range(images):
 print(images / (time.monotonic() - began_s), (time.process_time() - cpu_s) / images * 1e3, flush=True)
 time.sleep(3)
 """
+TOPIC = '/transport_{}/image_raw'.format(os.getpid())
 VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
@@ -42,11 +43,12 @@ def received(arguments, seconds):
     """Listen to /diagnostics and return the largest 'frames received'."""
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
-    counts, messages = [0], set()
+    counts = [0]
 
     def take(array):
-        counts.append(int({value.key: value.value for value in array.status[0].values}['frames received']))
-        messages.add(array.status[0].message.split(' on ')[-1][:60])
+        [status] = array.status
+        if status.hardware_id == TOPIC:
+            counts.append(int({value.key: value.value for value in status.values}['frames received']))
     rclpy.init(args=[])
     node = rclpy.create_node('listener')
     node.create_subscription(DiagnosticArray, '/diagnostics', take, 10)
@@ -66,11 +68,11 @@ def measure(profile, reliability, size, images, hz, stopped):
     clean = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     with tempfile.TemporaryFile('w+') as log:
         node = subprocess.Popen(
-            [sys.executable, '-m', 'trt_perception', 'run', 'segmentation', '--image', '/camera/image_raw'], env=clean,
+            [sys.executable, '-m', 'trt_perception', 'run', 'segmentation', '--image', TOPIC], env=clean,
             stdout=log, stderr=log)
         time.sleep(4)
         camera = subprocess.Popen(
-            [sys.executable, '-c', CAMERA, reliability, str(size[0]), str(size[1]), str(images), str(hz)],
+            [sys.executable, '-c', CAMERA.replace('TOPIC', TOPIC), reliability] + list(map(str, size + (images, hz))),
             env=dict(clean, **({VARIABLES[0]: profile} if profile else {})), stdout=subprocess.PIPE)
         if stopped:
             time.sleep(4)  # By then images flow.

@@ -449,3 +449,13 @@ def test_an_image_that_was_recorded_raw_too_is_not_decompressed(rig, tmp_path):
 def test_a_time_that_is_none_is_refused(capsys, tmp_path, arguments):
     assert main(['replay', write_bag(tmp_path / 'bag')] + arguments) == 2
     assert 'ConfigError: {}: got {}, expected '.format(*arguments) in capsys.readouterr().err
+
+
+def test_rules_after_ros_args_rename_topics_too(rig, tmp_path):
+    images = rig.watch(Image, '/front/image')
+    path = write_bag(tmp_path / 'bag', [RAW])
+    code = 'import sys; from trt_perception.cli import replay; sys.exit(replay.main())'
+    with Program(['-c', code, path, '--wait', '30', '--ros-args', '-r', '__node:=replay', '-r', RAW + ':=/front/image'],
+                 tmp_path / 'output') as program:
+        rig.until(lambda: program.process.poll() is not None, 'the end')
+    rig.until(lambda: len(images) == COUNT, 'the images')

@@ -179,3 +179,20 @@ def test_diagnostics_come_every_second_on_the_clock_of_the_node(rig, arguments):
     assert [round(b - a, 1) for a, b in zip(stamps, stamps[1:])] == (len(stamps) - 1) * [1.0]
     assert len(stamps) in (5, 6)
     assert arrays[0].status[0].name == 'perception: perception'
+
+
+def test_a_camera_too_slow_for_flow_is_named(rig, arguments):
+    rig.watch(Image, 'optical_flow/flow')
+    rig.start(TASKS, *arguments)
+    rig.watched('optical_flow/flow')
+    assert status_of(rig).level == DiagnosticStatus.OK
+    for number in range(3):
+        rig.show(image(picture(number), (1 + number) * 10**9))
+    status = status_of(rig)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.WARN, 'no optical_flow: 1.000 s between two images, more than max_pair_gap, 0.5 s')
+
+
+def test_nodes_of_two_cameras_have_different_names(rig, arguments):
+    rig.start([SEGMENTATION], *arguments, namespace='front', camera='/front/image')
+    assert status_of(rig).name == 'front/perception: perception'

@@ -45,7 +45,7 @@ def _check_growth(path: str, text: str) -> None:
             if event.anchor:
                 sizes[event.anchor] = 1
         elif isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, nodes))
+            open_nodes.append((event.anchor or '', nodes))
             nodes += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_nodes.pop()

@@ -40,6 +40,8 @@ class Diagnostics:
                 '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else '')
         elif self._camera.complaint:
             status.level, status.message = DiagnosticStatus.WARN, self._camera.complaint
+        elif self._lacking():
+            status.level, status.message = DiagnosticStatus.WARN, self._lacking()
         else:
             status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
                 worker.state, rates['received'], rates['processed'])
@@ -59,6 +61,12 @@ class Diagnostics:
         values += _board()
         status.values = [KeyValue(key=key, value=value) for key, value in values]
         return DiagnosticArray(header=header, status=[status])
+
+    def _lacking(self) -> str:
+        """Return which tasks had no result for the last frame, and why; '' = none."""
+        pipelines = [(task.name, task.pipeline) for task in self._worker.tasks]  # The worker may close them meanwhile.
+        return '; '.join('no {}: {}'.format(name, pipeline.lacks) for name, pipeline in pipelines
+                         if pipeline is not None and pipeline.lacks)
 
     def _engines(self) -> List[tuple]:
         values = []

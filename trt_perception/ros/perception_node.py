@@ -45,7 +45,8 @@ class PerceptionNode(Node):
         on_change(self, settings, self._worker.settings_changed)
         self._camera = Camera(self, compressed, self._worker.put, self._take_camera_info)
         self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
-        self._diagnostics = Diagnostics(self.get_name() + ': perception', self._camera, self._worker)
+        self._diagnostics = Diagnostics(
+            self.get_fully_qualified_name().lstrip('/') + ': perception', self._camera, self._worker)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
         self._last_tick_s = time.monotonic()
