@@ -15,6 +15,8 @@ _SILENCE_S = 5.0
 _EVERY_S = 30.0
 _MANY = 0.1  # Fewer are no trouble: the node takes the newest image in any case.
 _SUFFIX = '/compressed'
+_MIXED = '{} publishers on {}: {}. Their images cannot be told apart, so there is no flow. Give each camera a topic of ' \
+         'its own.'
 
 
 class Camera:
@@ -73,15 +75,17 @@ class Camera:
             self._explain_silence(now_s - self._since_s)
         elif now_s - self._counted_s > 1.0:
             self._look_at_losses(now_s)
+            if self.is_mixed and not self.complaint:
+                self.complaint = _MIXED.format(len(self.image.publishers), self.image.topic_name, self._names())
 
     def _look_at_publishers(self) -> None:
         publishers = self.image.publishers
         if len(publishers) > 1 and not self.is_mixed:
-            self._node.get_logger().warning(
-                '{} publishers on {}: {}. Their images cannot be told apart, so no flow is computed between them. Give '
-                'each camera a topic of its own.'.format(
-                    len(publishers), self.image.topic_name, ', '.join(_name(each) for each in publishers)))
+            self._node.get_logger().warning(_MIXED.format(len(publishers), self.image.topic_name, self._names()))
         self.is_mixed = len(publishers) > 1
+
+    def _names(self) -> str:
+        return ', '.join(_name(each) for each in self.image.publishers)
 
     def _stopped_clock(self, now_s: float) -> bool:
         """Complain when use_sim_time is on and no time comes; return whether that is so."""

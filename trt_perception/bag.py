@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 from typing import Any, Iterator, List, NamedTuple, Optional
 
-from ..core.errors import ConfigError
+from .core.errors import ConfigError
 
 IMAGE, COMPRESSED_IMAGE, CAMERA_INFO = ('sensor_msgs/msg/' + n for n in ('Image', 'CompressedImage', 'CameraInfo'))
 
