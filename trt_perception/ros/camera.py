@@ -15,8 +15,8 @@ _SILENCE_S = 5.0
 _EVERY_S = 30.0
 _MANY = 0.1  # Fewer are no trouble: the node takes the newest image in any case.
 _SUFFIX = '/compressed'
-_MIXED = '{} publishers on {}: {}. Their images cannot be told apart, so there is no flow. Give each camera a topic of ' \
-         'its own.'
+_MIXED = '{} publishers on {}: {}. Their images cannot be told apart, so there is no flow. Give each camera a topic ' \
+         'of its own.'
 
 
 class Camera:

@@ -48,7 +48,7 @@ class Diagnostics:
                 ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
                 '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else
                 '. ' + worker.clock_complaint if worker.clock_complaint else '')
-        elif worker.clock_complaint:
+        elif worker.clock_complaint and rates['received']:
             status.level, status.message = DiagnosticStatus.WARN, worker.clock_complaint
         elif self._camera.complaint:
             status.level, status.message = DiagnosticStatus.WARN, self._camera.complaint
