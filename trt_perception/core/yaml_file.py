@@ -20,8 +20,9 @@ def read_yaml(path: str) -> Any:
         return yaml.safe_load(text)
     except OSError as error:
         raise ConfigError('{}: {}. Give a YAML file.'.format(path, error.strerror)) from error
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
-        # Dates and numbers that are none make PyYAML raise the others.
+    except ConfigError:
+        raise
+    except Exception as error:  # Besides its own errors, PyYAML raises anything for dates and numbers that are none.
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ConfigError('{}: not valid YAML: {}'.format(path, reason)) from error
 

@@ -3,7 +3,7 @@ import copy
 import json
 import re
 from array import array
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -130,7 +130,7 @@ def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Head
     if source == target:
         return scaled
     y, x = target[0] / source[0], target[1] / source[1]
-    scaled.height, scaled.width = int(round(info.height * y)), int(round(info.width * x))
+    _scale(scaled, info, (('height', y), ('width', x)))
     k, p = [float(v) for v in info.k], [float(v) for v in info.p]
     if any(k):  # All zeros means uncalibrated, and must stay so.
         k[0], k[1], k[2] = k[0] * x, k[1] * x, (k[2] + 0.5) * x - 0.5
@@ -140,9 +140,18 @@ def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Head
         p[5], p[6], p[7] = p[5] * y, (p[6] + 0.5) * y - 0.5, p[7] * y
     scaled.k, scaled.p = k, p
     scaled.roi = copy.copy(info.roi)
-    for name, factor in (('x_offset', x), ('width', x), ('y_offset', y), ('height', y)):
-        setattr(scaled.roi, name, int(round(getattr(info.roi, name) * factor)))
+    _scale(scaled.roi, info.roi, (('x_offset', x), ('width', x), ('y_offset', y), ('height', y)))
     return scaled
+
+
+def _scale(scaled: Any, original: Any, factors: Iterable[Tuple[str, float]]) -> None:
+    """Set the sizes of a message to those of the original, multiplied."""
+    for name, factor in factors:
+        value = int(round(getattr(original, name) * factor))
+        if value >= 2**32:
+            raise FrameError('camera_info: {}: got {}, expected a size in px. Correct the camera driver.'.format(
+                name, getattr(original, name)))
+        setattr(scaled, name, value)
 
 
 def _check_calibrated_size(info: CameraInfo, image: Size) -> None:
@@ -150,10 +159,6 @@ def _check_calibrated_size(info: CameraInfo, image: Size) -> None:
     sizes = {(info.height, info.width), (info.roi.height or info.height, info.roi.width or info.width)}
     binning = max(info.binning_y, 1), max(info.binning_x, 1)
     sizes |= {(height // binning[0], width // binning[1]) for height, width in sizes}
-    roi = info.roi
-    if max(roi.x_offset + roi.width, roi.y_offset + roi.height) > 2**31:
-        raise FrameError('camera_info roi: got {}x{} px at ({}, {}), expected one inside the image. Correct the camera '
-                         'driver.'.format(roi.height, roi.width, roi.y_offset, roi.x_offset))
     if image not in sizes and any((info.height, info.width)):  # 0x0: the driver does not know.
         raise FrameError("camera_info: got a calibration of {}x{} px, expected one of the image's {}x{} px. Calibrate "
                          'at this resolution, or set binning and roi in the camera driver.'.format(
