@@ -19,9 +19,9 @@ from typing import Counter as CounterOf
 
 if __name__ == '__main__':  # As conftest.py does for pytest.
     _TEST = Path(__file__).resolve().parent.parent
-    sys.path[:0] = [str(_TEST.parent), str(_TEST), str(_TEST / 'corpus')]
+    sys.path[:0] = [str(_TEST.parent), str(_TEST)]
 
-from surfaces import SURFACES, mutated
+from corpus.surfaces import SURFACES, mutated
 
 from trt_perception.core.errors import PerceptionError
 

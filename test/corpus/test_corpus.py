@@ -8,16 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip('rclpy', reason='ROS 2 for Python cannot be imported')
-pytest.importorskip('rosbags', reason='rosbags is not installed')
-FUZZ = Path(__file__).resolve().parent / 'fuzz.py'
-sys.path.append(str(FUZZ.parent))
-
-from fuzz import fuzz, main
-from surfaces import SURFACES, Surface
+from corpus.fuzz import fuzz, main
+from corpus.surfaces import SURFACES, Surface
 
 from trt_perception.core.errors import ConfigError
+
+FUZZ = Path(__file__).resolve().parent / 'fuzz.py'
 
 CASES = {'ONNX network': 150, 'bag': 300, 'golden frame': 500}
 """The slow ones; of the others 700."""
@@ -57,7 +53,7 @@ def refuse(data, folder):
     (hang, 'hung', 'made 1: hung (status 9)'), (crash, 'crashed', 'made 1: crashed (status 11)'),
     (fail, 'crashed', 'made 1: ZeroDivisionError: a bug'), (refuse, 'ConfigError', None)])
 def test_what_a_bug_does_is_counted(monkeypatch, feed, outcome, fault):
-    monkeypatch.setattr('fuzz.MOST_SECONDS', 1.0)
+    monkeypatch.setattr('corpus.fuzz.MOST_SECONDS', 1.0)
     monkeypatch.setitem(SURFACES, 'made', Surface(lambda folder: [b'some bytes'], feed))
     figures = fuzz('made', 2)
     assert figures.outcomes == {outcome: 2}

@@ -1,6 +1,7 @@
 """The node: one image subscription, one worker; segmentation, optical flow, or both."""
 import sys
 import time
+import traceback
 from functools import partial
 from typing import Any, List, Optional, Sequence
 
@@ -77,7 +78,12 @@ class PerceptionNode(Node):
     def _publish_diagnostics(self) -> None:
         now_s = time.monotonic()
         header = messages.header(self.get_clock().now().nanoseconds, '')
-        self._diagnostics_publisher.publish(self._diagnostics.array(header, now_s - self._last_tick_s))
+        try:
+            self._diagnostics_publisher.publish(self._diagnostics.array(header, now_s - self._last_tick_s))
+        except Exception:  # Telling how the node is must not be what ends it.
+            if not self.context.ok():
+                raise
+            self.get_logger().error('No diagnostics: {}'.format(traceback.format_exc()), throttle_duration_sec=30.0)
         self._last_tick_s = now_s
 
 
