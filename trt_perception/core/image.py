@@ -87,7 +87,7 @@ def make_frame(data: np.ndarray, height: int, width: int, step: int, encoding: s
     layout = ENCODINGS.get(encoding)
     if layout is None:
         raise FrameError('image encoding: got {!r}, expected one of {}. Convert in the camera driver.'.format(
-            encoding, ', '.join(ENCODINGS)))
+            encoding[:80], ', '.join(ENCODINGS)))
     if height <= 0 or width <= 0:
         raise FrameError('image size: got {}x{}, expected at least 1x1.'.format(height, width))
     if height * width > MAX_IMAGE_PIXELS:

@@ -43,7 +43,7 @@ def to_bgr8(message: Image) -> np.ndarray:
     except Exception as error:  # CvBridgeError, cv2.error, TypeError, KeyError: it checks little.
         reason = str(error).strip().rstrip('.') or type(error).__name__
         raise FrameError('image encoding: got {!r}, which cv_bridge cannot convert to bgr8: {}. Convert in the camera '
-                         'driver.'.format(message.encoding, reason)) from error
+                         'driver.'.format(message.encoding[:80], reason)) from error
     get_logger('trt_perception').warning(
         'Images in encoding {!r} go through cv_bridge, which copies each of them. An encoding that the node reads in '
         'place is faster: see its README.'.format(message.encoding), once=True)
