@@ -31,6 +31,7 @@ VERBS = {
     'estimate': Verb('estimate.command', 'how long a network takes on a board you do not have'),
     'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
+    'overlay': Verb('evaluate.overlay', 'show what a model makes of an image, or of two: labels or flow in colours'),
     'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
     'report': Verb('report.command', 'make a page with plots from the numbers that a bench wrote'),

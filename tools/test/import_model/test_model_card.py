@@ -12,10 +12,10 @@ from trt_perception_tools.import_model.model_card import (
     card_text,
     class_color,
     flow_scale,
+    image_size,
     label_set,
     labels_text,
     numbers,
-    picture_size,
     read_label_set,
 )
 
@@ -56,7 +56,7 @@ def test_other_counts_and_values_are_refused(text: str):
 
 
 def test_sizes_and_scales_are_read_as_people_write_them():
-    assert picture_size('360 480') == picture_size('360x480') == (360, 480)
+    assert image_size('360 480') == image_size('360x480') == (360, 480)
     assert flow_scale('20') == 20
     assert flow_scale('1/4.554') == pytest.approx(0.219587, abs=1e-6)
 

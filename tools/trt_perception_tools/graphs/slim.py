@@ -15,9 +15,11 @@ from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_transpose_
 
 from trt_perception.core.errors import ConfigError
 
-from .check import read_graph
+from ..sizes import add_size
 from .cost import cost, cost_table
 from .edit import prune
+from .read import foreign, read_graph
+from .static import static_graph
 
 _FUSIONS = ('ConvBNFusion', 'ConvMulFusion', 'ConvAddFusion')
 
@@ -100,15 +102,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('file', type=Path, metavar='FILE', help='an ONNX file')
     parser.add_argument('--output', type=Path, required=True, metavar='FILE', help='the .onnx to write')
+    add_size(parser, 'of the image, px: where the file leaves it open, to fix it')
     parser.add_argument('--keep', nargs='+', metavar='NAME', help='outputs that stay (default: all)')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Write the smaller graph, and say what became of it."""
-    model = read_graph(args.file)
-    slim = simplify(keep_outputs(model, args.keep) if args.keep else model)
-    onnx.checker.check_model(slim, full_check=True)
-    onnx.save(slim, str(args.output))
-    print(cost_table([(str(args.file), cost(model)), (str(args.output), cost(slim))]))
+    with foreign(args.file, 'slim-onnx'):
+        model = read_graph(args.file)
+        if args.size:
+            model = static_graph(model, args.size, str(args.file))
+        slim = simplify(keep_outputs(model, args.keep) if args.keep else model)
+        onnx.checker.check_model(slim, full_check=True)
+        onnx.save(slim, str(args.output))
+        try:
+            rows = [(str(name), cost(static_graph(each, None, str(name))))
+                    for name, each in ((args.file, model), (args.output, slim))]
+        except ConfigError as error:
+            print(f'{args.output}: {len(model.graph.node)} -> {len(slim.graph.node)} nodes; not counted: {error}')
+        else:
+            print(cost_table(rows))
     print(batch_norm_text(slim))
     return 0

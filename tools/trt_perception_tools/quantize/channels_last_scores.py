@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from ..graphs.edit import PREFIX, graft, opset_of, prune
+from ..graphs.edit import PREFIX, graft, prune
+from ..graphs.opset import opset_of
 
 _OPSET = 17
 """The newest of ONNX Runtime 1.12. 1.10 and 1.11 (tried) interpolate channels-last floats wrongly, without a word."""
