@@ -22,8 +22,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from trt_perception.ros.engine_supervisor import State
 from trt_perception.ros.perception_node import PerceptionNode
-from trt_perception.ros.worker import OPENING
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATIENCE_S = 30.0
@@ -145,7 +145,7 @@ class Rig:
             self.camera = self.outside.create_publisher(kind, camera, DEEP)
             self.until(self.camera.get_subscription_count, 'the node to subscribe to ' + camera)
         if opened:
-            self.until(lambda: self.worker.state != OPENING or self.node.stopped.done(), 'the engines to open')
+            self.until(lambda: self.worker.state != State.OPENING or self.node.stopped.done(), 'the engines to open')
         if self.node.stopped.done():
             self.node.stopped.result()
         return self.node

@@ -18,6 +18,7 @@ from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception_tools.evaluate.data import open_dataset
 from trt_perception_tools.evaluate.scoring import evaluate
+from trt_perception_tools.export.exporter import HeadOptions
 from trt_perception_tools.export.random_network import random_module, take_statistics, write_card
 from trt_perception_tools.export.to_onnx import export_module
 from trt_perception_tools.networks import NETWORKS
@@ -49,7 +50,7 @@ def export_variants(folder, base, module_of, size):
         names = ('labels', 'confidence') if confidence else ('labels',)
         model = base._replace(name=name, path=str(folder / 'variants.yaml'), files={'onnxruntime': {'fp32': str(file)}},
                               output=ModelOutput({name: name for name in names}))
-        export_module(model, NETWORK, module_of(upsample), {}, size, file, decision=decision)
+        export_module(model, NETWORK, module_of(upsample), {}, size, file, options=HeadOptions(decision=decision))
         models[name] = model._replace(output=ModelOutput({'labels': 'logits'})) if decision == 'logits' else model
     return models
 

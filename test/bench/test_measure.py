@@ -7,7 +7,7 @@ from networks import flow_model, segmentation_model
 from trt_perception.bench.contender import Contender, engine_options, open_contender
 from trt_perception.bench.frames import draw_pictures
 from trt_perception.bench.measure import measure
-from trt_perception.bench.plan import Plan
+from trt_perception.bench.request import Plan
 from trt_perception.core.engine import Engine
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.segmentation import SegmentationPipeline

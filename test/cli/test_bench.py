@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from networks import flow_fields, flow_model, logits_network, segmentation_model, write_yaml
 
-from trt_perception.bench import node
+from trt_perception.bench.node import measure
 from trt_perception.cli import main
 from trt_perception.core.share import share_path
 
@@ -29,7 +29,7 @@ def other_model(tmp_path):
 
 
 def test_models_and_cameras_are_measured_and_reported(capsys, tmp_path, model, logits):
-    files = {name: tmp_path / ('bench.' + name) for name in ('json', 'markdown', 'html')}
+    files = {name: tmp_path / ('bench.' + name) for name in ('json', 'markdown')}
     arguments = [word for name, path in files.items() for word in ('--' + name, str(path))]
     assert main(['bench', model, '--tutorial', logits, '--camera', '64x48', '32x24'] + QUICK + arguments) == 0
     output = capsys.readouterr()
@@ -46,7 +46,7 @@ def test_models_and_cameras_are_measured_and_reported(capsys, tmp_path, model, l
     assert '--camera 64x48 32x24 --seed 0 --iterations 4' in data['command']
     assert 'Camera 32x24: ms per frame' in output.out
     assert 'Camera 32x24: ms per frame' in files['markdown'].read_text()
-    assert 'Camera 32x24: ms per frame' in files['html'].read_text()
+    assert 'Camera 32x24: ms per frame' in [table['title'] for table in data['tables']]
 
 
 def test_two_flow_models_are_compared_on_the_frames_of_a_bag(capsys, tmp_path):
@@ -78,8 +78,10 @@ def test_the_limit_is_said_in_the_report(capsys, model):
     (['--bare'], '--bare: got no --node, expected both'),
     (['--node', '--engine', 'onnxruntime', 'auto'], '--node: got 1 models on 2 engines, expected one on one'),
     (['--tutorial', 'no.onnx'], '--tutorial no.onnx: ONNX Runtime'),
-    (['--html', '/no/such/folder/x.html', '--camera', '64x48'] + QUICK,
-     '/no/such/folder/x.html: /no/such/folder is no folder that can be written to.')])
+    (['--html', 'x.html'], '--html: pages are made by the tools, from numbers. Write --json bench.json here, then run: '
+                           'trt_perception_tools report bench.json -o x.html'),
+    (['--json', '/no/such/folder/x.json', '--camera', '64x48'] + QUICK,
+     '/no/such/folder/x.json: /no/such/folder is no folder that can be written to.')])
 def test_nonsense_is_refused(capsys, model, arguments, message):
     assert main(['bench', model] + arguments) == 2
     assert message in capsys.readouterr().err
@@ -92,7 +94,8 @@ def test_models_of_different_tasks_are_not_compared(capsys, tmp_path, model):
 
 
 def test_a_bag_with_several_cameras_asks_which(capsys, monkeypatch, model):
-    from trt_perception.ros import bag
+    from trt_perception import bag
+    from trt_perception.bench import frames
 
     class TwoCameras:
         def __init__(self, path, topics):
@@ -100,7 +103,7 @@ def test_a_bag_with_several_cameras_asks_which(capsys, monkeypatch, model):
 
         def messages(self):
             return iter(())
-    monkeypatch.setattr(bag, 'Bag', TwoCameras)
+    monkeypatch.setattr(frames, 'Bag', TwoCameras)
     assert main(['bench', model, '--frames', 'x.mcap']) == 2
     assert '--frames x.mcap: got 2 image topics: /left, /right. Choose one with --topic.' in capsys.readouterr().err
     assert main(['bench', model, '--frames', 'x.mcap', '--topic', '/left']) == 2
@@ -108,7 +111,7 @@ def test_a_bag_with_several_cameras_asks_which(capsys, monkeypatch, model):
 
 
 def test_the_whole_ros_path_is_measured_between_processes(capsys, monkeypatch, domain, tmp_path, model, logits):
-    monkeypatch.setattr(node, '_STREAM_S', 0.4)
+    monkeypatch.setattr(measure, '_STREAM_S', 0.4)
     assert main(['bench', model, '--node', '--bare', '--tutorial', logits, '--camera', '64x48',
                  '--json', str(tmp_path / 'j')] + QUICK) == 0
     ours, bare, tutorial = json.loads((tmp_path / 'j').read_text())['nodes']
@@ -124,7 +127,7 @@ def test_the_whole_ros_path_is_measured_between_processes(capsys, monkeypatch, d
 
 def test_compressed_frames_and_flow_go_the_whole_path_too(capsys, monkeypatch, domain, tmp_path):
     pytest.importorskip('rosbags')
-    monkeypatch.setattr(node, '_STREAM_S', 0.4)
+    monkeypatch.setattr(measure, '_STREAM_S', 0.4)
     assert main(['bench', other_model(tmp_path), '--node', '--bare', '--frames', share_path('demo', 'street'),
                  '--json', str(tmp_path / 'j')] + QUICK) == 0
     flow, bare = json.loads((tmp_path / 'j').read_text())['nodes']

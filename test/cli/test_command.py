@@ -11,7 +11,7 @@ from trt_perception.cli import doctor, replay
 from trt_perception.core.errors import ConfigError, EngineError
 
 OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
-                   '--use-sim-time', '{optical_flow,perception,segmentation}'],
+                   '--use-sim-time', '{perception,segmentation,optical_flow}'],
            'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
                       '--wait S'],
            'build-engine': ['--precision {fp32,fp16,bf16,int8}', '--cache-dir FOLDER', '--force',

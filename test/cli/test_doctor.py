@@ -97,7 +97,7 @@ def test_a_missing_network_file_is_named(capsys, monkeypatch, tmp_path):
     assert level == 'note'
     assert 'swiftnet_camvid.tensorrt.onnx is neither beside the YAML nor in {}'.format(tmp_path / 'models') in text
     assert found['model tinypwc'] == (
-        'ok', 'optical_flow: onnxruntime fp32, openvino fp32, openvino bf16, tensorrt fp32')
+        'ok', 'optical_flow: onnx fp32, tensorrt fp32')
     assert found['package files'] == ('ok', str(tmp_path))
 
 

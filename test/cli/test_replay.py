@@ -12,9 +12,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
+from trt_perception.bag import Bag
 from trt_perception.cli import main
 from trt_perception.core.errors import ConfigError
-from trt_perception.ros.bag import Bag
 
 START_NS = 1_700_000_000 * 10**9 + 5
 PERIOD_NS = 50 * 10**6
@@ -325,5 +325,5 @@ def test_a_name_that_ros_does_not_allow_is_refused_without_a_traceback(domain, t
     path = write_bag(tmp_path / 'bag')
     with Program(trt_perception('replay', path, '--remap', RAW + ':=/a b'), tmp_path / 'output') as program:
         assert program.end(None) == 2
-        assert "ConfigError: --remap: failed to initialize rcl: Couldn't parse remap rule" in program.output
+        assert "ConfigError: ROS arguments: failed to initialize rcl: Couldn't parse remap rule" in program.output
         assert 'Traceback' not in program.output

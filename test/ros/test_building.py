@@ -20,6 +20,7 @@ from tensorrt_rig import model_of_both_runtimes, segmentation_model
 from trt_perception.core.errors import EngineError
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import EngineOptions, prepare_engine
+from trt_perception.ros.engine_supervisor import State
 
 TOPICS = {SEGMENTATION: 'segmentation/label_map', OPTICAL_FLOW: 'optical_flow/flow'}
 
@@ -59,7 +60,7 @@ def until_building(rig):
 def until_on(rig, backend):
     rig.until(lambda: rig.node.stopped.done() or all(
         task.engine is not None and task.engine.backend == backend for task in rig.worker.tasks)
-        and rig.worker.state == 'running', 'the engines on ' + backend)
+        and rig.worker.state == State.RUNNING, 'the engines on ' + backend)
     assert not rig.node.stopped.done(), rig.node.stopped.exception()
 
 
@@ -154,8 +155,8 @@ def gray(number):
 def test_what_serves_is_reopened_after_a_fault_and_the_build_goes_on(rig, begin, gate, tensorrt):
     begin([SEGMENTATION], '-p', 'serve_while_building:=onnxruntime')
     until_on(rig, 'onnxruntime')
-    rig.worker._fault(EngineError('planted'))
-    rig.worker._retry_at_s = 0.0
+    rig.worker._engines.fail('planted')
+    rig.worker._engines._retry_at_s = 0.0
     assert show(rig, 0) == ['processed']
     assert rig.worker.tasks[0].engine.backend == 'onnxruntime'
     assert rig.worker.building.startswith('building tiny fp16: ')
@@ -217,8 +218,8 @@ def test_an_engine_is_built_anew_on_request_but_only_once(rig, begin, gate, tens
     begin([SEGMENTATION], '-p', 'force_engine_update:=true')
     until_on(rig, 'tensorrt')
     assert len(tensorrt.builds) == 1
-    rig.worker._fault(EngineError('planted'))
-    rig.worker._retry_at_s = 0.0
+    rig.worker._engines.fail('planted')
+    rig.worker._engines._retry_at_s = 0.0
     assert show(rig, 0) == ['processed']
     assert len(tensorrt.builds) == 1
 
@@ -242,7 +243,7 @@ def test_the_parameters_reach_the_builder(rig, begin, gate, tensorrt, tmp_path):
     assert tensorrt.builds[0]['max_workspace_size'] == 2**20
     assert tensorrt.builds[0]['flags'] == []
     assert rig.worker.tasks[0].engine.file.startswith(tensorrt.cache)
-    options = rig.worker._options
+    options = rig.worker._engines._options
     assert (options.dla_core, options.gpu_id, options.workspace_bytes) == (-1, 0, 2**20)
 
 

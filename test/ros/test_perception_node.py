@@ -19,7 +19,7 @@ from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
-from trt_perception.ros import messages, publishers, worker
+from trt_perception.ros import messages, node_task, optical_flow_publishers, segmentation_publishers
 from trt_perception.ros.qos import LATCHED
 
 START_NS = 1_600_000_000 * 10**9 + 123_456_789
@@ -78,8 +78,8 @@ def runs(monkeypatch):
     counts = Runs(dict.fromkeys(TASKS, 0))
     counts.gate.set()
 
-    def counted(model, options, decoder):
-        engine = open_engine(model, options, decoder)
+    def counted(model, options, *rest):
+        engine = open_engine(model, options, *rest)
         infer = engine._infer
 
         def run(wanted):
@@ -88,7 +88,7 @@ def runs(monkeypatch):
             return infer(wanted)
         engine._infer = run
         return engine
-    monkeypatch.setattr(worker, 'open_engine', counted)
+    monkeypatch.setattr(node_task, 'open_engine', counted)
     return counts
 
 
@@ -453,15 +453,16 @@ def test_nothing_is_sent_to_topics_that_nobody_watches(rig, models):
 def test_pictures_for_people_are_painted_only_while_watched(rig, models, monkeypatch):
     painted = []
 
-    def count(name):
-        paint = getattr(publishers, name)
+    def count(module, name):
+        paint = getattr(module, name)
 
         def counted(*args):
             painted.append(name)
             return paint(*args)
-        monkeypatch.setattr(publishers, name, counted)
-    for name in ('color_labels', 'overlay_labels', 'color_flow', 'encode_png'):
-        count(name)
+        monkeypatch.setattr(module, name, counted)
+    for name in ('color_labels', 'overlay_labels', 'encode_png'):
+        count(segmentation_publishers, name)
+    count(optical_flow_publishers, 'color_flow')
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])

@@ -57,7 +57,7 @@ def test_a_missing_network_file_stops_the_node_with_one_line(domain, tmp_path):
     (['-p', 'segmentation.model:=/no/such.yaml'], '/no/such.yaml: no such file.'),
     (['-p', 'engine:=onnxruntim'],
      "engine: got 'onnxruntim', expected one of auto, "),
-    (['-p', 'precision:=bf16'], 'files.onnxruntime: no bf16 network, only fp32'),
+    (['-p', 'precision:=bf16'], 'files.onnx: no bf16 network, only fp32'),
     (['-p', 'image_transport:=theora'],
      "parameter image_transport: got 'theora', expected one of raw, compressed."),
     (['-p', 'num_threads:=-2'], 'Expected a number from 0 to 256.'),
@@ -106,7 +106,7 @@ def test_signals_end_the_node_cleanly(domain, tmp_path, names, pause_s):
 RUN = """
 import functools, os, signal, sys, time
 import rclpy
-from trt_perception.ros import perception_node, worker
+from trt_perception.ros import node_task, perception_node
 {}
 sys.exit(perception_node.run('segmentation', ['segmentation'], ['--ros-args'] + sys.argv[1:]))
 """
@@ -141,7 +141,7 @@ rclpy.init = functools.partial(rclpy.init, signal_handler_options=SignalHandlerO
                                   'rclpy.shutdown()'])
 @pytest.mark.parametrize(('module', 'function'), [
     ('perception_node', 'declare_parameters'), ('perception_node', 'Worker'), ('perception_node', 'Diagnostics'),
-    ('worker', 'open_engine')])
+    ('node_task', 'open_engine')])
 def test_a_signal_while_the_node_starts_ends_it_cleanly(domain, tmp_path, module, function, what):
     code = RUN.format(INTERRUPTED.format(module=module, function=function, what=what))
     with Program(['-c', code] + tiny(tmp_path), tmp_path / 'output') as program:
@@ -160,7 +160,7 @@ def test_a_signal_ends_the_node_cleanly_whatever_the_moment(domain, tmp_path, ch
 
 
 def test_a_bug_in_the_worker_ends_the_process_and_is_shown_whole(domain, tmp_path):
-    code = "def open_engine(*args): raise ZeroDivisionError('a bug')\nworker.open_engine = open_engine"
+    code = "def open_engine(*args): raise ZeroDivisionError('a bug')\nnode_task.open_engine = open_engine"
     with Program(['-c', RUN.format(code)] + tiny(tmp_path), tmp_path / 'output') as program:
         assert program.end(None) == 1
         assert 'Traceback' in program.output

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 from trt_perception.core.errors import EngineError
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
-from trt_perception.ros import publishers, worker
+from trt_perception.ros import node_task, segmentation_publishers, worker
 
 TEXT = 'tiny.onnx: ONNX Runtime failed to run it: out of memory'
 
@@ -25,10 +25,10 @@ def faults(monkeypatch):
         opened = []
     faults = Faults()
 
-    def failing(model, options, decoder):
+    def failing(model, options, *rest):
         if model.task in faults.open:
             raise EngineError('cannot open ' + model.task)
-        engine = open_engine(model, options, decoder)
+        engine = open_engine(model, options, *rest)
         infer = engine._infer
 
         def run(wanted):
@@ -39,7 +39,7 @@ def faults(monkeypatch):
         faults.opened.append(engine)
         return engine
     faults.opened = []
-    monkeypatch.setattr(worker, 'open_engine', failing)
+    monkeypatch.setattr(node_task, 'open_engine', failing)
     return faults
 
 
@@ -110,9 +110,9 @@ def test_the_wait_before_reopening_doubles_up_to_half_a_minute(rig, faults, runn
     for number in range(7):
         before_s = time.monotonic()
         assert show(rig, number) == ['engine_fault']
-        waits.append(round(rig.worker._retry_at_s - before_s))
+        waits.append(round(rig.worker._engines._retry_at_s - before_s))
         assert rig.worker.last_error == (TEXT if number == 0 else 'cannot open segmentation')
-        rig.worker._retry_at_s = 0.0
+        rig.worker._engines._retry_at_s = 0.0
     assert waits == [1, 2, 4, 8, 16, 30, 30]
     rig.until(lambda: rig.logged('cannot open segmentation Reopening in 16 s.'), 'the error in the log')
     faults.open.clear()
@@ -121,7 +121,7 @@ def test_the_wait_before_reopening_doubles_up_to_half_a_minute(rig, faults, runn
     faults.infer.add(SEGMENTATION)
     before_s = time.monotonic()
     assert show(rig, 8) == ['engine_fault']
-    assert round(rig.worker._retry_at_s - before_s) == 1
+    assert round(rig.worker._engines._retry_at_s - before_s) == 1
 
 
 def test_a_network_file_that_went_away_is_waited_for(rig, faults, running, tmp_path):
@@ -131,11 +131,11 @@ def test_a_network_file_that_went_away_is_waited_for(rig, faults, running, tmp_p
     faults.infer.add(SEGMENTATION)
     assert show(rig, 0) == ['engine_fault']
     faults.infer.clear()
-    rig.worker._retry_at_s = 0.0
+    rig.worker._engines._retry_at_s = 0.0
     assert show(rig, 1) == ['engine_fault']
     assert 'tiny.onnx is neither beside the YAML nor in ' in status_of(rig).message
     os.rename(file + '.away', file)
-    rig.worker._retry_at_s = 0.0
+    rig.worker._engines._retry_at_s = 0.0
     assert show(rig, 2) == ['processed']
     rig.until(lambda: labels, 'the label map')
 
@@ -146,7 +146,7 @@ def test_a_fault_of_one_engine_starts_both_anew(rig, faults, running):
     faults.infer.add(OPTICAL_FLOW)
     assert show(rig, 2) == ['engine_fault']
     faults.infer.clear()
-    rig.worker._retry_at_s = 0.0
+    rig.worker._engines._retry_at_s = 0.0
     assert show(rig, 3, 4) == ['processed', 'processed']
     rig.until(lambda: len(received[SEGMENTATION]) == 5 and len(received[OPTICAL_FLOW]) == 2, 'the outputs')
     assert [stamp_of(m) for m in received[SEGMENTATION]] == [10**9 + n * 10**7 for n in range(5)]
@@ -164,7 +164,7 @@ def test_a_bug_ends_the_worker_and_is_handed_to_the_main_thread(rig, running, mo
 
     def publish(*args):
         raise error
-    monkeypatch.setattr(publishers.SegmentationPublishers, 'publish', publish)
+    monkeypatch.setattr(segmentation_publishers.SegmentationPublishers, 'publish', publish)
     rig.camera.publish(image(picture(0), 1))
     rig.until(rig.node.stopped.done, 'the end of the worker')
     assert rig.node.stopped.exception() is error

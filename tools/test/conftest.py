@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test'):
+for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test', _ROOT / 'tools' / 'test'):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 

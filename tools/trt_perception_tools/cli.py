@@ -33,6 +33,7 @@ VERBS = {
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
     'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
+    'report': Verb('report.command', 'make a page with plots from the numbers that a bench wrote'),
     'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
     'demo': Verb('demo.command', 'run the nodes on a street clip and make pictures of what they publish'),

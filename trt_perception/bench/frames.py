@@ -4,6 +4,7 @@ from typing import Any, List, NamedTuple
 
 import numpy as np
 
+from ..bag import CAMERA_INFO, IMAGE, Bag
 from ..core.data import Frame
 from ..core.errors import ConfigError
 from ..core.image import Size, decode_compressed, make_frame
@@ -76,7 +77,6 @@ def read_pictures(path: str, topic: str = '', most: int = 256) -> List[Picture]:
     Raises:
         ConfigError: no readable bag, no image in it, or several topics to choose from.
     """
-    from ..ros.bag import CAMERA_INFO, IMAGE, Bag
     bag = Bag(path, [topic] if topic else None)
     from rosbags.typesys import Stores, get_typestore  # Bag says what to do where it is not installed.
     topics = [name for name, kind in bag.types.items() if kind != CAMERA_INFO]

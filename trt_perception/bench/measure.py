@@ -7,7 +7,7 @@ import numpy as np
 from ..core.errors import ConfigError
 from .contender import STAGES, Contender
 from .frames import Picture
-from .plan import Plan, Progress, check_plan
+from .request import Plan, Progress, check_plan
 
 _INTERVAL_NS = 33333333
 

@@ -1,13 +1,12 @@
-"""What a bench found, as text, Markdown, JSON and one HTML page: the same tables in all of them, plots in the last."""
+"""What a bench found, as text, Markdown and JSON: the same tables in all of them, every sample in the last."""
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..engines.tensorrt.cache import network_sha256
-from . import html
 from .contender import STAGES
 from .measure import Series
 from .ros_path import NodeRun
@@ -25,18 +24,12 @@ class Table(NamedTuple):
     note: str = ''
 
 
-class Plot(NamedTuple):
-    """A picture for the HTML page."""
-
-    html: str
-
-
 class Report(NamedTuple):
     """All that is told of one bench."""
 
     title: str
     remarks: Sequence[str]
-    parts: Sequence[Union[Table, Plot]]
+    tables: Sequence[Table]
     data: Dict[str, Any]
     """The numbers, for machines."""
 
@@ -52,29 +45,27 @@ class Round(NamedTuple):
 
 def describe_rounds(rounds: Sequence[Round]) -> Report:
     """Return tables, plots and numbers of pipelines that were measured in this process."""
-    parts: List[Union[Table, Plot]] = []
+    tables: List[Table] = []
     data = []
     for each in rounds:
         summaries = [summarise(series, each.series[0]) for series in each.series]
         names = [series.contender.name for series in each.series]
-        parts += [_times(each, names, summaries), _stages(each, names, summaries)]
-        parts += _plots(each, names, summaries)
+        tables += [_times(each, names, summaries), _stages(each, names, summaries)]
         data += [{'camera': each.camera, 'contender': name, 'facts': series.contender.facts,
                   'total_ms': summary.total._asdict(),
                   'stages_ms': {stage: values._asdict() for stage, values in summary.stages.items()},
                   'mean_without_transfers_ms': summary.mean_without_transfers_ms, 'fps': summary.fps,
                   'ratio_to_first': summary.ratio._asdict(), 'agreement_with_first': agreement,
-                  'samples_ms': [round(float(value), 3) for value in series.total_ms]}
+                  'samples_ms': _samples(series.total_ms)}
                  for name, series, summary, agreement in zip(names, each.series, summaries, each.agreement)]
-    return Report('', (), parts, {'pipelines': data})
+    return Report('', (), tables, {'pipelines': data})
 
 
 def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
     """Return tables, plots and numbers of nodes that were measured over ROS, by camera."""
-    parts: List[Union[Table, Plot]] = []
+    tables: List[Table] = []
     data = []
     for camera, run in rounds:
-        series: Dict[str, List[float]] = {}
         rows, streams = [], []
         for node in run.nodes:
             engine, latency, age = (distribution(values) for values in (
@@ -85,7 +76,6 @@ def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
             rows.append([alone] + [milliseconds(value) for value in engine[1:]] + [''] * 3)
             rows.append([name] + [milliseconds(value) for value in latency[1:]] + [
                 milliseconds(latency.p50 - engine.p50), spread(over, percent=True), spread(whole)])
-            series[alone], series[name] = node.engine_ms.tolist(), node.latency_ms.tolist()
             stream = node.stream
             streams.append([name] + [milliseconds(value) for value in (
                 stream.first_ms, stream.mean_ms, age.p50, age.p99, stream.first_sent_received_ms)] + [
@@ -94,9 +84,9 @@ def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
                          'engine_ms': engine._asdict(), 'latency_ms': latency._asdict(), 'overhead': over._asdict(),
                          'ratio_to_first': whole._asdict(), 'stages': node.stages,
                          'stream': dict(stream._asdict(), age_ms=age._asdict()),
-                         'engine_samples_ms': [round(value, 3) for value in series[alone]],
-                         'samples_ms': [round(value, 3) for value in series[name]]})
-        parts += [
+                         'engine_samples_ms': _samples(node.engine_ms),
+                         'samples_ms': _samples(node.latency_ms)})
+        tables += [
             Table('Camera {}: ms from stamp to reception'.format(camera),
                   ['', 'mean', 'p50', 'p90', 'p95', 'p99', 'max', 'more', 'overhead', 'ratio to first'], rows,
                   '{} images each, one at a time, in turns of {}. Overhead = (whole path - network alone) / network '
@@ -107,12 +97,10 @@ def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
                   'First frame, mean, first sent to first received, Hz and missed are FIRST_INPUT_LATENCY, '
                   "MEAN_LATENCY, FIRST_SENT_RECEIVED_LATENCY, MEAN_FRAME_RATE and NUM_MISSED_FRAMES of NVIDIA's "
                   'ros2_benchmark (basic_performance_calculator.py).')]
-        parts += [Table('Camera {}: stages inside {}, ms'.format(camera, node.spec.name),
+        tables += [Table('Camera {}: stages inside {}, ms'.format(camera, node.spec.name),
                         ['stage', 'p50 / p95 / p99 / max'], [list(item) for item in node.stages.items()],
                         "The node's own diagnostics, over all its frames.") for node in run.nodes if node.stages]
-        parts += [Plot(_medians(series)), Plot(html.histograms(series, 'ms', 'How often each time occurred.')),
-                  Plot(html.lines(series, 'ms', 'Every image, in the order of measurement.', x_label='images'))]
-    return Report('', (), parts, {'nodes': data})
+    return Report('', (), tables, {'nodes': data})
 
 
 def describe_contenders(facts: Sequence[Dict[str, str]], names: Sequence[str]) -> Table:
@@ -134,40 +122,31 @@ def describe_facts(title: str, facts: Dict[str, str]) -> Table:
 def text(report: Report) -> str:
     """Return a report for a terminal."""
     blocks = [report.title, '\n'.join(report.remarks)]
-    for part in report.parts:
-        if isinstance(part, Table):
-            blocks.append('\n'.join([part.title, _columns(part)] + ([part.note] if part.note else [])))
+    for part in report.tables:
+        blocks.append('\n'.join([part.title, _columns(part)] + ([part.note] if part.note else [])))
     return '\n\n'.join(block for block in blocks if block) + '\n'
 
 
 def markdown(report: Report) -> str:
     """Return a report as Markdown."""
     blocks = ['# ' + report.title] + list(report.remarks)
-    for part in report.parts:
-        if isinstance(part, Table):
-            lines = ['## ' + part.title, '', _markdown_row(part.header),
-                     _markdown_row(['---:' if right else '---' for right in _right(part)])]
-            blocks.append('\n'.join(lines + [_markdown_row(row) for row in part.rows]))
-            blocks += [part.note] if part.note else []
+    for part in report.tables:
+        lines = ['## ' + part.title, '', _markdown_row(part.header),
+                 _markdown_row(['---:' if right else '---' for right in _right(part)])]
+        blocks.append('\n'.join(lines + [_markdown_row(row) for row in part.rows]))
+        blocks += [part.note] if part.note else []
     return '\n\n'.join(blocks) + '\n'
 
 
-def page(report: Report) -> str:
-    """Return a report as an HTML page."""
-    body = [html.paragraph(remark) for remark in report.remarks]
-    for part in report.parts:
-        if isinstance(part, Table):
-            sides = ''.join('>' if right else '<' for right in _right(part))
-            body += [html.heading(part.title), html.table(part.header, part.rows, sides)]
-            body += [html.paragraph(part.note)] if part.note else []
-        else:
-            body.append(part.html)
-    return html.page(report.title, body)
-
-
 def to_json(report: Report) -> str:
-    """Return the numbers of a report."""
-    return json.dumps(dict(report.data, title=report.title, remarks=list(report.remarks)), indent=1) + '\n'
+    """Return a report for machines: its numbers, and its tables, with the columns that hold numbers in `right`."""
+    tables = [dict(table._asdict(), right=_right(table)) for table in report.tables]
+    return json.dumps(dict(report.data, title=report.title, remarks=list(report.remarks), tables=tables),
+                      indent=1) + '\n'
+
+
+FORMS: Dict[str, Callable[[Report], str]] = {'json': to_json, 'markdown': markdown}
+"""What a report can be written as, by the option that names the file."""
 
 
 def spread(value: Ratio, percent: bool = False) -> str:
@@ -212,21 +191,8 @@ def _stage_names(summaries: Sequence[Summary]) -> List[str]:
     return [stage for stage in STAGES if any(stage in summary.stages for summary in summaries)]
 
 
-def _plots(each: Round, names: Sequence[str], summaries: Sequence[Summary]) -> List[Plot]:
-    stages = {stage: [summary.stages[stage].p50 if stage in summary.stages else float('nan') for summary in summaries]
-              for stage in _stage_names(summaries)}
-    totals = {name: series.total_ms.tolist() for name, series in zip(names, each.series)}
-    return [Plot(_medians(totals)),
-            Plot(html.bars(names, stages, 'ms', 'Where the time goes: medians of the stages, one after the other.',
-                           stacked=True)),
-            Plot(html.histograms(totals, 'ms', 'How often each time occurred.')),
-            Plot(html.lines(totals, 'ms', 'Every frame, in the order of measurement.', x_label='frames'))]
-
-
-def _medians(series: Dict[str, List[float]]) -> str:
-    p5, p50, p99 = (np.percentile(list(series.values()), share, axis=1).tolist() for share in (5, 50, 99))
-    return html.bars(list(series), {'p50': p50}, 'ms', 'Time per frame: median; whiskers from the 5th to the 99th '
-                     'percentile.', {'p50': list(zip(p5, p99))})
+def _samples(values: np.ndarray) -> List[float]:
+    return [round(float(value), 3) for value in values]
 
 
 def _columns(table: Table) -> str:

@@ -6,8 +6,8 @@ CameraInfo topics. Nodes that listen need use_sim_time, or they find every image
 """
 import argparse
 
+from ..bag import Bag
 from ..core.errors import ConfigError
-from ..ros.bag import Bag
 from . import main_of, ros_missing
 
 

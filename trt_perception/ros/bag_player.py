@@ -1,21 +1,18 @@
 """Publishes recorded images at their own pace, with /clock."""
-import signal
 import sys
 import time
 from typing import Any, Dict, NamedTuple, Tuple
 
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ..core.errors import ConfigError, FrameError
-from ..transport import use_shared_memory_profile
-from .bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
+from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
+from ..core.errors import FrameError
 from .messages import ImageWriter, frame_from_compressed
+from .session import session
 
 _TICK_NS = 10 * 10**6
 _SUFFIX = '/compressed'
@@ -118,28 +115,13 @@ class BagPlayer(Node):
 
 
 def play(bag: Bag, options: PlayOptions) -> None:
-    """Play a bag, until its end or Ctrl-C."""
-    use_shared_memory_profile()
+    """Play a bag, until its end or Ctrl-C, which is how a loop ends."""
     rules = [word for rule in options.remap for word in ('-r', rule)]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C: launch and systemd send it.
-    try:
-        rclpy.init(args=['--ros-args'] + rules if rules else [])
-    except RuntimeError as error:  # Its text goes on with places in C code.
-        raise ConfigError('--remap: ' + ' '.join(str(error).split(', at /')[0].split())) from error
-    try:
+    with session(['--ros-args'] + rules if rules else []) as running:
         player = BagPlayer(bag, options)
+        running.add(player)
         player.wait()
         player.play()
         while options.loop:
             player.play()
         player.run_on(1.5)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # Ctrl-C is how a loop ends.
-    except RuntimeError:  # After Ctrl-C publishing fails.
-        if rclpy.ok():
-            raise
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # A second one must not cut the clean-up short.
-        if rclpy.ok():
-            rclpy.shutdown()

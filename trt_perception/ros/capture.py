@@ -1,20 +1,17 @@
 """Saves images of a live topic as PNG files: what quantisation calibrates on."""
 import os
-import signal
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any, List, NamedTuple
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..core.errors import ConfigError, FrameError
 from ..core.image import FrameDecoder, encode_png
-from ..transport import use_shared_memory_profile
 from .messages import frame_from_compressed, frame_from_image
 from .qos import BEST_EFFORT
+from .session import session
 
 _READERS = {'sensor_msgs/msg/Image': (Image, frame_from_image),
             'sensor_msgs/msg/CompressedImage': (CompressedImage, frame_from_compressed)}
@@ -113,28 +110,13 @@ def capture(options: CaptureOptions) -> int:
     Raises:
         ConfigError: nobody publishes images on the topic.
     """
-    use_shared_memory_profile()
-    ended = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.append(True))  # No exception: a file may be half written.
-    rclpy.init(args=[])
-    executor = SingleThreadedExecutor()
-    node = None
-    try:
+    ended: List[bool] = []
+    saved = 0
+    with session([], lambda: ended.append(True)) as running:  # No exception: a file may be half written.
         node = Capture(options)
-        executor.add_node(node)
+        running.add(node)
         while not (node.done or ended):
-            executor.spin_once(timeout_sec=0.1)
+            running.executor.spin_once(timeout_sec=0.1)
             node.complain_of_silence()
-    except ExternalShutdownException:
-        pass  # Ctrl-C ends rclpy too.
-    except Exception:  # After Ctrl-C whatever rclpy does next fails, each thing with an error of its own.
-        if rclpy.ok():
-            raise
-    finally:
-        executor.shutdown()
-        if node is not None:
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
-    return node.saved if node is not None else 0
+            saved = node.saved
+    return saved

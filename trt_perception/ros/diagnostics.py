@@ -6,7 +6,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from ..core.board import Clock, read_board
-from .worker import DROPS, FAULT, OPENING, Worker
+from .engine_supervisor import State
+from .worker import DROPS, Worker
 
 
 class Diagnostics:
@@ -21,25 +22,26 @@ class Diagnostics:
     def array(self, header: Header, interval_s: float) -> DiagnosticArray:
         """Return the status; rates are over `interval_s`, the time since the last call."""
         worker = self._worker
+        state = worker.state
         counts = dict(worker.counts)
         rates = {key: (counts.get(key, 0) - self._last.get(key, 0)) / interval_s if interval_s > 0 else 0.0
                  for key in ('received', 'processed')}
         unusable = {key: counts.get(key, 0) - self._last.get(key, 0) for key in ('bad', 'too_old', 'engine_fault')}
         self._last = counts
         status = DiagnosticStatus(name=self._name, hardware_id=self._hardware_id)
-        if worker.state == FAULT:
-            status.level, status.message = DiagnosticStatus.ERROR, '{}: {}'.format(worker.state, worker.last_error)
+        if state == State.FAULT:
+            status.level, status.message = DiagnosticStatus.ERROR, '{}: {}'.format(state.value, worker.last_error)
         elif not worker.enabled:
             status.level, status.message = DiagnosticStatus.OK, 'paused'
-        elif worker.state == OPENING:
-            status.level, status.message = DiagnosticStatus.OK, worker.building or worker.state
+        elif state == State.OPENING:
+            status.level, status.message = DiagnosticStatus.OK, worker.building or state.value
         elif any(unusable.values()):
             status.level, status.message = DiagnosticStatus.WARN, 'frames dropped: {}{}'.format(
                 ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
                 '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else '')
         else:
             status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
-                worker.state, rates['received'], rates['processed'])
+                state.value, rates['received'], rates['processed'])
         if worker.building and worker.building not in status.message:
             status.message += '; ' + worker.building
         values = [('rate in (Hz)', '{:.2f}'.format(rates['received'])),

@@ -1,12 +1,9 @@
 """The node: one image subscription, one worker; segmentation, optical flow, or both."""
-import signal
 import sys
 import time
 from typing import Any, List, Optional, Sequence
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -14,12 +11,12 @@ from std_srvs.srv import SetBool
 
 from ..core.errors import PerceptionError
 from ..core.tasks import TASKS
-from ..transport import use_shared_memory_profile
 from . import messages
 from .diagnostics import Diagnostics
 from .memory import keep_freed_memory
 from .parameters import declare_parameters, on_change
 from .qos import BEST_EFFORT, RELIABLE, overridable
+from .session import session
 from .worker import Worker
 
 _SILENCE_S = 5.0
@@ -112,53 +109,20 @@ class PerceptionNode(Node):
                 asked.durability.name, offers), throttle_duration_sec=30.0)
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    # Only once: Ctrl-C in `ros2 launch` reaches the node twice, and the second must not cut the clean-up short.
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: None)  # With SIG_IGN, Python complains of one that is already on its way.
-    raise KeyboardInterrupt
-
-
 def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> int:
     """Run one node until it is told to stop and return the exit status: 1 when it could not do its work."""
-    use_shared_memory_profile()
     keep_freed_memory()
-    # rclpy of Foxy does not know SIGTERM, which launch sends second and systemd first.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     try:
-        rclpy.init(args=args)
-    except RuntimeError as error:  # Its text goes on with places in C code.
-        print('{}: {}'.format(name, ' '.join(str(error).split(', at /')[0].split())), file=sys.stderr)
-        return 1
-    executor = SingleThreadedExecutor()
-    node: Optional[PerceptionNode] = None
-    status = 0
-    try:
-        node = PerceptionNode(name, tasks)
-        executor.add_node(node)
-        executor.spin_until_future_complete(node.stopped)
-        if node.stopped.done():
-            node.stopped.result()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with session(args) as running:
+            node = PerceptionNode(name, tasks)
+            running.add(node, node.close)
+            running.executor.spin_until_future_complete(node.stopped)
+            if node.stopped.done():
+                node.stopped.result()
     except PerceptionError as error:
         print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
-        status = 1
-    except Exception:  # After Ctrl-C whatever the constructor does next fails, each thing with an error of its own.
-        if rclpy.ok():
-            raise
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # Also while Python ends, which resets handlers of its own.
-        if node is not None:
-            node.close()
-        executor.shutdown()
-        if node is not None:
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
-    return status
+        return 1
+    return 0
 
 
 def main(args: Optional[List[str]] = None) -> int:

@@ -177,13 +177,13 @@ def test_without_coordinates_nothing_is_constrained(tensorrt, build, tmp_path):
 
 def test_before_8_2_the_constraint_has_another_name(tensorrt, monkeypatch):
     tensorrt.use('8.2')
-    module = importlib.import_module('trt_perception.engines.tensorrt.layers')
-    assert module.obeying_flag() is module.trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
+    module = importlib.import_module('trt_perception.engines.tensorrt.build')
+    assert module._obey() is module.trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
 
     class Flags:
         FP16, STRICT_TYPES = 0, 1
     monkeypatch.setattr(module.trt, 'BuilderFlag', Flags)
-    assert module.obeying_flag() == 1
+    assert module._obey() == 1
 
 
 @pytest.mark.parametrize('generation', WEAKLY_TYPED)

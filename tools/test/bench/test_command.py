@@ -34,7 +34,7 @@ def test_torch_runs_under_the_same_pipeline(tmp_path: Path, network: str, agreem
 def test_torch_needs_a_network_of_the_models_task_and_no_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     model = str(export(tmp_path, 'swiftnet,width=0.125'))
     assert main(['bench', model, '--torch', 'random:1', '--network', 'tinypwc']) == 2
-    assert '--torch: tinypwc is for optical_flow, but' in capsys.readouterr().err
+    assert 'got task segmentation with 3 channels, but tinypwc is for optical_flow' in capsys.readouterr().err
     assert main(['bench', model, '--torch', 'random:1', '--node']) == 2
     assert '--torch: got --node as well' in capsys.readouterr().err
 

@@ -15,8 +15,8 @@ from trt_perception.core.preprocess import InputWriter
 torch = pytest.importorskip('torch')
 
 from trt_perception_tools.cli import main  # noqa: E402
-from trt_perception_tools.export import random_network  # noqa: E402
-from trt_perception_tools.export import to_onnx as export_module  # noqa: E402
+from trt_perception_tools.export import optical_flow, random_network, to_onnx  # noqa: E402
+from trt_perception_tools.export.exporter import HeadOptions  # noqa: E402
 from trt_perception_tools.export.heads import FlowHead, GreyLevels  # noqa: E402
 from trt_perception_tools.export.to_onnx import export  # noqa: E402
 from trt_perception_tools.graphs.check import check  # noqa: E402
@@ -101,7 +101,7 @@ def segmentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('segmentation')
     model = write_model(folder, 'espnet_random', SEGMENTATION)
     difference = export(model, NETWORKS['espnet'], random_espnet(folder), SIZE, folder / 'out' / 'espnet_random.onnx')
-    assert difference.labels <= 1e-3
+    assert difference.measures['labels'] <= 1e-3
     return folder
 
 
@@ -110,12 +110,12 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('flow')
     model = write_model(folder, 'nanoflownet_random', FLOW)
     difference = export(model, NETWORKS['nanoflownet'], random_nanoflownet(folder), SIZE, folder / 'n.onnx')
-    assert difference.flow_px <= 1e-3
+    assert difference.measures['flow_px'] <= 1e-3
     return folder
 
 
 def test_labels_and_confidence_equal_argmax_and_softmax_of_the_known_classes(segmentation: Path, picture: np.ndarray):
-    weights = dict(export_module.read_weights(segmentation / 'espnet.pth'))
+    weights = dict(to_onnx.read_weights(segmentation / 'espnet.pth'))
     normalised = (picture.astype(np.float32) - [100, 110, 120]) / np.array([40, 50, 60], np.float32)
     with torch.no_grad():
         scores = espnet.load(weights, 'random')(torch.from_numpy(normalised.transpose(0, 3, 1, 2)).float()).numpy()
@@ -135,7 +135,7 @@ def test_labels_and_confidence_equal_argmax_and_softmax_of_the_known_classes(seg
 
 
 def test_flow_equals_torch_on_both_pictures(flow: Path, picture: np.ndarray):
-    network = nanoflownet.load(export_module.read_weights(flow / 'nanoflownet.npz'), 'random')
+    network = nanoflownet.load(to_onnx.read_weights(flow / 'nanoflownet.npz'), 'random')
     now, then = picture[..., :1], picture[..., 1:2]
     pair = torch.from_numpy(np.concatenate([now, then], 3).transpose(0, 3, 1, 2)).float()
     with torch.no_grad():
@@ -186,8 +186,8 @@ def test_a_failed_check_leaves_the_older_file_as_it_was(tmp_path: Path, monkeypa
     folder = tmp_path / 'out'
     folder.mkdir()
     (folder / 'x.onnx').write_text('older')
-    monkeypatch.setattr(export_module, '_TOLERANCE_PX', -1.0)
-    with pytest.raises(PerceptionError, match=r'ONNX Runtime .* and torch .* differ by .*flow_px'):
+    monkeypatch.setattr(optical_flow, '_LIMITS', {'flow_px': -1.0})
+    with pytest.raises(PerceptionError, match=r'ONNX Runtime .* and torch .* differ: flow differs by .*flow_px'):
         export(model, NETWORKS['nanoflownet'], weights, SIZE, folder / 'x.onnx')
     assert [path.name for path in folder.iterdir()] == ['x.onnx']
     assert (folder / 'x.onnx').read_text() == 'older'
@@ -267,9 +267,8 @@ def test_both_heads_of_a_network_equal_torch_and_each_other(tmp_path: Path, name
     weights = weights_of(tmp_path, name)
     for runtime in ('onnxruntime', 'tensorrt'):
         difference = export(model, network, weights, size, tmp_path / f'{runtime}.onnx', runtime)
-        assert difference.labels <= 1e-3
-        assert difference.confidence <= 2
-        assert difference.flow_px <= 1e-3
+        assert set(difference.measures) == ({'labels', 'confidence'} if model.labels else {'flow_px'})
+        assert difference.is_rounding
     graph = onnx.load(str(tmp_path / 'tensorrt.onnx'))
     for generation in GENERATIONS:
         assert [finding for finding in check(graph, generation) if finding.fault] == []
@@ -325,15 +324,16 @@ def test_flow_at_full_size_is_the_same_flow_interpolated(tmp_path: Path, picture
     feeds = {'now': picture[..., :1], 'then': picture[..., 1:2]}
     flows = []
     for name, full in (('quarter', False), ('full', True)):
-        export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / f'{name}.onnx', full_size_flow=full)
+        export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / f'{name}.onnx',
+               head=HeadOptions(full_size_flow=full))
         flows.append(torch.from_numpy(run(tmp_path / f'{name}.onnx', **feeds)['motion']).permute(0, 3, 1, 2))
     quarter, full = flows
     assert full.shape == (1, 2, *SIZE)
     torch.testing.assert_close(full, torch.nn.functional.interpolate(quarter, SIZE, mode='bilinear'), atol=1e-4,
                                rtol=1e-4)
-    with pytest.raises(ConfigError, match='only flow can be brought to full size'):
+    with pytest.raises(ConfigError, match='--upsample: is not for segmentation'):
         export(write_model(tmp_path, 'espnet_random', SEGMENTATION), NETWORKS['espnet'], random_espnet(tmp_path), SIZE,
-               tmp_path / 'x.onnx', full_size_flow=True)
+               tmp_path / 'x.onnx', head=HeadOptions(full_size_flow=True))
 
 
 def test_pwcnets_coordinates_keep_the_names_by_which_they_stay_fp32(tmp_path: Path):
@@ -377,7 +377,7 @@ def test_levels_that_need_no_normalising_are_only_cast(tmp_path: Path):
     picture = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(1, 2, 3, 3)
     feed = GreyLevels(plain.input)
     torch.testing.assert_close(feed(picture), picture.permute(0, 3, 1, 2).float(), atol=0, rtol=0)
-    graph = export_module.to_onnx(feed, [picture]).graph
+    graph = to_onnx.to_onnx(feed, [picture]).graph
     assert [node.op_type for node in graph.node] == ['Transpose', 'Cast']
 
 
@@ -402,7 +402,7 @@ def test_the_yamls_of_published_checkpoints_fit_their_networks(name: str):
     model = load_model(str(Path(__file__).parents[2] / 'configs' / 'models' / f'{name}.yaml'))
     network = network_of(model.name)
     assert (network.task, network.channels) == (model.task, model.input.mean.size)
-    export_module._check_fit(model, network, network.size)
+    to_onnx.check_fit(model, network, network.size)
     if model.labels:
         assert len(model.labels.classes) == network.build().logits.conv.out_channels == 19
 
@@ -439,7 +439,8 @@ def test_labels_decided_at_a_quarter_are_those_of_the_scores_there(tmp_path: Pat
     module = random_network.random_module(network, options, 3)
     model = random_network.write_card(network, options, module, 3, tmp_path / 'q.onnx', 'onnxruntime')
     random_network.take_statistics(module, network, model)
-    export_module.export_module(model, network, module, {}, SIZE, tmp_path / 'q.onnx', decision='quarter')
+    to_onnx.export_module(model, network, module, {}, SIZE, tmp_path / 'q.onnx',
+                          options=HeadOptions(decision='quarter'))
     with torch.no_grad():
         scores = module.quarter(torch.from_numpy(picture.transpose(0, 3, 1, 2)).float())
     best = scores.sort(1).values[0]
@@ -469,7 +470,7 @@ def test_scores_out_are_what_the_labels_are_the_largest_of(tmp_path: Path, capsy
     (['swiftnet', '--weights', 'random', '--network', 'espnet'], 'Give the network in place of the model'),
     (['swiftnett', '--weights', 'random'], "network: got 'swiftnett'. Did you mean 'swiftnet'?"),
     (['espnet', '--weights', 'random', '--head', 'quarter', '--size', '64', '96'], 'espnet has no scores at 1/4'),
-    (['nanoflownet', '--weights', 'random', '--head', 'logits', '--size', '64', '96'], 'only segmentation decides'),
+    (['nanoflownet', '--weights', 'random', '--head', 'logits', '--size', '64', '96'], '--head: is not for optical'),
 ])
 def test_what_cannot_be_exported_with_random_weights_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                              arguments: list[str], message: str):

@@ -2,7 +2,7 @@
 import pytest
 
 from trt_perception.core.errors import ConfigError
-from trt_perception_tools.train.recipe import TASKS, read_recipe
+from trt_perception_tools.train.recipe import read_recipe
 
 RECIPE = 'task: segmentation\noutput: out\nepochs: 3\nsegmentation: {batch: 2}\n'
 
@@ -42,9 +42,3 @@ def test_arguments_replace_fields_of_the_recipe(tmp_path):
     found, settings = read_recipe(path, {'epochs': 7, 'output': 'elsewhere'})
     assert (found.epochs, str(found.output), found.seed) == (7, 'elsewhere', 0)
     assert settings == {'batch': 2}
-
-
-def test_every_task_of_the_table_exists():
-    for name in TASKS:
-        module, kind = TASKS[name].split(':')
-        assert isinstance(getattr(__import__(module, fromlist=[kind]), kind), type)

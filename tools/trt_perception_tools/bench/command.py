@@ -21,11 +21,10 @@ from trt_perception.core.engine import Engine, Specs
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 from trt_perception.core.model import Model, load_model
-from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions
 
-from ..export.heads import FlowHead, SegmentationHead
 from ..export.random_network import random_module, seed_of, take_statistics
+from ..export.to_onnx import build_head, check_fit
 from ..networks import network_of, parse_network
 from ..networks.weights import read_weights
 
@@ -44,13 +43,14 @@ class TorchEngine(Engine):
 
     def _open(self) -> Specs:
         model, head, size = self._model, self._head, self._size
-        names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
         channels = model.input.mean.size
         inputs = [TensorSpec(name, (1, channels, *size), np.dtype(np.float32)) for name in model.input.names]
         with torch.inference_mode():
             results = head(*(torch.zeros(spec.shape) for spec in inputs))
-        outputs = [TensorSpec(name, tuple(tensor.shape), np.dtype(np.float32 if model.output.flow else np.uint8))
-                   for name, tensor in zip(names, results, strict=True)]
+        # Integers are bytes on their way: the engine of TensorRT, for which this head is, narrows them too.
+        outputs = [TensorSpec(name, tuple(tensor.shape),
+                              np.dtype(np.float32 if tensor.is_floating_point() else np.uint8))
+                   for name, tensor in zip(model.output.names.values(), results, strict=True)]
         return inputs, outputs
 
     def _infer(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
@@ -72,21 +72,14 @@ def open_torch(model: Model, weights: str, network_text: str | None, size: Size,
         ConfigError: model, weights and network do not fit.
     """
     network, options = parse_network(network_text) if network_text else (network_of(model.name), {})
-    if network.task != model.task:
-        raise ConfigError(f'--torch: {network.module} is for {network.task}, but {model.path} for {model.task}. Choose '
-                          'another with --network.')
+    check_fit(model, network, size)
     seed = seed_of(weights)
     if seed is None:
         module = network.load(read_weights(Path(weights)), weights, **options)
     else:
         module = random_module(network, options, seed)
         take_statistics(module, network, model)
-    if model.task == SEGMENTATION:
-        assert model.labels is not None
-        head: nn.Module = SegmentationHead(module, model.input, len(model.labels.classes),
-                                           model.output.confidence is not None, 'tensorrt')
-    else:
-        head = FlowHead(module, model.input, network.flow_px, runtime='tensorrt')
+    head = build_head(model, network, module, size, 'tensorrt')
     torch.set_num_threads(EngineOptions(num_threads=threads).threads)
     return PipelineContender(model, TorchEngine(model, head, size, weights), threads)
 

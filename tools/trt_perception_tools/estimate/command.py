@@ -18,15 +18,15 @@ from onnx import ModelProto
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 from trt_perception.core.model import load_model, model_names
-from trt_perception.core.tasks import OPTICAL_FLOW
 
 from ..graphs.check import read_graph
 from ..networks import NETWORKS, Network, parse_network
+from ..tasks import exporter_of, input_names
 from .boards import BOARDS, BYTES, Board, board_of
 from .roofline import COMPUTE, LAUNCH, MEMORY, Estimate, Kernel, estimate, kernels_of, total_ms
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 _STEP = 32
 """Sides of suggested sizes are multiples of it, or of what the network asks for."""
@@ -100,7 +100,6 @@ def network_graph(network: Network, options: dict[str, object], size: Size) -> M
 
     from trt_perception.core.model import ModelInput
 
-    from ..export.heads import FlowHead, SegmentationHead
     from ..export.random_network import random_module
     from ..export.to_onnx import to_onnx
     from ..graphs.slim import simplify
@@ -109,15 +108,10 @@ def network_graph(network: Network, options: dict[str, object], size: Size) -> M
         raise ConfigError(f'size: got {size[0]}x{size[1]}, expected multiples of {network.multiple} for '
                           f'{network.module}, e.g. {network.size[0]}x{network.size[1]}.')
     module = random_module(network, options, seed=0)
-    names = ('first', 'second') if network.task == OPTICAL_FLOW else ('image',)
+    names = input_names(network.task)
     fed = ModelInput(names, 'rgb', np.zeros(network.channels, np.float32), np.ones(network.channels, np.float32))
     example = [torch.zeros(1, network.channels, *size) for _ in names]
-    if network.task == OPTICAL_FLOW:
-        head: nn.Module = FlowHead(module, fed, network.flow_px, runtime='tensorrt')
-    else:
-        with torch.no_grad():
-            classes = module(torch.zeros(1, network.channels, network.multiple, network.multiple)).shape[1]
-        head = SegmentationHead(module, fed, classes, confidence=False, runtime='tensorrt')
+    head = exporter_of(network.task).bare_head(network, module, fed)
     return simplify(to_onnx(merge(head.eval()), example, names))
 
 

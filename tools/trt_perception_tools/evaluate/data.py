@@ -12,15 +12,13 @@ from trt_perception.bench import frames as bench_frames
 from trt_perception.core.data import Frame
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import frame_from_picture
-from trt_perception.core.model import load_labels
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import find_task
 
-from ..datasets.camvid import labelled_pictures, read_annotation
-from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
-from ..datasets.flow import flow_pairs, read_flow
-from ..datasets.images import LabelledPicture, read_picture
+from ..datasets.images import read_picture
+from ..tasks import scorer_class, tasks_with
 
-_INTERVAL_NS = 100_000_000
+INTERVAL_NS = 100_000_000
+"""Between images that have no stamp."""
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm')
 MOST_OF_BAG = 256
 """Images of a bag that are read without --limit: they are kept in memory."""
@@ -68,8 +66,8 @@ class Video(NamedTuple):
 def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Dataset:
     """Return what a folder or a bag holds for a task.
 
-    A folder of CamVid or Cityscapes has labels, one of Middlebury, FlyingChairs, Sintel or KITTI has flow. A bag, or a
-    folder with images in it, has no truth; for flow, each image makes a pair with the one before it.
+    A folder may hold a dataset with truth (Scorer.has_truth). A bag, or a folder with images in it, has none; where a
+    network sees two images, each makes a pair with the one before it.
 
     Args:
         most: how many images of a bag to take.
@@ -83,22 +81,16 @@ def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Da
         return _of_frames(*_bag(path, topic, most), task)
     if not path.is_dir():
         raise ConfigError(f'{path}: got a file, expected a folder or a bag ({", ".join(_BAGS)}). Give one with --data.')
-    has_labels = any(path.glob('*annot')) or (path / 'leftImg8bit').is_dir()
-    # A folder of FlyingChairs holds images side by side with their flow.
-    has_flow = not has_labels and any(next(path.rglob(kind), None) for kind in ('*.flo', 'flow_occ/*_10.png'))
-    if task == SEGMENTATION and has_flow:
-        raise ConfigError(f'{path}: holds flow pairs, but the model does segmentation. Evaluate an optical-flow model, '
-                          'or give a folder of labelled images.')
-    if task == OPTICAL_FLOW and has_labels:
-        raise ConfigError(f'{path}: holds labelled images, but the model does optical flow. Evaluate a segmentation '
-                          'model, or give a folder of flow pairs.')
-    if has_labels:
-        return _labelled(path, split)
-    if has_flow:
-        return _flow(path)
+    scorer = scorer_class(task)
+    if scorer.has_truth(path):
+        return scorer.open_truth(path, split)
+    for other in tasks_with('scorer'):
+        if scorer_class(other).has_truth(path):
+            raise ConfigError(f'{path}: holds {scorer_class(other).truth}, but the model does {task}. Evaluate a model '
+                              f'for {other}, or give a folder of {scorer.truth}.')
     if not _images(path):
-        raise ConfigError(f'{path}: nothing to evaluate on, expected CamVid ({split}.txt, {split}annot), Cityscapes '
-                          '(leftImg8bit), flow pairs, or images. Give such a folder, or a bag, with --data.')
+        raise ConfigError(f'{path}: nothing to evaluate on, expected {scorer.layouts}, or images. Give such a '
+                          'folder, or a bag, with --data.')
     return _of_frames(*_folder(path), task)
 
 
@@ -140,42 +132,9 @@ def _video_file(path: Path, most: int | None) -> Video:
         for number in range(count):
             if not there:
                 return
-            yield frame_from_picture(now, number * _INTERVAL_NS)
+            yield frame_from_picture(now, number * INTERVAL_NS)
             there, now = capture.read()
     return Video(f'{path.name}, {count} images', count, frames())
-
-
-def _labelled(path: Path, split: str) -> Dataset:
-    read: Callable[[Path], np.ndarray]
-    if (path / 'leftImg8bit').is_dir():
-        title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
-        classes = NAMES
-    else:
-        title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
-        classes = tuple(each.name for each in load_labels('camvid').classes)
-
-    def sample(number: int) -> Sample:
-        image: LabelledPicture = images[number]
-        frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
-        _check_size(image.annotation, truth, frame)
-        return Sample((frame,), truth)
-    return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes)
-
-
-def _flow(path: Path) -> Dataset:
-    pairs = flow_pairs(path)
-
-    def sample(number: int) -> Sample:
-        pair = pairs[number]
-        first, second = (frame_from_picture(read_picture(file), stamp) for file, stamp in (
-            (pair.first, 0), (pair.second, _INTERVAL_NS)))
-        if (first.height, first.width) != (second.height, second.width):
-            raise ConfigError(f'{pair.second}: got another size than {pair.first}, expected a pair of one size. '
-                              'Restore the files.')
-        truth = read_flow(pair.flow)
-        _check_size(pair.flow, truth, first)
-        return Sample((first, second), truth)
-    return Dataset(path.resolve().name, [pair.name for pair in pairs], sample, True)
 
 
 _Source = tuple[str, Sequence[str], Callable[[int], Frame]]
@@ -189,7 +148,7 @@ def _is_bag(path: Path) -> bool:
 def _bag(path: Path, topic: str, most: int) -> _Source:
     images = bench_frames.read_pictures(str(path), topic, most)
     return (f'{path.resolve().name}, {len(images)} images', [f'image {number}' for number in range(len(images))],
-            lambda number: bench_frames.read_picture(images[number], number * _INTERVAL_NS))
+            lambda number: bench_frames.read_picture(images[number], number * INTERVAL_NS))
 
 
 def _images(path: Path) -> list[Path]:
@@ -199,18 +158,19 @@ def _images(path: Path) -> list[Path]:
 def _folder(path: Path) -> _Source:
     images = _images(path)
     return (f'{path.resolve().name}, {len(images)} images', [each.stem for each in images],
-            lambda number: frame_from_picture(read_picture(images[number]), number * _INTERVAL_NS))
+            lambda number: frame_from_picture(read_picture(images[number]), number * INTERVAL_NS))
 
 
 def _of_frames(title: str, names: Sequence[str], frame: Callable[[int], Frame], task: str) -> Dataset:
-    if task == SEGMENTATION:
+    if find_task(task).images == 1:
         return Dataset(title, names, lambda number: Sample((frame(number),), None), False)
     if len(names) < 2:
-        raise ConfigError(f'{title}: got one image, expected at least two for optical flow. Give more.')
+        raise ConfigError(f'{title}: got one image, expected at least two for {task}. Give more.')
     return Dataset(title, names[1:], lambda number: Sample((frame(number), frame(number + 1)), None), False)
 
 
-def _check_size(path: Path, truth: np.ndarray, frame: Frame) -> None:
+def check_size(path: Path, truth: np.ndarray, frame: Frame) -> None:
+    """Refuse a truth, read from `path`, of another size than its frame."""
     if truth.shape[:2] != (frame.height, frame.width):
         raise ConfigError(f'{path}: got {truth.shape[0]}x{truth.shape[1]}, expected the size of its image, '
                           f'{frame.height}x{frame.width}. Restore the file.')

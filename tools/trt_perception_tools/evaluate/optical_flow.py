@@ -3,16 +3,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 
-from trt_perception.bench import html
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import FlowField
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.image import frame_from_picture
 from trt_perception.core.model import Model
 from trt_perception.core.optical_flow import PREVIOUS
 
+from ..datasets.flow import flow_pairs, read_flow
+from ..datasets.images import read_picture
+from ..report import html
+from .data import INTERVAL_NS, Dataset, Sample, check_size
 from .metrics import SPEED_NAMES, SUREST, FlowScore, flow_difference, flow_score
 from .scorer import Measure, Score, Scorer, Totals
 
@@ -29,6 +36,10 @@ class OpticalFlowScorer(Scorer):
     better = 'lower'
     sample = 'pair'
     error = '{:.2f} px off {}'
+    deviation = Measure('flow, px', digits=4)
+    differs = 'flow differs by {:.3f} px'
+    truth = 'flow pairs'
+    layouts = 'Middlebury, FlyingChairs, Sintel or KITTI'
     settings = {'flow_grid': PREVIOUS}  # True flow is on the first image's grid.
 
     def __init__(self, model: Model) -> None:
@@ -56,6 +67,34 @@ class OpticalFlowScorer(Scorer):
         return flow_difference(result, reference)
 
     @staticmethod
+    def deviate(result: np.ndarray, reference: np.ndarray) -> float:
+        """Return the mean length of the difference of (1, 2, H, W) or (1, H, W, 2), in the network's unit."""
+        axis = 1 if reference.shape[1] == 2 else 3
+        return float(np.linalg.norm(result - reference, axis=axis).mean())
+
+    @staticmethod
+    def has_truth(path: Path) -> bool:
+        """Return whether there is true flow below a folder; see Scorer."""
+        return any(next(path.rglob(kind), None) for kind in ('*.flo', 'flow_occ/*_10.png'))
+
+    @staticmethod
+    def open_truth(path: Path, split: str) -> Dataset:
+        """Return all pairs below a folder; see Scorer."""
+        pairs = flow_pairs(path)
+
+        def sample(number: int) -> Sample:
+            pair = pairs[number]
+            first, second = (frame_from_picture(read_picture(file), stamp) for file, stamp in (
+                (pair.first, 0), (pair.second, INTERVAL_NS)))
+            if (first.height, first.width) != (second.height, second.width):
+                raise ConfigError(f'{pair.second}: got another size than {pair.first}, expected a pair of one size. '
+                                  'Restore the files.')
+            truth = read_flow(pair.flow)
+            check_size(pair.flow, truth, first)
+            return Sample((first, second), truth)
+        return Dataset(path.resolve().name, [pair.name for pair in pairs], sample, True)
+
+    @staticmethod
     def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
         """Draw the fields in colours of one scale, and the length of their difference; see Scorer."""
         known = np.isfinite(expected).any()
@@ -64,7 +103,7 @@ class OpticalFlowScorer(Scorer):
                 _error_map(result, expected, max(longest_px, 3.0))]
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield the errors by speed; see Scorer."""
         if scores[0].measures:
             yield html.heading('EPE by true speed')

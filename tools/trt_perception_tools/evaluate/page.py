@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 
-from trt_perception.bench import html
 from trt_perception.core.model import LabelSet
 
+from ..report import html
 from ..tasks import scorer_class
 from .report import MOST_ROWS, corruption_rows, parts_rows, summary_rows, video_rows
 from .scorer import Score
@@ -26,7 +27,7 @@ def html_page(title: str, scores: Sequence[Score], worst: Mapping[str, Sequence[
 
 
 def _body(scores: Sequence[Score], worst: Mapping[str, Sequence[tuple[str, np.ndarray]]],
-          labels: LabelSet | None) -> Iterator[str]:
+          labels: LabelSet | None) -> Iterator[Markup]:
     scorer = scorer_class(scores[0].task)
     parts, others = parts_rows(scores), summary_rows(scores)
     yield html.paragraph(f'{scores[0].frames} {scorer.sample}s, every contender on each, interleaved, through the '
@@ -38,7 +39,8 @@ def _body(scores: Sequence[Score], worst: Mapping[str, Sequence[tuple[str, np.nd
     if 0 < len(parts) <= MOST_ROWS:
         yield html.heading(scorer.part.title)
         yield html.bars([row[0] for row in parts], {
-            score.contender: [value * scorer.part.factor for value in score.parts.values()] for score in scores})
+            score.contender: [value * scorer.part.factor for value in score.parts.values()] for score in scores},
+            '%' if scorer.part.factor == 100 else '')
     yield from scorer.sections(scores)
     under = corruption_rows(scores)
     if under:

@@ -4,12 +4,16 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from trt_perception.core.model import Model
+
+from .data import Dataset
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -112,6 +116,14 @@ class Scorer(abc.ABC):
     """What is scored one by one: image or pair."""
     error: ClassVar[str]
     """Format of the error of a sample in a caption."""
+    deviation: ClassVar[Measure]
+    """Of what a changed network gives, see `deviate`."""
+    differs: ClassVar[str]
+    """Format of a deviation in a sentence."""
+    truth: ClassVar[str]
+    """What a dataset of the task holds."""
+    layouts: ClassVar[str]
+    """Of the folders that `has_truth` knows."""
     settings: ClassVar[Mapping[str, object]] = NOTHING
     """Parameters of the pipeline, so that its results are what the truth is."""
 
@@ -133,6 +145,25 @@ class Scorer(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
+    def deviate(result: np.ndarray, reference: np.ndarray) -> float:
+        """Return how far the output of a changed network is from the original's, both as the networks give them."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def has_truth(path: Path) -> bool:
+        """Return whether a folder is a dataset of the task."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def open_truth(path: Path, split: str) -> Dataset:
+        """Return the dataset in a folder.
+
+        Raises:
+            ConfigError: it is incomplete.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
     def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
         """Draw what was expected, the result, and where they differ, over an image, all (H, W, 3) uint8 RGB."""
 
@@ -142,6 +173,6 @@ class Scorer(abc.ABC):
         return ''
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield the parts of the page that only this task has, as HTML."""
         yield from ()

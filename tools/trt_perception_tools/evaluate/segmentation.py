@@ -2,19 +2,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
-from trt_perception.bench import html
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
-from trt_perception.core.model import Model
+from trt_perception.core.image import frame_from_picture
+from trt_perception.core.model import Model, load_labels
 
+from ..datasets.camvid import labelled_pictures, read_annotation
+from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
+from ..datasets.images import read_picture
+from ..report import html
+from .data import Dataset, Sample, check_size
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
 from .plots import reliability_diagram
 from .reliability import LEVELS, Reliability, confidence_counts, reliability
 from .scorer import Measure, Score, Scorer, Totals
+
+_CITYSCAPES = 'leftImg8bit'
 
 
 class SegmentationScorer(Scorer):
@@ -33,6 +42,10 @@ class SegmentationScorer(Scorer):
     better = 'higher'
     sample = 'image'
     error = '{:.1%} of the labels off {}'
+    deviation = Measure('labels, %', 100, 4)
+    differs = '{:.2%} of the labels differ'
+    truth = 'labelled images'
+    layouts = 'CamVid (test.txt, testannot), Cityscapes (leftImg8bit)'
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -67,6 +80,34 @@ class SegmentationScorer(Scorer):
         return label_agreement(result, reference)
 
     @staticmethod
+    def deviate(result: np.ndarray, reference: np.ndarray) -> float:
+        """Return the share of labels that differ, 0..1."""
+        return 1 - label_agreement(result, reference)
+
+    @staticmethod
+    def has_truth(path: Path) -> bool:
+        """Return whether a folder is one of CamVid or Cityscapes; see Scorer."""
+        return any(path.glob('*annot')) or (path / _CITYSCAPES).is_dir()
+
+    @staticmethod
+    def open_truth(path: Path, split: str) -> Dataset:
+        """Return a split of CamVid or Cityscapes; see Scorer."""
+        read: Callable[[Path], np.ndarray]
+        if (path / _CITYSCAPES).is_dir():
+            title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
+            classes = NAMES
+        else:
+            title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
+            classes = tuple(each.name for each in load_labels('camvid').classes)
+
+        def sample(number: int) -> Sample:
+            image = images[number]
+            frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
+            check_size(image.annotation, truth, frame)
+            return Sample((frame,), truth)
+        return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes)
+
+    @staticmethod
     def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
         """Draw the labels, and wrong ones red over grey, unlabelled pixels black; see Scorer."""
         assert model.labels is not None
@@ -91,7 +132,7 @@ class SegmentationScorer(Scorer):
         return '\n\n'.join(blocks)
 
     @staticmethod
-    def sections(scores: Sequence[Score]) -> Iterator[str]:
+    def sections(scores: Sequence[Score]) -> Iterator[Markup]:
         """Yield reliability and confusions; see Scorer."""
         sure = {score.contender: score.details['reliability'] for score in scores if 'reliability' in score.details}
         if sure:
@@ -117,7 +158,7 @@ def _reliability_rows(score: Score) -> list[list[str]]:
             for name, each in classes.items()]
 
 
-def _confusions(score: Score) -> str:
+def _confusions(score: Score) -> Markup:
     counts = np.array(score.details['confusion'], np.float64)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     columns = [*map(str, range(len(shares))), 'none']

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trt_perception.core.image import Size
-from trt_perception.core.tasks import OPTICAL_FLOW
+from trt_perception.core.tasks import find_task
 
 from ..graphs.check import read_graph
 from ..graphs.cost import Cost, cost, cost_table
@@ -30,7 +30,7 @@ def describe(network: Network, options: dict[str, object], size: Size) -> tuple[
     with torch.no_grad():
         for tensor in [*module.parameters(), *(each for each in module.buffers() if each.is_floating_point())]:
             tensor.uniform_(0.01, 0.02)
-    channels = network.channels * (2 if network.task == OPTICAL_FLOW else 1)
+    channels = network.channels * find_task(network.task).images
     example = [torch.zeros(1, channels, *size)]
     merged = merge(module)
     exported = simplify(to_onnx(merged, example))

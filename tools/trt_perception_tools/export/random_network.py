@@ -14,7 +14,7 @@ from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.share import share_path
-from trt_perception.core.tasks import SEGMENTATION
+from trt_perception.core.tasks import find_task
 
 from ..import_model.model_card import label_set, labels_text
 from ..networks import Network
@@ -76,7 +76,7 @@ def write_card(network: Network, options: Mapping[str, Any], module: nn.Module, 
         'license': 'none: the weights are random numbers',
         'files': {runtime: {'fp32': output.name}}}
     output.parent.mkdir(parents=True, exist_ok=True)
-    if network.task == SEGMENTATION:
+    if find_task(network.task).has_labels:
         labels = output.with_name(f'{output.stem}_labels.yaml')
         classes = [f'class {number}' for number in range(_count_outputs(module, network))]
         labels.write_text(labels_text(label_set(classes, labels.stem)))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,57 +26,43 @@ from torch import Tensor, nn
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.image import Size
 from trt_perception.core.model import Model, load_model, model_names
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 
 from ..graphs.check import check, report
 from ..graphs.cost import cost
+from ..graphs.difference import Difference
 from ..graphs.edit import IR_VERSION, OPSET
 from ..graphs.runtimes import RUNTIMES, Runtime
 from ..graphs.slim import batch_norm_text, simplify
 from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
+from ..tasks import exporter_of
 from .confidence import Calibration, read_calibration
-from .heads import DECISIONS, Decision, FlowHead, SegmentationHead, network_inputs
+from .exporter import FLAGS, PLAIN, HeadOptions
+from .heads import DECISIONS, network_inputs
 from .random_network import random_module, seed_of, take_statistics, write_card
 
 _CHECKED_FOR = '8.2'
 """The oldest TensorRT, whose operators all others have too."""
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-_TOLERANCE_PX = 1e-3
-_TOLERANCE_LABELS = 1e-3
-_TOLERANCE_CONFIDENCE = 2
-
-
-class Difference(NamedTuple):
-    """How far an exported graph is from its torch module, on one picture or pair."""
-
-    labels: float = 0.0
-    """Share of pixels with another label."""
-    confidence: int = 0
-    """Largest difference, of 255."""
-    flow_px: float = 0.0
-    """Largest difference, px of the network's input."""
 
 
 def export(model: Model, network: Network, weights: Path, size: Size, output: Path, runtime: Runtime = 'onnxruntime',
-           full_size_flow: bool = False, options: Mapping[str, Any] = _NO_OPTIONS,
-           decision: Decision = 'labels', calibration: Calibration | None = None) -> Difference:
+           options: Mapping[str, Any] = _NO_OPTIONS, head: HeadOptions = PLAIN) -> Difference:
     """Write the network with the weights of a file as ONNX, and return how far it is from torch; see `export_module`.
 
     Args:
         options: of the network, as its `load` takes them.
     """
-    _check_fit(model, network, size)
+    check_fit(model, network, size)
     module = network.load(read_weights(weights), str(weights), **options)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     return export_module(model, network, module, {'weights': weights.name, 'weights_sha256': digest}, size, output,
-                         runtime, full_size_flow, decision, calibration)
+                         runtime, head)
 
 
 def export_module(model: Model, network: Network, module: nn.Module, source: Mapping[str, str], size: Size,
-                  output: Path, runtime: Runtime = 'onnxruntime', full_size_flow: bool = False,
-                  decision: Decision = 'labels', calibration: Calibration | None = None) -> Difference:
+                  output: Path, runtime: Runtime = 'onnxruntime', options: HeadOptions = PLAIN) -> Difference:
     """Write `output`, an ONNX file for a back-end of the runtime, and return how far it is from torch.
 
     The file appears when it is complete and has been checked, or not at all. RepVGG branches are merged, batch
@@ -84,19 +70,15 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
 
     Args:
         source: where the weights come from; goes into the file's metadata.
-        full_size_flow: the graph brings the flow to the size of its input.
-        decision: of a segmentation graph, see SegmentationHead.
-        calibration: of its confidence; None = the softmax's own.
+        options: of the head.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
         PerceptionError: ONNX Runtime computes something else than torch, or TensorRT 8.2 lacks what the graph needs.
     """
-    head = build_head(model, network, module, size, runtime, full_size_flow, decision, calibration)
+    head = build_head(model, network, module, size, runtime, options)
     example = network_inputs(_example(network, len(model.input.names), size), model.input, runtime)
-    names = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
-    if decision == 'logits':
-        names = ['logits']
+    names = exporter_of(model.task).outputs(model, options)
     # The last word on what was merged and folded is the comparison with the network as it was trained.
     graph = simplify(to_onnx(merge(head), example, model.input.names, names))
     onnx.helper.set_model_props(graph, {'model': model.name, 'license': model.license, 'runtime': runtime, **source})
@@ -120,27 +102,18 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
 
 
 def build_head(model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime = 'onnxruntime',
-               full_size_flow: bool = False, decision: Decision = 'labels',
-               calibration: Calibration | None = None) -> nn.Module:
+               options: HeadOptions = PLAIN) -> nn.Module:
     """Return a network with what stands around it when it is deployed, in evaluation mode; see `export_module`.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
     """
-    _check_fit(model, network, size)
-    if full_size_flow and model.task != OPTICAL_FLOW:
-        raise ConfigError(f'{model.path}: task: got {model.task}, but only flow can be brought to full size; labels '
-                          'always have it. Leave --upsample out.')
-    if decision != 'labels' and model.task == OPTICAL_FLOW:
-        raise ConfigError(f'{model.path}: task: got {model.task}, but only segmentation decides. Leave --head out.')
-    if decision == 'quarter' and not hasattr(module, 'quarter'):
-        raise ConfigError(f'--head quarter: {network.module} has no scores at 1/4 of the picture. Export swiftnet.')
-    if model.task == OPTICAL_FLOW:
-        head: nn.Module = FlowHead(module, model.input, network.flow_px, size if full_size_flow else None, runtime)
-    else:
-        head = SegmentationHead(module, model.input, _count_classes(model, network, module),
-                                model.output.confidence is not None, runtime, decision, calibration)
-    return head.eval()
+    check_fit(model, network, size)
+    exporter = exporter_of(model.task)
+    for field, flag in FLAGS.items():
+        if getattr(options, field) != getattr(PLAIN, field) and field not in exporter.options:
+            raise ConfigError(f'{flag}: is not for {model.task}, the task of {model.path}. Leave it out.')
+    return exporter.head(model, network, module, size, runtime, options).eval()
 
 
 def to_onnx(module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str] = (), outputs: Sequence[str] = (),
@@ -164,7 +137,12 @@ def to_onnx(module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str] 
     return graph
 
 
-def _check_fit(model: Model, network: Network, size: Size) -> None:
+def check_fit(model: Model, network: Network, size: Size) -> None:
+    """Refuse a network of another task or number of channels than the model, and a size that it cannot take.
+
+    Raises:
+        ConfigError: one of these.
+    """
     channels = model.input.mean.size
     if (network.task, network.channels) != (model.task, channels):
         raise ConfigError(f'{model.path}: got task {model.task} with {channels} channels, but {network.module} is for '
@@ -172,20 +150,6 @@ def _check_fit(model: Model, network: Network, size: Size) -> None:
     if min(size) < network.multiple or any(side % network.multiple for side in size):
         raise ConfigError(f'size: got {size[0]}x{size[1]}, expected multiples of {network.multiple} for '
                           f'{network.module}, e.g. {network.size[0]}x{network.size[1]}.')
-    if model.output.flow_scale != 1:
-        raise ConfigError(f'{model.path}: output: flow_scale: got {model.output.flow_scale}, expected 1: exported '
-                          'graphs give pixels. Remove the field.')
-
-
-def _count_classes(model: Model, network: Network, module: nn.Module) -> int:
-    assert model.labels is not None
-    ids = [each.id for each in model.labels.classes]
-    with torch.no_grad():
-        outputs = module(torch.zeros(1, network.channels, network.multiple, network.multiple)).shape[1]
-    if ids != list(range(len(ids))) or len(ids) > outputs:
-        raise ConfigError(f'{model.path}: labels: {model.labels.name} has the ids {ids}, expected 0, 1, 2 ... and at '
-                          f'most {outputs} of them, the outputs of the network. Correct the label set.')
-    return len(ids)
 
 
 def _example(network: Network, count: int, size: Size) -> list[np.ndarray]:
@@ -203,17 +167,11 @@ def _compare(file: str, head: nn.Module, example: Sequence[Tensor], model: Model
     got = [np.asarray(array) for array in session.run(None, feeds)]
     with torch.no_grad():
         expected = [tensor.numpy() for tensor in head(*example)]
-    if model.task == SEGMENTATION and got[0].ndim == 4:
-        difference = Difference(labels=float((got[0].argmax(1) != expected[0].argmax(1)).mean()))
-    elif model.task == SEGMENTATION:
-        confidence = np.abs(got[1].astype(int) - expected[1]).max() if len(got) > 1 else 0
-        difference = Difference(labels=float((got[0] != expected[0]).mean()), confidence=int(confidence))
-    else:
-        difference = Difference(flow_px=float(np.abs(got[0] - expected[0]).max()))
-    limit = Difference(_TOLERANCE_LABELS, _TOLERANCE_CONFIDENCE, _TOLERANCE_PX)
-    if any(not value <= most for value, most in zip(difference, limit, strict=True)):
-        raise PerceptionError(f'{model.name}: ONNX Runtime {ort.__version__} and torch {torch.__version__} differ by '
-                              f'{difference}, expected at most {limit}. Try the torch version of pyproject.toml.')
+    difference = exporter_of(model.task).difference(got, expected)
+    if not difference.is_rounding:
+        raise PerceptionError(f'{model.name}: ONNX Runtime {ort.__version__} and torch {torch.__version__} differ: '
+                              f'{difference.text}; expected at most {dict(difference.limits)}. Try the torch version '
+                              'of pyproject.toml.')
     return difference
 
 
@@ -249,8 +207,8 @@ def execute(args: argparse.Namespace) -> int:
         model = load_model(args.model)
         network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
         size = tuple(args.size) if args.size else network.size
-        difference = export(model, network, Path(args.weights), size, args.output, args.runtime,
-                            args.upsample == 'input', options, args.head, _calibration(args.calibration, model))
+        head = HeadOptions(args.upsample == 'input', args.head, _calibration(args.calibration, model))
+        difference = export(model, network, Path(args.weights), size, args.output, args.runtime, options, head)
     else:
         if args.network:
             raise ConfigError(f'--network {args.network}: got --weights {args.weights} as well. Give the network in '
@@ -264,15 +222,11 @@ def execute(args: argparse.Namespace) -> int:
             model = write_card(network, options, module, seed, beside, args.runtime)
             take_statistics(module, network, model)
         difference = export_module(model, network, module, {'weights': f'random numbers of seed {seed}'}, size,
-                                   args.output, args.runtime, args.upsample == 'input', args.head)
-    if model.task == SEGMENTATION:
-        text = f'{difference.labels:.4%} of the labels differ, confidence by at most {difference.confidence} of 255'
-    else:
-        text = f'flow differs by at most {difference.flow_px:.1e} px'
+                                   args.output, args.runtime, HeadOptions(args.upsample == 'input', args.head))
     graph = onnx.load(str(args.output))
     counts = cost(graph)
     print(f'{args.output}: {model.name} for {args.runtime} at {size[0]}x{size[1]}, '
-          f'{args.output.stat().st_size / 1e6:.1f} MB; ONNX Runtime against torch: {text}\n'
+          f'{args.output.stat().st_size / 1e6:.1f} MB; ONNX Runtime against torch: {difference.text}\n'
           f'{counts.parameters:,} parameters, {counts.gflops:.2f} GFLOPs, {counts.layers} layers; '
           f'{batch_norm_text(graph)}')
     return 0

@@ -25,7 +25,7 @@ from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.image import Size, frame_from_picture
 from trt_perception.core.model import Model, load_model, model_names
-from trt_perception.core.tasks import OPTICAL_FLOW
+from trt_perception.core.tasks import find_task
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..import_model.interface import example_pictures
@@ -33,6 +33,7 @@ from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
 from ..quantize.calibration import bag_frames, feed, folder_frames
+from ..tasks import scorer_class
 from .to_onnx import build_head
 
 QUANTISATIONS = ('none', 'weights', 'convolutions', 'full')
@@ -88,7 +89,7 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
                                 'tensorrt'))
     specs = {name: TensorSpec(name, (1, *size, network.channels), np.dtype(np.float32)) for name in model.input.names}
     example = frames[0] if frames else [frame_from_picture(each) for each in example_pictures(
-        2 if model.task == OPTICAL_FLOW else 1, size)]
+        find_task(model.task).images, size)]
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent.resolve(), prefix='.to-tflite-') as folder:
         file = Path(folder) / output.name
@@ -125,7 +126,7 @@ def _label(schema: Any, file: Path, model: Model, description: str) -> None:
     flatbuffers = importlib.import_module('flatbuffers')
     content = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
     graph, signature = content.subgraphs[0], content.signatureDefs[0]
-    outputs = [name for name in (model.output.labels, model.output.confidence, model.output.flow) if name]
+    outputs = list(model.output.names.values())
     for numbers, maps, names in ((graph.inputs, signature.inputs, model.input.names),
                                  (graph.outputs, signature.outputs, outputs)):
         for number, name in zip(numbers, names, strict=True):
@@ -160,10 +161,11 @@ def _compare(model: Model, precision: str, head: nn.Module, frames: Sequence[Fra
     engine = open_engine(model, EngineOptions('tflite', precision))
     for name, frame in zip(model.input.names, reversed(frames), strict=True):
         engine.put_image(name, frame)
-    got = engine.infer()[model.output.flow or model.output.labels or '']
+    [main, *_] = model.output.names.values()
+    got = engine.infer()[main]
     with torch.no_grad():
         expected = head(*tensors.values())[0].numpy()
-    return float(np.abs(got - expected).mean() if model.task == OPTICAL_FLOW else (got != expected).mean())
+    return scorer_class(model.task).deviate(got, expected)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,13 +191,13 @@ def execute(args: argparse.Namespace) -> int:
     network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
     size = tuple(args.size) if args.size else network.size
     frames: list[list[Frame]] = []
+    pairs = find_task(model.task).images == 2
     if args.images:
-        frames = folder_frames(args.images, args.count, model.task == OPTICAL_FLOW)
+        frames = folder_frames(args.images, args.count, pairs)
     elif args.bag:
-        frames = bag_frames(args.bag, args.count, model.task == OPTICAL_FLOW)
+        frames = bag_frames(args.bag, args.count, pairs)
     result = to_tflite(model, network, args.weights, size, args.output, args.quantise, frames, options)
-    text = (f'flow differs by {result.difference:.2g} px on average' if model.task == OPTICAL_FLOW
-            else f'{result.difference:.2%} of the labels differ')
+    text = scorer_class(model.task).differs.format(result.difference)
     print(f'{args.output}: {model.name} for tflite at {size[0]}x{size[1]}, quantised: {args.quantise}, '
           f'{args.output.stat().st_size / 1e6:.2f} MB; TensorFlow Lite against torch: {text}\n'
           f'In the model YAML: files: tflite: {{{result.precision}: {args.output.name}}}')

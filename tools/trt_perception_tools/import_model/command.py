@@ -22,14 +22,15 @@ from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_picture
 from trt_perception.core.model import LabelSet, Model, load_model
-from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.core.segmentation import SegmentationPipeline
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import find_task, pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
 from ..graphs.check import check, report
+from ..graphs.difference import Difference
 from ..graphs.edit import OPSET, opset_of
+from ..tasks import importer_of, input_names, tasks_with
 from . import fit, interface, model_card
+from .importer import Importer
 from .interface import Output, Pictures
 from .model_card import Interview, Question
 from .reader import SUFFIXES, read_network, tensor_name
@@ -45,7 +46,7 @@ class Import(NamedTuple):
     size: Size
     """(height, width) of the network's picture, px."""
     opset: int
-    difference: fit.Difference
+    difference: Difference
     """From the file's own output."""
     faults: tuple[str, ...] | None
     """What TensorRT 8.2 cannot take, where a file for it was asked for."""
@@ -70,24 +71,24 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
     card = args.output / f'{name}.yaml'
     if card.exists() and not args.overwrite:
         raise ConfigError(f'{card}: is there already. Choose another --name or --output, or give --overwrite.')
-    task, where = args.task, str(args.file)
+    importer, where = importer_of(args.task), str(args.file)
     given = [tensor_name(args.file, each) for each in args.input_names or ()]
     wanted = tensor_name(args.file, args.output_name) if args.output_name else ''
     network = read_network(args.file, given, [wanted] if wanted else [])
-    pictures = interface.find_pictures(network, task, given, where)
+    pictures = interface.find_pictures(network, args.task, given, where)
     size = _ask_size(interview, pictures, args)
     static = interface.make_static(network, pictures, size, where)
-    feeds = interface.example_feeds(pictures, task, size)
+    feeds = interface.example_feeds(pictures, find_task(args.task).images, size)
     results = interface.run_network(static, feeds, where)
-    output = interface.find_output(results, task, wanted, size, where)
-    fields, labels = _ask_fields(interview, pictures, output, name, args)
+    output = interface.find_output(results, importer, wanted, size, where)
+    fields, labels = _ask_fields(interview, importer, pictures, output, name, args)
     classes = min(output.channels, max(each.id for each in labels.classes) + 1) if labels else 0
-    fitted = fit.fit(static, pictures, output, task, size, classes, where)
-    difference = fit.compare(fitted, feeds, results[output.name], pictures, output, task, classes, where)
+    fitted = fit.fit(static, pictures, output, importer, size, classes, where)
+    difference = fit.compare(fitted, feeds, results[output.name], pictures, output, importer, classes, where)
     special, same = None, False
     if args.tensorrt:
-        special = fit.fit(static, pictures, output, task, size, classes, where, tensorrt=True)
-        fit.compare(special, feeds, results[output.name], pictures, output, task, classes, where)
+        special = fit.fit(static, pictures, output, importer, size, classes, where, tensorrt=True)
+        fit.compare(special, feeds, results[output.name], pictures, output, importer, classes, where)
         same = special.SerializeToString() == fitted.SerializeToString()
         fields['files']['tensorrt'] = {'fp32': f'{name}.onnx' if same else f'{name}_tensorrt.onnx'}
     digest = hashlib.sha256(args.file.read_bytes()).hexdigest()
@@ -129,29 +130,21 @@ def _ask_size(interview: Interview, pictures: Pictures, args: argparse.Namespace
     return size
 
 
-def _ask_fields(interview: Interview, pictures: Pictures, output: Output, name: str,
+def _ask_fields(interview: Interview, importer: Importer, pictures: Pictures, output: Output, name: str,
                 args: argparse.Namespace) -> tuple[dict[str, Any], LabelSet | None]:
     """Return the fields of the model's YAML, and the label set of a segmentation model."""
     colors = ('gray',) if pictures.channels == 1 else ('rgb', 'bgr')
     color = interview.ask(Question('--color', 'Channel order that the network was trained on: rgb or bgr',
                                    model_card.one_of(colors), 'rgb'),
                           colors[0] if len(colors) == 1 and args.color is None else args.color)
-    image: dict[str, Any] = {'names': ['image'] if args.task == SEGMENTATION else ['first', 'second'], 'color': color}
+    image: dict[str, Any] = {'names': list(input_names(args.task)), 'color': color}
     if pictures.fed == np.float32:
         values = model_card.ask_normalisation(interview, color, args.normalise, args.mean, args.std)
         image.update(mean=list(values.mean), std=list(values.std))
     elif args.normalise or args.mean or args.std:
         raise ConfigError(f'--normalise, --mean, --std: {args.file} takes bytes and normalises them itself. Leave the '
                           'options out.')
-    labels = None
-    results: dict[str, Any]
-    if args.task == SEGMENTATION:
-        labels = _ask_labels(interview, output, name, args)
-        results = {'labels': 'labels'} if output.axis is None else {'labels': 'labels', 'confidence': 'confidence'}
-    else:
-        scale = interview.ask(Question('--flow-scale', "Network's output times this = px of its picture",
-                                       model_card.flow_scale, '1'), args.flow_scale)
-        results = {'flow': 'flow', **({'flow_scale': scale} if scale != 1 else {})}
+    results, labels = importer.ask(interview, output, name, args)
     license = interview.ask(Question('--license', 'Licence of the weights, and of the data they were trained on',
                                      model_card.words('a licence, or "unknown"')), args.license)
     description = interview.ask(Question('--description', 'Description, one line', model_card.words('a line of text'),
@@ -161,27 +154,6 @@ def _ask_fields(interview: Interview, pictures: Pictures, output: Output, name: 
               **({'labels': _labels_reference(labels, name, args)} if labels else {}),
               'input': image, 'output': results}
     return fields, labels
-
-
-def _ask_labels(interview: Interview, output: Output, name: str, args: argparse.Namespace) -> LabelSet:
-    if args.labels and args.class_names:
-        raise ConfigError('--labels: got --class-names as well, expected one of them. Leave one out.')
-    stem = f'{name}_labels'
-    most = {0: VOID, 1: 2}.get(output.channels, output.channels)
-
-    def fitting(labels: LabelSet) -> LabelSet:
-        if max(each.id for each in labels.classes) >= most:
-            raise ValueError(f'ids below {most}, which is what the network has (output {output.name!r} '
-                             f'{output.shape}), not {max(each.id for each in labels.classes)}')
-        return labels
-
-    if args.class_names:
-        names: list[str] = args.class_names
-        return interview.ask(Question('--class-names', '', lambda _: fitting(model_card.label_set(names, stem))), names)
-    count = f' of the {output.channels} classes' if output.channels > 1 else ''
-    return interview.ask(Question(
-        '--labels or --class-names', f'Names{count}: a label set of config/labels, its YAML, or a text file with one '
-        'name per line', lambda text: fitting(model_card.read_label_set(text, stem))), args.labels)
 
 
 def _labels_reference(labels: LabelSet, name: str, args: argparse.Namespace) -> str:
@@ -203,23 +175,17 @@ def _faults(network: onnx.ModelProto | None) -> tuple[str, ...] | None:
 
 def _run(model: Model, size: Size) -> tuple[tuple[int, ...], float]:
     """Run one frame, or pair, through the pipeline; return unknown label ids and the time, ms."""
-    engine = open_engine(model, EngineOptions('onnxruntime'))
+    pipeline = pipeline_class(model.task)(open_engine(model, EngineOptions('onnxruntime')), model)
     pictures = interface.example_pictures(2, size)
-    frames = [frame_from_picture(picture, number * _INTERVAL_NS) for number, picture in enumerate(pictures)]
-    if model.task == OPTICAL_FLOW:
-        flow = OpticalFlowPipeline(engine, model)
-        flow.process(frames[0])
-        start = time.perf_counter()
-        flow.process(frames[1])
-        return (), (time.perf_counter() - start) * 1e3
-    pipeline = SegmentationPipeline(engine, model)
-    pipeline.process(frames[0])
+    first, second = (frame_from_picture(picture, number * _INTERVAL_NS) for number, picture in enumerate(pictures))
+    pipeline.process(first)
     start = time.perf_counter()
-    labels = pipeline.process(frames[1]).labels
+    result = pipeline.process(second)[0]
     milliseconds = (time.perf_counter() - start) * 1e3
-    assert model.labels is not None
+    if model.labels is None:
+        return (), milliseconds
     known = {VOID, *(each.id for each in model.labels.classes)}
-    return tuple(sorted({int(each) for each in np.unique(labels)} - known)), milliseconds
+    return tuple(sorted({int(each) for each in np.unique(result)} - known)), milliseconds
 
 
 def _model_name(text: str) -> str:
@@ -235,7 +201,7 @@ def _stem(file: Path) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('file', type=Path, metavar='FILE', help=', '.join(SUFFIXES))
-    parser.add_argument('--task', choices=TASKS, required=True)
+    parser.add_argument('--task', choices=tasks_with('importer'), required=True)
     parser.add_argument('--output', type=Path, required=True, metavar='DIR', help='folder to write to')
     parser.add_argument('--name', help="of the model (default: the file's)")
     parser.add_argument('--overwrite', action='store_true', help='replace a model of that name in DIR')
@@ -262,13 +228,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Import, and say what was done and how to use it."""
     done = import_model(args, Interview())
-    model, difference = done.model, done.difference
+    model = done.model
     file = Path(model.network_file('onnxruntime', 'fp32'))
-    if model.task == OPTICAL_FLOW:
-        accuracy = f"flow differs by at most {difference.flow_px:.1e} from the file's"
-    else:
-        accuracy = f"{difference.labels:.4%} of the labels differ from the file's"
-    print(f'{file}: {done.size[0]}x{done.size[1]}, opset {done.opset}, {file.stat().st_size / 1e6:.1f} MB; {accuracy}')
+    print(f'{file}: {done.size[0]}x{done.size[1]}, opset {done.opset}, {file.stat().st_size / 1e6:.1f} MB; '
+          f"{done.difference.text} from the file's")
     print(f'{model.path}: one frame of that size took {done.milliseconds:.1f} ms through the pipeline')
     if done.removed:
         print(f'Outputs removed: {", ".join(done.removed)}')

@@ -5,7 +5,7 @@ By what the file declares and by running it once; asks nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,12 +14,14 @@ import onnxruntime as ort
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.core.tasks import find_task
 
 from ..graphs.edit import needed_tensors, prune
+from ..tasks import tasks_with
 
-_MOST_CLASSES = 255
-"""255 itself means "no class"."""
+if TYPE_CHECKING:
+    from .importer import Importer
+
 FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32, np.dtype(np.int32): np.uint8,
                np.dtype(np.int64): np.uint8}
 """What the package cannot feed -> what it feeds, with a Cast behind it."""
@@ -79,7 +81,7 @@ class Output(NamedTuple):
         if self.axis is not None:
             height, width = (side for axis, side in enumerate(self.shape) if axis not in (0, self.axis))
             return height, width
-        sides = _label_size(self.shape)
+        sides = label_size(self.shape)
         assert sides is not None
         return sides
 
@@ -99,14 +101,14 @@ def find_pictures(network: onnx.ModelProto, task: str, names: Sequence[str], whe
         if name not in by_name:
             raise ConfigError(f'{where}: --input-names: got {name!r}, expected of {_listed(inputs)}.')
     chosen = [by_name[name] for name in names] or inputs
-    most = 1 if task == SEGMENTATION else 2
+    most = find_task(task).images
     if not 1 <= len(chosen) <= most:
         hint = f'Name {"it" if most == 1 else "them, first picture first,"} with --input-names' \
-            + ('.' if task == OPTICAL_FLOW or len(chosen) != 2 else ', or give --task optical_flow for a pair.')
+            + ('.' if most == 2 or len(chosen) != 2 else f', or give {_task_with(2)} for a pair.')
         raise ConfigError(f'{where}: got the inputs {_listed(chosen)}, expected {"one picture" if most == 1 else "two"}'
                           f' for {task}. {hint}')
-    pair = task == OPTICAL_FLOW and len(chosen) == 1
-    layouts = [_layout(each, pair, task, where) for each in chosen]
+    pair = most == 2 and len(chosen) == 1
+    layouts = [_layout(each, pair, most, where) for each in chosen]
     if any(each != layouts[0] for each in layouts):
         raise ConfigError(f'{where}: got the inputs {_listed(chosen)}, expected two of one shape and type. Name the '
                           'pictures with --input-names.')
@@ -179,10 +181,10 @@ def example_pictures(count: int, size: Size) -> list[np.ndarray]:
     return [np.ascontiguousarray(blobs[:height, 3 * number:3 * number + width]) for number in range(count)]
 
 
-def example_feeds(pictures: Pictures, task: str, size: Size) -> dict[str, np.ndarray]:
+def example_feeds(pictures: Pictures, images: int, size: Size) -> dict[str, np.ndarray]:
     """Return inputs for the foreign network; floats are spread as those of most networks are, -2..2."""
     planes = [picture[None, ..., :pictures.channels] for picture in
-              example_pictures(1 if task == SEGMENTATION else 2, size)]
+              example_pictures(images, size)]
     if pictures.fed == np.float32:
         planes = [(plane.astype(np.float32) - 128) / 64 for plane in planes]
     if not pictures.channels_last:
@@ -193,8 +195,8 @@ def example_feeds(pictures: Pictures, task: str, size: Size) -> dict[str, np.nda
             for name, plane in zip(pictures.names, planes, strict=True)}
 
 
-def find_output(results: Mapping[str, np.ndarray], task: str, name: str, size: Size, where: str) -> Output:
-    """Find the labels, scores or flow among the outputs of an example run.
+def find_output(results: Mapping[str, np.ndarray], importer: Importer, name: str, size: Size, where: str) -> Output:
+    """Find the result of a task among the outputs of an example run.
 
     Args:
         name: of the output; '' = the only one that can be it.
@@ -206,22 +208,18 @@ def find_output(results: Mapping[str, np.ndarray], task: str, name: str, size: S
     listed = _listed([Tensor(each, array.shape, array.dtype) for each, array in results.items()])
     if name and name not in results:
         raise ConfigError(f'{where}: --output-name: got {name!r}, expected one of {listed}.')
-    read = {each: _interpret(each, array, task, size) for each, array in results.items() if not name or each == name}
+    read = {each: importer.interpret(each, array, size) for each, array in results.items() if not name or each == name}
     found = {each: output for each, output in read.items() if output is not None}
     if not found:
-        kinds = 'labels (1, H, W) or scores (1, classes, H, W) or (1, H, W, classes)' if task == SEGMENTATION \
-            else 'flow (1, 2, H, W) or (1, H, W, 2)'
-        other = OPTICAL_FLOW if task == SEGMENTATION else SEGMENTATION
-        raise ConfigError(f'{where}: got the output {listed}, expected {kinds}, in the proportions of the picture, '
-                          f'{size[0]}x{size[1]}. Is it a network for --task {other}?')
+        others = ' or '.join(each for each in tasks_with('importer') if each != importer.task)
+        raise ConfigError(f'{where}: got the output {listed}, expected {importer.kinds}, in the proportions of the '
+                          f'picture, {size[0]}x{size[1]}. Is it a network for --task {others}?')
     if len(found) > 1:
-        raise ConfigError(f'{where}: got several outputs that can be the {_words(task)}: '
+        raise ConfigError(f'{where}: got several outputs that can be the {importer.words}: '
                           f'{_listed([Tensor(each.name, each.shape, each.dtype) for each in found.values()])}. Choose '
                           f'one with --output-name, e.g. --output-name {next(iter(found))}')
     output = next(iter(found.values()))
-    if output.channels > _MOST_CLASSES:
-        raise ConfigError(f'{where}: output {output.name!r}: got {output.channels} classes, expected at most '
-                          f'{_MOST_CLASSES}: labels are bytes. Export it with fewer.')
+    importer.check(output, where)
     return output
 
 
@@ -238,21 +236,17 @@ def _listed(tensors: Iterable[Tensor]) -> str:
                      for each in tensors) or 'nothing'
 
 
-def _words(task: str) -> str:
-    return 'labels or scores' if task == SEGMENTATION else 'flow'
-
-
-def _layout(tensor: Tensor, pair: bool, task: str, where: str) -> Pictures:
+def _layout(tensor: Tensor, pair: bool, images: int, where: str) -> Pictures:
     counts = (2, 6) if pair else (1, 3)
     shape = tensor.shape
     wanted = 'two pictures, or one input with the 2 or 6 channels of both,' if pair else 'a picture of 1 or 3 channels,'
     if shape is None or len(shape) != 4 or not {shape[1], shape[3]} & set(counts):
         channels = set() if shape is None or len(shape) != 4 else {shape[1], shape[3]}
         hint = ''
-        if task == SEGMENTATION and channels & {2, 6}:
-            hint = ' It looks like a pair of pictures: --task optical_flow?'
+        if images == 1 and channels & {2, 6}:
+            hint = f' It looks like a pair of pictures: {_task_with(2)}?'
         elif pair and channels & {1, 3}:
-            hint = ' It looks like one picture: --task segmentation?'
+            hint = f' It looks like one picture: {_task_with(1)}?'
         raise ConfigError(f'{where}: got the input {_listed([tensor])}, expected {wanted} (1, channels, H, W) or '
                           f'(1, H, W, channels).{hint or " Export it so."}')
     if shape[0] not in (1, None):
@@ -267,35 +261,24 @@ def _layout(tensor: Tensor, pair: bool, task: str, where: str) -> Pictures:
                     tensor.dtype)
 
 
+def _task_with(images: int) -> str:
+    return '--task ' + ' or '.join(each for each in tasks_with('importer') if find_task(each).images == images)
+
+
 def _set_shape(value: onnx.ValueInfoProto, sides: Sequence[int]) -> None:
     value.type.tensor_type.ClearField('shape')
     for side in sides:
         value.type.tensor_type.shape.dim.add().dim_value = side
 
 
-def _interpret(name: str, array: np.ndarray, task: str, size: Size) -> Output | None:
-    output = Output(name, array.shape, array.dtype, None)
-    floats = array.dtype in (np.float16, np.float32, np.float64)
-    if array.dtype not in NOTATION:
-        return None
-    if task == SEGMENTATION and not floats:
-        sides = _label_size(array.shape)
-        return output if sides and _proportional(sides, size) else None
-    if not floats or array.ndim != 4 or array.shape[0] != 1:
-        return None
-    axes = [axis for axis, sides in ((1, array.shape[2:4]), (3, array.shape[1:3])) if _proportional(sides, size)]
-    if task == OPTICAL_FLOW:
-        axes = [axis for axis in axes if array.shape[axis] == 2]
-    if not axes:
-        return None
-    axis = min(axes, key=lambda each: array.shape[each])
-    sums = array.sum(axis, np.float64)
-    bounded = array.min() >= -1e-4 and array.max() <= 1 + 1e-4
-    return output._replace(axis=axis, probabilities=bool(
-        bounded and (array.shape[axis] == 1 or np.abs(sums - 1).max() < 1e-2)))
+def channel_axes(array: np.ndarray, size: Size) -> list[int]:
+    """Return where the channels of floats (1, C, H, W) or (1, H, W, C) in the proportions of `size` may be."""
+    if array.dtype.kind != 'f' or array.ndim != 4 or array.shape[0] != 1:
+        return []
+    return [axis for axis, sides in ((1, array.shape[2:4]), (3, array.shape[1:3])) if proportional(sides, size)]
 
 
-def _label_size(shape: Sequence[int]) -> Size | None:
+def label_size(shape: Sequence[int]) -> Size | None:
     """Return (height, width) of labels (1, H, W), (1, 1, H, W), (1, H, W, 1) or (H, W); None for other shapes."""
     sides = list(shape)
     if len(sides) == 4 and sides[3] == 1:
@@ -305,6 +288,7 @@ def _label_size(shape: Sequence[int]) -> Size | None:
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
-def _proportional(sides: Sequence[int], size: Size) -> bool:
+def proportional(sides: Sequence[int], size: Size) -> bool:
+    """Return whether a grid has the proportions of an image."""
     # To within one pixel of the smaller grid: strides round.
     return min(sides) > 1 and abs(sides[0] * size[1] - sides[1] * size[0]) <= max(size)

@@ -23,12 +23,12 @@ from onnxruntime.quantization.calibrate import (
 from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
+from trt_perception.bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, FrameError
 from trt_perception.core.image import FrameDecoder, decode_compressed, frame_from_picture, make_frame
 from trt_perception.core.model import Model
 from trt_perception.core.preprocess import InputWriter
-from trt_perception.ros.bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
 
 from ..datasets.images import read_picture
 

@@ -19,7 +19,7 @@ from onnx import ModelProto, TensorProto
 
 from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.model import Model, load_model, model_names
-from trt_perception.core.tasks import OPTICAL_FLOW
+from trt_perception.core.tasks import find_task
 
 from ..graphs.check import check, read_graph, report
 from ..graphs.runtimes import RUNTIMES, Runtime
@@ -103,7 +103,7 @@ def _pictures(args: argparse.Namespace, model: Model | None, network: ModelProto
     if model is None:
         raise ConfigError(f'{file}: pictures are fed as the model of this network says. Give its name or YAML with '
                           '--model.')
-    pairs = model.task == OPTICAL_FLOW
+    pairs = find_task(model.task).images == 2
     frames = folder_frames(args.images, args.count, pairs) if args.images else bag_frames(
         args.bag, args.count, pairs, args.topic)
     return prepare(model, network, frames, str(file))

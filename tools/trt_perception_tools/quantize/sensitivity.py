@@ -12,9 +12,9 @@ from onnxruntime.quantization.calibrate import TensorsData
 from tqdm import tqdm
 
 from trt_perception.core.model import Model
-from trt_perception.core.tasks import SEGMENTATION
 
 from ..graphs.runtimes import Runtime
+from ..tasks import scorer_class
 from .calibration import Feeds
 from .int8 import quantisable, quantise
 
@@ -29,29 +29,24 @@ class Loss(NamedTuple):
 
 
 def run(network: ModelProto, model: Model, feeds: Sequence[Feeds]) -> list[np.ndarray]:
-    """Return the labels or the flow of every picture or pair."""
+    """Return the result of every image or pair."""
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     session = ort.InferenceSession(network.SerializeToString(), settings, providers=['CPUExecutionProvider'])
-    output = model.output.labels or model.output.flow
+    [output, *_] = model.output.names.values()  # The result itself; a confidence follows.
     return [np.asarray(session.run([output], each)[0]) for each in feeds]
 
 
 def difference(model: Model, reference: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> float:
-    """Return how far results are from those in FP32.
-
-    Segmentation: share of pixels with another label. Flow: mean length of the difference, px of the network's input.
-    """
-    if model.task == SEGMENTATION:
-        return float(np.mean([(a != b).mean() for a, b in zip(reference, results, strict=True)]))
-    axis = 1 if reference[0].shape[1] == 2 else 3
-    lengths = [np.linalg.norm(a - b, axis=axis).mean() for a, b in zip(reference, results, strict=True)]
-    return float(np.mean(lengths)) * abs(model.output.flow_scale)
+    """Return how far results are from those in FP32, as Scorer.deviate of the task says, flow in px."""
+    deviate = scorer_class(model.task).deviate
+    deviations = [deviate(result, other) for result, other in zip(results, reference, strict=True)]
+    return float(np.mean(deviations)) * abs(model.output.flow_scale)
 
 
 def as_text(model: Model, value: float) -> str:
     """Say a difference in words."""
-    return f'{value:.2%} of the labels differ' if model.task == SEGMENTATION else f'flow differs by {value:.3f} px'
+    return scorer_class(model.task).differs.format(value)
 
 
 def measure(prepared: ModelProto, ranges: TensorsData, runtime: Runtime, model: Model,
@@ -68,10 +63,10 @@ def measure(prepared: ModelProto, ranges: TensorsData, runtime: Runtime, model: 
 
 def table(losses: Sequence[Loss], model: Model) -> str:
     """Lay out what the convolutions cost as text."""
-    unit, factor = ('labels, %', 100) if model.task == SEGMENTATION else ('flow, px', 1)
+    measure = scorer_class(model.task).deviation
     width = max(len(each.name) for each in losses)
-    lines = [f'{each.name.ljust(width)}  {each.difference * factor:9.4f}' for each in losses]
-    return '\n'.join([f'{"alone in INT8, it changes".ljust(width)}  {unit:>9}', '-' * (width + 11), *lines])
+    lines = [f'{each.name.ljust(width)}  {measure.text(each.difference):>9}' for each in losses]
+    return '\n'.join([f'{"alone in INT8, it changes".ljust(width)}  {measure.title:>9}', '-' * (width + 11), *lines])
 
 
 def as_json(losses: Sequence[Loss]) -> str:

@@ -10,13 +10,8 @@ import yaml
 
 from trt_perception.core.errors import ConfigError
 
+from ..tasks import tasks_with
 from .config import checked
-
-TASKS = {
-    'segmentation': 'trt_perception_tools.train.segmentation:SegmentationTask',
-    'optical_flow': 'trt_perception_tools.train.optical_flow:FlowTask',
-}
-"""Task of a recipe -> 'module:class'; the class takes the recipe's section of the same name, see Task."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +97,8 @@ def read_recipe(path: Path, changes: Mapping[str, object] | None = None) -> tupl
         raise ConfigError(f'{path}: got {values!r}, expected a mapping of fields.')
     values.update(changes or {})
     task = values.get('task')
-    if task not in TASKS:
-        raise ConfigError(f'{path}: task: got {task!r}, expected one of {", ".join(TASKS)}.')
+    if task not in tasks_with('training'):
+        raise ConfigError(f'{path}: task: got {task!r}, expected one of {", ".join(tasks_with("training"))}.')
     settings = values.pop(task, {})
     if not isinstance(settings, dict):
         raise ConfigError(f'{path}: {task}: got {settings!r}, expected a mapping of fields.')

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import math
 import os
@@ -26,7 +25,8 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 
 from ..networks.state_dict import load_state
 from ..networks.weights import read_weights
-from .recipe import TASKS, Optimiser, Recipe, Schedule
+from ..tasks import training_class
+from .recipe import Optimiser, Recipe, Schedule
 
 _CHANGEABLE = {'epochs', 'threads', 'output', 'validate_every'}
 """Fields of a recipe that may change while a run is interrupted."""
@@ -67,8 +67,7 @@ def make_task(recipe: Recipe, settings: Mapping[str, object], where: str) -> Tas
     torch.manual_seed(recipe.seed)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed)
-    module, name = TASKS[recipe.task].split(':')
-    task: Task = getattr(importlib.import_module(module), name)(settings, f'{where}: {recipe.task}', recipe.seed)
+    task: Task = training_class(recipe.task)(settings, f'{where}: {recipe.task}', recipe.seed)
     return task
 
 

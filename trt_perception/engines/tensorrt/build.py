@@ -5,7 +5,7 @@ A program of its own, in a child process: see file.py.
 import os
 import re
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import tensorrt as trt
 
@@ -107,8 +107,8 @@ class _Workshop:
         if weakly_typed():
             for flag in FLAGS[precision]:
                 config.set_flag(getattr(trt.BuilderFlag, flag))
-            if precision != 'fp32' and layers.keep_fp32(network, self._model.keep_fp32):
-                config.set_flag(layers.obeying_flag())
+            if precision != 'fp32' and _keep_fp32(network, self._model.keep_fp32):
+                config.set_flag(_obey())
         if self._options.dla_core >= 0:
             config.default_device_type = trt.DeviceType.DLA
             config.DLA_core = self._options.dla_core
@@ -119,7 +119,7 @@ class _Workshop:
             monitor = callbacks.ProgressMonitor(self._report)
             config.progress_monitor = monitor
         calibrator = None
-        if precision == 'int8' and not layers.is_quantised(network):
+        if precision == 'int8' and not _is_quantised(network):
             calibrator = self._calibrator(config, network, network_file)
         timing = self._timing_cache(config)
         self._report('trying layers')
@@ -230,6 +230,38 @@ def _creation_flags() -> int:
     # Explicit batch: unknown since 11, without effect in 10, needed before. Strongly typed: the only way since 11.
     names = ('EXPLICIT_BATCH',) if weakly_typed() else ('STRONGLY_TYPED',)
     return sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in names)
+
+
+def _obey() -> Any:
+    """Return the builder flag by which layers compute in the precision that they were given."""
+    # TensorRT before 8.2 has only the older name.
+    if hasattr(trt.BuilderFlag, 'OBEY_PRECISION_CONSTRAINTS'):
+        return trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
+    return trt.BuilderFlag.STRICT_TYPES
+
+
+def _keep_fp32(network: 'trt.INetworkDefinition', parts: Sequence[str]) -> bool:
+    """Keep the layers with one of the parts in their names in FP32, and return whether there are any."""
+    found = False
+    for layer in (network.get_layer(number) for number in range(network.num_layers)):
+        if not any(part in layer.name for part in parts):
+            continue
+        outputs = [number for number in range(layer.num_outputs) if _is_float(layer.get_output(number))]
+        if outputs or any(_is_float(layer.get_input(number)) for number in range(layer.num_inputs)):
+            layer.precision = trt.DataType.FLOAT
+            found = True
+        for number in outputs:
+            layer.set_output_type(number, trt.DataType.FLOAT)
+    return found
+
+
+def _is_float(tensor: 'trt.ITensor') -> bool:
+    return tensor is not None and tensor.dtype == trt.DataType.FLOAT and not tensor.is_shape_tensor
+
+
+def _is_quantised(network: 'trt.INetworkDefinition') -> bool:
+    """Whether the network has Q/DQ nodes, which need no calibration."""
+    return any(network.get_layer(number).type == trt.LayerType.QUANTIZE for number in range(network.num_layers))
 
 
 def _parser_errors(parser: 'trt.OnnxParser') -> str:

@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
-from ..core.errors import ConfigError
+from .core.errors import ConfigError
 
 IMAGE, COMPRESSED_IMAGE, CAMERA_INFO = ('sensor_msgs/msg/' + n for n in ('Image', 'CompressedImage', 'CameraInfo'))
 

@@ -1,0 +1,62 @@
+"""What exporting must know of a task: one subclass of Exporter each."""
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from trt_perception.core.image import Size
+from trt_perception.core.model import Model, ModelInput
+
+from ..graphs.difference import Difference
+from ..graphs.runtimes import Runtime
+from ..networks import Network
+from .confidence import Calibration
+from .heads import Decision
+
+
+class HeadOptions(NamedTuple):
+    """What may be chosen of the head; each field is for some tasks only."""
+
+    full_size_flow: bool = False
+    """The graph brings the flow to the size of its input."""
+    decision: Decision = 'labels'
+    """See SegmentationHead."""
+    calibration: Calibration | None = None
+    """Of the confidence; None = the softmax's own."""
+
+
+PLAIN = HeadOptions()
+FLAGS = {'full_size_flow': '--upsample', 'decision': '--head', 'calibration': '--calibration'}
+"""Field of HeadOptions -> the option of `export`."""
+
+
+class Exporter(abc.ABC):
+    """Builds what stands around the networks of a task, and compares what graphs give."""
+
+    options: ClassVar[frozenset[str]]
+    """Fields of HeadOptions that the task takes."""
+
+    @abc.abstractmethod
+    def head(self, model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime,
+             options: HeadOptions) -> nn.Module:
+        """Return a network with what stands around it when it is deployed.
+
+        Raises:
+            ConfigError: model, weights and options do not fit the network.
+        """
+
+    @abc.abstractmethod
+    def bare_head(self, network: Network, module: nn.Module, image: ModelInput) -> nn.Module:
+        """Return a network with the least that gives its result, for TensorRT."""
+
+    @abc.abstractmethod
+    def difference(self, got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:
+        """Compare the outputs of a graph with those of its torch module."""
+
+    def outputs(self, model: Model, options: HeadOptions) -> list[str]:
+        """Return the names of the graph's outputs."""
+        return list(model.output.names.values())

@@ -1,0 +1,42 @@
+"""Exports optical-flow networks: two images in, flow in px out."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import nn
+
+from trt_perception.core.errors import ConfigError
+from trt_perception.core.image import Size
+from trt_perception.core.model import Model, ModelInput
+
+from ..graphs.difference import Difference
+from ..graphs.runtimes import Runtime
+from ..networks import Network
+from .exporter import Exporter, HeadOptions
+from .heads import FlowHead
+
+_LIMITS = {'flow_px': 1e-3}
+
+
+class OpticalFlowExporter(Exporter):
+    """Builds a FlowHead around a network."""
+
+    options = frozenset({'full_size_flow'})
+
+    def head(self, model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime,
+             options: HeadOptions) -> nn.Module:
+        """Return the network with its unit turned into px; see Exporter."""
+        if model.output.flow_scale != 1:
+            raise ConfigError(f'{model.path}: output: flow_scale: got {model.output.flow_scale}, expected 1: exported '
+                              'graphs give pixels. Remove the field.')
+        return FlowHead(module, model.input, network.flow_px, size if options.full_size_flow else None, runtime)
+
+    def bare_head(self, network: Network, module: nn.Module, image: ModelInput) -> nn.Module:
+        """Return the network with its unit turned into px."""
+        return FlowHead(module, image, network.flow_px, runtime='tensorrt')
+
+    def difference(self, got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:
+        """Return the largest difference, px."""
+        flow_px = float(np.abs(got[0] - expected[0]).max())
+        return Difference({'flow_px': flow_px}, _LIMITS, f'flow differs by at most {flow_px:.1e} px')

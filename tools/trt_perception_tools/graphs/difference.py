@@ -1,0 +1,21 @@
+"""How far a graph is from what it was made of."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Difference(NamedTuple):
+    """Of the results on one image or pair."""
+
+    measures: Mapping[str, float]
+    """Largest differences by what they are of."""
+    limits: Mapping[str, float]
+    """That rounding explains, of each of them."""
+    text: str
+    """For people: 'flow differs by at most 1e-6 px'."""
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether none is above its limit."""
+        return all(value <= self.limits[name] for name, value in self.measures.items())

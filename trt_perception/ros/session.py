@@ -1,0 +1,86 @@
+"""The life of a program with ROS nodes: start of rclpy, signals, shutdown; the same for all of this package."""
+import contextlib
+import signal
+from typing import Any, Callable, Iterator, List, Optional
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from ..core.errors import ConfigError
+from ..transport import use_shared_memory_profile
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Session:
+    """rclpy while it runs: an executor, and the nodes that `session` takes apart at the end.
+
+    Attributes:
+        executor: single-threaded.
+    """
+
+    def __init__(self) -> None:
+        self.executor = SingleThreadedExecutor()
+        self._nodes: List[Any] = []
+
+    def add(self, node: Node, close: Callable[[], None] = lambda: None) -> None:
+        """Let the executor serve a node.
+
+        Args:
+            close: called before the node is destroyed.
+        """
+        self._nodes.append((node, close))
+        self.executor.add_node(node)
+
+    def end(self) -> None:
+        """Take the nodes apart, whose work has stopped, and shut rclpy down."""
+        for _, close in self._nodes:
+            close()
+        self.executor.shutdown()
+        for node, _ in self._nodes:
+            node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+
+
+@contextlib.contextmanager
+def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[], None]] = None) -> Iterator[Session]:
+    """Start rclpy for the time of a `with`, which SIGINT, SIGTERM or a shutdown of rclpy end without an error.
+
+    Args:
+        args: command line of the program, as rclpy takes it.
+        interrupted: called by the signals instead of raising KeyboardInterrupt inside the `with`.
+
+    Raises:
+        ConfigError: rclpy does not understand the arguments.
+    """
+    use_shared_memory_profile()
+
+    def interrupt(number: int, frame: Any) -> None:
+        # Only once: Ctrl-C in `ros2 launch` reaches the node twice, and the second must not cut the clean-up short.
+        for each in _SIGNALS:
+            signal.signal(each, lambda *_: None)  # With SIG_IGN, Python complains of one that is already on its way.
+        if interrupted is None:
+            raise KeyboardInterrupt
+        interrupted()
+
+    # rclpy of Foxy does not know SIGTERM, which launch sends second and systemd first.
+    for number in _SIGNALS:
+        signal.signal(number, interrupt)
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:  # Its text goes on with places in C code.
+        raise ConfigError('ROS arguments: ' + ' '.join(str(error).split(', at /')[0].split())) from error
+    running = Session()
+    try:
+        yield running
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:  # After Ctrl-C whatever is done next with rclpy fails, each thing with an error of its own.
+        if rclpy.ok():
+            raise
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # Also while Python ends, which resets handlers of its own.
+        running.end()
