@@ -6,8 +6,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
+PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test docs lint types bindings test-py36 test-gpu constraints clean
+.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,7 +19,7 @@ demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes;
 models: $(MODELS)  ## Export the published networks (needs their weights in DATA, and PyTorch)
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
-test: .venv/test lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
+test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest tools/test
 	@$(MAKE) --no-print-directory test-py36
@@ -35,6 +36,14 @@ types: .venv/test  ## mypy
 
 bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/conformance checks against, without their libraries
 	@$(BIN)/python test/conformance/install.py 8.6 10.0 10.16 11.4 pycuda
+
+tensorrt: .venv/tensorrt  ## Build every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU
+	$(BIN)/python docs/measurements/tensorrt_builds.py
+
+tensorrt-8: .venv/test  ## Our use of TensorRT against whole releases of 8.5 and 8.6, on Python 3.6 and 3.10 (2 GB): for the night
+	@$(if $(PY36),$(MAKE) --no-print-directory .venv36/done && .venv36/bin/python test/conformance/install.py whole-8.5,echo 'SKIPPED: no python3.6 here')
+	@$(if $(PY310),$(PY310) test/conformance/install.py whole-8.5 whole-8.6,echo 'SKIPPED: no python3.10 here')
+	$(BIN)/python -m pytest test/conformance/test_whole.py
 
 test-py36:  ## The ROS-free tests on Python 3.6
 ifeq ($(PY36),)
@@ -55,7 +64,8 @@ endif
 
 constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	@sed -n 1p requirements/constraints.txt > .venv/constraints
-	$(BIN)/pip freeze --exclude-editable --exclude torch >> .venv/constraints
+	$(BIN)/pip freeze --exclude-editable --exclude torch --exclude onnxruntime-ep-nv-tensorrt-rtx-cu12 \
+	  --exclude tensorrt-cu12-bindings >> .venv/constraints
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
@@ -80,6 +90,11 @@ clean:  ## Remove what the targets made
 	@echo 'Setting up .venv: MkDocs'
 	$(PIP) install --requirement requirements/docs.txt $(CONSTRAINTS)
 	@touch $@
+
+# The tests that need what cannot be had say so, and are skipped.
+.venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
+	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
+	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX cannot be had'
 
 .venv36/done: requirements/py36.txt
 	$(PY36) -m venv .venv36

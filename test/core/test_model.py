@@ -225,7 +225,7 @@ WRONG_FLOW = [
     (('output', 'flow_scale'), '20', "output: flow_scale: got '20', expected a number."),
     (('output', 'flow_scale'), True, 'output: flow_scale: got True, expected a number.'),
     (('output', 'flowscale'), 2.0,
-     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, flow_scale."),
+     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, confidence, flow_scale."),
 ]
 
 

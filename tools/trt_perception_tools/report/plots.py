@@ -46,7 +46,10 @@ def bars(labels: Sequence[str], series: Mapping[str, Sequence[float]], unit: str
                 start = start + array
             else:
                 texts = ['' if np.isnan(value) else _text(value) for value in np.asarray(values, float)]
-                axes.bar_label(drawn, texts, padding=12 if name in whiskers else 3)
+                if name in whiskers:  # Not where the whisker is.
+                    axes.bar_label(drawn, texts, label_type='center', color='white')
+                else:
+                    axes.bar_label(drawn, texts, padding=3)
         if stacked:
             for place, total in zip(places, start, strict=True):
                 axes.text(total, place, ' ' + _text(total), va='center')
