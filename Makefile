@@ -91,10 +91,10 @@ clean:  ## Remove what the targets made
 	$(PIP) install --requirement requirements/docs.txt $(CONSTRAINTS)
 	@touch $@
 
-# The tests that need what cannot be had say so, and are skipped.
+# The tests that need what is unavailable say so, and are skipped.
 .venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
 	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
-	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX cannot be had'
+	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX is unavailable'
 
 .venv36/done: requirements/py36.txt
 	$(PY36) -m venv .venv36
