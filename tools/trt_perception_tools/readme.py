@@ -1,16 +1,19 @@
-"""Write the generated tables of the documentation (parameters, models, encodings, back-ends) from the code."""
+"""Write the generated parts of documentation and config/perception.yaml from the tables of the code."""
 import argparse
 import re
+import textwrap
 from pathlib import Path
+
+import yaml
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import ENCODINGS
 from trt_perception.core.model import load_model, model_names
-from trt_perception.core.settings import markdown_table
+from trt_perception.core.settings import markdown_table, settings_for
 from trt_perception.engines import BACKENDS
 
-PAGES = ('README.md', 'docs/parameters.md', 'docs/topics.md')
-"""Files with generated tables, each between `<!-- NAME -->` and `<!-- end -->`."""
+PAGES = ('README.md', 'docs/parameters.md', 'docs/topics.md', 'config/perception.yaml')
+"""Files with generated parts, each between `<!-- NAME -->` and `<!-- end -->`."""
 
 
 def models_table() -> str:
@@ -51,8 +54,22 @@ def backends_table() -> str:
     return '\n'.join(lines)
 
 
+def parameter_file() -> str:
+    """Return all parameters at their defaults, as lines below `ros__parameters` of a ROS parameter file."""
+    lines, group = [], ''
+    for setting in settings_for():
+        prefix, _, name = setting.name.rpartition('.')
+        if prefix and prefix != group:
+            lines.append(f'    {prefix}:')
+        group = prefix
+        indent = '      ' if prefix else '    '
+        lines += textwrap.wrap(setting.description, 120, initial_indent=indent + '# ', subsequent_indent=indent + '# ')
+        lines += [indent + yaml.safe_dump({name: setting.default}).rstrip()]
+    return '\n'.join(lines)
+
+
 TABLES = {'parameters': markdown_table, 'models': models_table, 'encodings': encodings_table,
-          'backends': backends_table}
+          'backends': backends_table, 'parameter file': parameter_file}
 
 
 def with_tables(text: str, where: str) -> str:
@@ -61,16 +78,17 @@ def with_tables(text: str, where: str) -> str:
     Raises:
         ConfigError: it has no table, one of an unknown name, or one without its end mark.
     """
-    names = [name for name in re.findall(r'<!-- (\w+) -->', text) if name != 'end']
+    names = [name for name in re.findall('<!-- (.+) -->', text) if name != 'end']
     if not names or not set(names) <= set(TABLES):
         raise ConfigError(f'{where}: got tables {names}, expected some of {", ".join(TABLES)}, each between '
                           '<!-- NAME --> and <!-- end -->. Correct the marks.')
     for name in names:
         before, mark, after = text.partition(f'<!-- {name} -->\n')
-        _, end, after = after.partition('<!-- end -->')
+        old, end, after = after.partition('<!-- end -->')
         if not end:
             raise ConfigError(f'{where}: got table {name} without its <!-- end -->. Put it back.')
-        text = f'{before}{mark}{TABLES[name]()}\n{end}{after}'
+        comment = old.rpartition('\n')[2]  # Before the end mark, in a YAML file.
+        text = f'{before}{mark}{TABLES[name]()}\n{comment}{end}{after}'
     return text
 
 
