@@ -215,7 +215,7 @@ def test_at_network_size_nothing_is_resized(rig, models):
     rig.until(lambda: fields, 'the flow')
     assert pixels_of(labels[1]).shape == (6, 8)
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps(images, 'network')[1][0])
-    np.testing.assert_array_equal(pixels_of(fields[0]), models.flow_fields(images, size='network')[1])
+    np.testing.assert_array_equal(pixels_of(fields[0]), models.flow_fields(images, size='network')[1][0])
 
 
 # Headers and camera_info
@@ -561,7 +561,7 @@ def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fiel
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(2), stamp(3)]
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([images[2]])[0][0])
     # The pair outlives the bad image: flow from image 0 to image 2.
-    np.testing.assert_array_equal(pixels_of(flows[0]), models.flow_fields([images[0], images[2]])[1])
+    np.testing.assert_array_equal(pixels_of(flows[0]), models.flow_fields([images[0], images[2]])[1][0])
     assert [stamp_of(m) for m in flows] == [stamp(2), stamp(3)]
 
 
@@ -595,7 +595,7 @@ def test_the_size_may_change_from_image_to_image(rig, models):
         np.testing.assert_array_equal(pixels_of(message), expected)
     assert [stamp_of(m) for m in flows] == [stamp(1), stamp(3), stamp(7)]
     for message, number in zip(flows, (1, 3, 7)):
-        np.testing.assert_array_equal(pixels_of(message), models.flow_fields(images[number - 1:number + 1])[1])
+        np.testing.assert_array_equal(pixels_of(message), models.flow_fields(images[number - 1:number + 1])[1][0])
 
 
 def test_repeated_and_backward_stamps_give_labels_but_no_flow(rig, models):
