@@ -8,7 +8,7 @@ CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu constraints clean
+.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,13 +54,20 @@ else
 	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py
 endif
 
-test-gpu: .venv/test  ## The CUDA kernels on this machine's NVIDIA GPU (needs the CUDA toolkit)
+test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured (needs the CUDA toolkit)
 ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)
 	@echo 'SKIPPED: tests on a GPU: no NVIDIA GPU here'
 else
 	$(PIP) install --requirement requirements/gpu.txt
+	$(PIP) install tensorrt-cu12 || echo 'SKIPPED: the newest TensorRT: no registry here serves it'
 	$(BIN)/python -m pytest test/gpu
+	$(BIN)/python docs/measurements/gpu.py && $(BIN)/python docs/measurements/kernels.py
+	@$(if $(PY310),$(MAKE) --no-print-directory .venv310/done && .venv310/bin/python -m pytest -p no:cacheprovider test/gpu && \
+	  .venv310/bin/python docs/measurements/gpu.py,echo 'SKIPPED: TensorRT 8.5: no python3.10 here')
 endif
+
+gpu-bundle: .venv/test  ## All that test-gpu needs, for a machine with an NVIDIA driver and nothing else: in out/gpu_bundle
+	$(BIN)/python tools/gpu_bundle/pack.py out/gpu_bundle --python $(PY310)
 
 constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	@sed -n 1p requirements/constraints.txt > .venv/constraints
@@ -69,7 +76,7 @@ constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv36 .bindings out build install log *.egg-info tools/*.egg-info
+	rm -rf .venv .venv36 .venv310 .bindings out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -95,6 +102,13 @@ clean:  ## Remove what the targets made
 .venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
 	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
 	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX is unavailable'
+
+# TensorRT 8.5, which has the TX2's bindings API and the named tensors.
+.venv310/done: requirements/gpu_bundle.txt requirements/gpu.txt
+	$(PY310) -m venv .venv310
+	.venv310/bin/python -m pip --quiet install --requirement requirements/gpu_bundle.txt --requirement requirements/gpu.txt \
+	  'nvidia-cublas-cu11<12' 'nvidia-cudnn-cu11<9' 'nvidia-cuda-runtime-cu11'
+	@touch $@
 
 .venv36/done: requirements/py36.txt
 	$(PY36) -m venv .venv36
