@@ -2,13 +2,15 @@
 PYTHON ?= python3
 PY36 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.6.*/bin/python) $(shell command -v python3.6))
 DATA ?= ../shared/data
+CASES ?= 100000
+LIMIT ?= 1800
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle constraints clean
+.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +55,9 @@ else
 	@.venv36/bin/python test/conformance/install.py 8.6
 	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py
 endif
+
+fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)
+	$(BIN)/python test/corpus/fuzz.py --cases $(CASES) --limit $(LIMIT)
 
 test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured (needs the CUDA toolkit)
 ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)

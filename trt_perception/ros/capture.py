@@ -7,8 +7,9 @@ from typing import Any, List, NamedTuple
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..core.compressed import encode_png
 from ..core.errors import ConfigError, FrameError
-from ..core.image import FrameDecoder, encode_png
+from ..core.image import FrameDecoder
 from .messages import frame_from_compressed, frame_from_image
 from .qos import BEST_EFFORT
 from .session import session

@@ -7,8 +7,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import String
 
 from ..core.colors import color_labels, label_palette, overlay_labels
+from ..core.compressed import encode_png
 from ..core.data import Frame, LabelMap
-from ..core.image import FrameDecoder, encode_png
+from ..core.image import FrameDecoder
 from ..core.model import LabelSet, Model
 from ..core.settings import Settings
 from ..core.tasks import SEGMENTATION
