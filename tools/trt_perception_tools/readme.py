@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import ENCODINGS
+from trt_perception.core.image import ENCODINGS, Encoding
 from trt_perception.core.model import load_model, model_names
 from trt_perception.core.settings import markdown_table, settings_for
 from trt_perception.engines import BACKENDS
@@ -27,7 +27,7 @@ def models_table() -> str:
 
 def encodings_table() -> str:
     """Return the image encodings as a Markdown table; names that are decoded alike share a line."""
-    alike: dict[object, list[str]] = {}
+    alike: dict[Encoding, list[str]] = {}
     for name, encoding in ENCODINGS.items():
         alike.setdefault(encoding, []).append(f'`{name}`')
     lines = ['| encoding | bytes per pixel | decoded to | height, width |', '|---|---|---|---|']
