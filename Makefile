@@ -8,8 +8,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
+PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test lint types bindings test-py36 test-gpu fuzz constraints clean
+.PHONY: help demo models test lint types bindings tensorrt tensorrt-8 test-py36 test-gpu fuzz gpu-bundle constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +21,7 @@ demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes;
 models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
-test: .venv/test lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
+test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
 	$(BIN)/python -m pytest test
 	$(BIN)/python -m pytest tools/test
 	@$(MAKE) --no-print-directory test-py36
@@ -34,6 +35,14 @@ types: .venv/test  ## mypy
 bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/conformance checks against, without their libraries
 	@$(BIN)/python test/conformance/install.py 8.6 10.0 10.16 11.4 pycuda
 
+tensorrt: .venv/tensorrt  ## Build every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU
+	$(BIN)/python docs/measurements/tensorrt_builds.py
+
+tensorrt-8: .venv/test  ## Our use of TensorRT against whole releases of 8.5 and 8.6, on Python 3.6 and 3.10 (2 GB): for the night
+	@$(if $(PY36),$(MAKE) --no-print-directory .venv36/done && .venv36/bin/python test/conformance/install.py whole-8.5,echo 'SKIPPED: no python3.6 here')
+	@$(if $(PY310),$(PY310) test/conformance/install.py whole-8.5 whole-8.6,echo 'SKIPPED: no python3.10 here')
+	$(BIN)/python -m pytest test/conformance/test_whole.py
+
 test-py36:  ## The ROS-free tests on Python 3.6
 ifeq ($(PY36),)
 	@echo 'SKIPPED: tests on Python 3.6: no python3.6 here (set PY36=/path/to/python3.6)'
@@ -46,21 +55,29 @@ endif
 fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)
 	$(BIN)/python test/corpus/fuzz.py --cases $(CASES) --limit $(LIMIT)
 
-test-gpu: .venv/test  ## The CUDA kernels on this machine's NVIDIA GPU (needs the CUDA toolkit)
+test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured (needs the CUDA toolkit)
 ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)
 	@echo 'SKIPPED: tests on a GPU: no NVIDIA GPU here'
 else
 	$(PIP) install --requirement requirements/gpu.txt
+	$(PIP) install tensorrt-cu12 || echo 'SKIPPED: the newest TensorRT: no registry here serves it'
 	$(BIN)/python -m pytest test/gpu
+	$(BIN)/python docs/measurements/gpu.py && $(BIN)/python docs/measurements/kernels.py
+	@$(if $(PY310),$(MAKE) --no-print-directory .venv310/done && .venv310/bin/python -m pytest -p no:cacheprovider test/gpu && \
+	  .venv310/bin/python docs/measurements/gpu.py,echo 'SKIPPED: TensorRT 8.5: no python3.10 here')
 endif
+
+gpu-bundle: .venv/test  ## All that test-gpu needs, for a machine with an NVIDIA driver and nothing else: in out/gpu_bundle
+	$(BIN)/python tools/gpu_bundle/pack.py out/gpu_bundle --python $(PY310)
 
 constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	@sed -n 1p requirements/constraints.txt > .venv/constraints
-	$(BIN)/pip freeze --exclude-editable --exclude torch >> .venv/constraints
+	$(BIN)/pip freeze --exclude-editable --exclude torch --exclude onnxruntime-ep-nv-tensorrt-rtx-cu12 \
+	  --exclude tensorrt-cu12-bindings >> .venv/constraints
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv36 .bindings out build install log *.egg-info tools/*.egg-info
+	rm -rf .venv .venv36 .venv310 .bindings out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -75,6 +92,18 @@ clean:  ## Remove what the targets made
 .venv/test: requirements/test.txt .venv/demo
 	@echo 'Setting up .venv: PyTorch, test and build tools'
 	$(PIP) install --requirement requirements/test.txt $(CONSTRAINTS)
+	@touch $@
+
+# The tests that need what cannot be had say so, and are skipped.
+.venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
+	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
+	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX cannot be had'
+
+# TensorRT 8.5, which has the TX2's bindings API and the named tensors.
+.venv310/done: requirements/gpu_bundle.txt requirements/gpu.txt
+	$(PY310) -m venv .venv310
+	.venv310/bin/python -m pip --quiet install --requirement requirements/gpu_bundle.txt --requirement requirements/gpu.txt \
+	  'nvidia-cublas-cu11<12' 'nvidia-cudnn-cu11<9' 'nvidia-cuda-runtime-cu11'
 	@touch $@
 
 .venv36/done: requirements/py36.txt

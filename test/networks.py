@@ -111,12 +111,13 @@ def segmentation_model(folder, size=(6, 8), layout='NHWC', kind='uint8', labels=
 
 
 def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='uint8', stride=1, divide=False,
-               fields=None):
+               confidence='', fields=None):
     """Write an optical-flow network and return its model.
 
     Its u is the grey level of the first picture, its v that of the second: an output tells which frame went where.
 
     Args:
+        confidence: type of an output `confidence`, (1, H, W), the grey level of the first picture; '' = none.
         stride: the output is the top left pixel of every block of this many pixels, as (H / stride, W / stride).
         divide: u is first / second instead: 0 / 0 gives NaN, 1 / 0 infinity.
     """
@@ -135,11 +136,18 @@ def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='u
                                       perm=[0, 3, 1, 2] if layout == 'NHWC' else [0, 2, 3, 1]))
     small = [side // stride for side in size]
     shape = [1] + list(size) + [1] if layout == 'NHWC' else [1, 1] + list(size)
-    save_network(folder / 'tiny.onnx', nodes, [('first', kind, shape), ('second', kind, shape)],
-                 [('flow', 'float32', [1] + small + [2] if output_layout == 'NHWC' else [1, 2] + small)],
-                 [('begin', np.array([0, 0])), ('end', np.array(size)), ('steps', np.array([stride, stride])),
-                  ('axes', np.array([1, 2] if layout == 'NHWC' else [2, 3]))])
-    return load_model(write_model(folder, fields or flow_fields()))
+    outputs = [('flow', 'float32', [1] + small + [2] if output_layout == 'NHWC' else [1, 2] + small)]
+    constants = [('begin', np.array([0, 0])), ('end', np.array(size)), ('steps', np.array([stride, stride])),
+                 ('axes', np.array([1, 2] if layout == 'NHWC' else [2, 3]))]
+    fields = fields or flow_fields()
+    if confidence:
+        nodes += [helper.make_node('Reshape', ['first', 'map'], ['flat']),
+                  helper.make_node('Cast', ['flat'], ['confidence'], to=_TYPES[confidence])]
+        outputs.append(('confidence', confidence, [1] + list(size)))
+        constants.append(('map', np.array([1] + list(size))))
+        fields['output']['confidence'] = 'confidence'
+    save_network(folder / 'tiny.onnx', nodes, [('first', kind, shape), ('second', kind, shape)], outputs, constants)
+    return load_model(write_model(folder, fields))
 
 
 def network_path(model):

@@ -15,7 +15,7 @@ from trt_perception.engines import tensorrt
 DOUBLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'doubles')
 
 # They look at TensorRT and pycuda when they are imported.
-_OURS = ('cuda', 'context', 'file', 'engine', 'callbacks', 'layers', 'build')
+_OURS = ('cuda', 'log', 'context', 'file', 'engine', 'callbacks', 'layers', 'build')
 _THEIRS = ('tensorrt', 'pycuda', 'pycuda.driver', 'pycuda.compiler', 'the_gpu')
 
 

@@ -17,8 +17,8 @@ from trt_perception.core.pipeline import NETWORK
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.settings import defaults, find_setting
 from trt_perception.core.share import share_path
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
-from trt_perception.engines import BACKENDS, EngineOptions, open_engine
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.engines import BACKENDS, EngineOptions, backends, default_model, open_engine
 
 NOT_SHIPPED = ('espnet_camvid', 'nanoflownet')
 MODELS = {task: [name for name in model_names() if load_model(name).task == task]
@@ -57,7 +57,7 @@ def test_every_model_loads_with_its_files(name):
         for precision in by_precision:
             assert precision in PRECISIONS
             if name not in NOT_SHIPPED:
-                assert os.path.getsize(model.network_file(backend, precision)) > 1000
+                assert os.path.getsize(model.network_file(backend, precision)) > (20 if backend == 'opencv' else 1000)
 
 
 @pytest.mark.parametrize('name', names_in('labels'))
@@ -68,13 +68,21 @@ def test_every_label_set_loads_and_its_names_and_colours_are_distinct(name):
 
 def test_both_tasks_have_a_model_and_the_defaults_are_among_them():
     assert defaults()['segmentation.model'] in MODELS[SEGMENTATION]
-    assert defaults()['optical_flow.model'] in MODELS[OPTICAL_FLOW]
+    assert set(TASKS[OPTICAL_FLOW].default_models) <= set(MODELS[OPTICAL_FLOW])
+
+
+def test_without_a_gpu_the_default_flow_is_opencvs_and_with_one_a_networks(monkeypatch):
+    for usable, expected in ((['opencv', 'onnxruntime'], 'dis_medium'), (['tensorrt', 'opencv'], 'tinypwc')):
+        monkeypatch.setattr(backends, 'available_backends', lambda names=usable: names)
+        assert default_model(OPTICAL_FLOW).name == expected
+    assert default_model(OPTICAL_FLOW, 'onnxruntime').name == 'tinypwc'
+    assert default_model(OPTICAL_FLOW, 'opencv').name == 'dis_medium'
 
 
 def test_every_shipped_network_belongs_to_a_model():
     used = {os.path.basename(file) for name in model_names() for files in load_model(name).files.values()
             for file in files.values()}
-    there = {os.path.basename(path) for path in glob(share_path('models', '*.onnx'))}
+    there = {os.path.basename(path) for kind in ('*.onnx', '*.json') for path in glob(share_path('models', kind))}
     assert {file for file in used if file.partition('.')[0] not in NOT_SHIPPED} <= there <= used
 
 
@@ -95,7 +103,7 @@ def opened(model):
     """Return the engine of a model of ours; other people's are skipped where they were not exported."""
     if model.name in NOT_SHIPPED and not os.path.isfile(share_path('models', model.name + '.onnx')):
         pytest.skip('models/{}.onnx is not there: `make models` makes it from published weights'.format(model.name))
-    return open_engine(model, CPU)
+    return open_engine(model, EngineOptions('opencv') if 'opencv' in model.files else CPU)
 
 
 @pytest.mark.parametrize('name', MODELS[SEGMENTATION])

@@ -28,7 +28,7 @@ def test_architecture_names_every_runtime_module():
 
 
 def test_topics_table_names_every_topic_that_the_nodes_publish():
-    source = (ROOT / 'trt_perception/ros/publishers.py').read_text()
+    source = ''.join(path.read_text() for path in (ROOT / 'trt_perception/ros').glob('*publishers.py'))
     topics = set(re.findall(r"_create(?:_image)?\('([\w/]+)'", source))
     assert {'label_map', 'flow', 'camera_info'} <= topics
     for topic in topics:

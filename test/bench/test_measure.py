@@ -111,6 +111,17 @@ def test_flow_has_a_result_from_the_second_picture_on(tmp_path):
     contender.close()
 
 
+@pytest.mark.parametrize('optional', [True, False])
+def test_the_confidence_can_be_left_out(tmp_path, monkeypatch, optional):
+    asked = []
+    real = Engine.infer
+    monkeypatch.setattr(Engine, 'infer', lambda self, wanted=None: (asked.append(wanted), real(self, wanted))[1])
+    contender = open_contender(segmentation_model(tmp_path, (24, 32)), 'onnxruntime', 1, optional)
+    contender.process(PICTURES[0], 1)
+    assert list(asked[-1]) == ['labels'] + ['confidence'] * optional
+    contender.close()
+
+
 def test_an_engine_that_tells_its_stages_is_believed(tmp_path, monkeypatch):
     real = Engine.infer
 

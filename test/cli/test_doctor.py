@@ -67,7 +67,8 @@ def test_without_any_runtime_it_fails_and_says_what_to_install(capsys, without):
     for name, backend in BACKENDS.items():
         assert found['engine ' + name] == ('note', 'the Python package {} is not installed'.format(
             backend.packages[0].replace('|', ' or ')))
-    assert found['engines'] == ('FAIL', 'none of the above: no node can run. pip install onnxruntime')
+    assert found['engines'] == ('FAIL', 'none of the above runs networks: only optical '
+                                          'flow can run. pip install onnxruntime')
 
 
 def test_a_missing_library_fails(capsys, without):

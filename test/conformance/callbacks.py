@@ -12,7 +12,8 @@ from pycuda_double import Gpu, make_pycuda
 sys.modules['tensorrt'] = trt
 sys.modules.update(make_pycuda(Gpu()))
 
-from trt_perception.engines.tensorrt import callbacks, context  # noqa: E402
+from trt_perception.engines.tensorrt import callbacks  # noqa: E402
+from trt_perception.engines.tensorrt.log import LOG as log  # noqa: E402, N811
 
 result = {'version': trt.__version__}
 
@@ -25,10 +26,9 @@ def refusal(function, *arguments):
         return str(error)
 
 
-log = context._Log()
 trt.ILogger.log(log, trt.ILogger.Severity.ERROR, 'out of memory')
 trt.ILogger.log(log, trt.ILogger.Severity.WARNING, 'slow')
-result['log'] = [log.last, refusal(trt.Runtime, log), refusal(trt.Builder, log)]
+result['log'] = [log.reason(), refusal(trt.Runtime, log), refusal(trt.Builder, log)]
 
 if hasattr(trt, 'IInt8EntropyCalibrator2'):
     nothing = types.SimpleNamespace(num_inputs=0)

@@ -1,6 +1,7 @@
 """A script: put what test/conformance checks against into .bindings/, which git ignores, from the package index.
 
 Arguments are API generations (requirements/tensorrt/*.txt), for the Python that runs this, and `pycuda` (its sources).
+Those that begin with `whole` are TensorRT with its libraries.
 What cannot be had is skipped with its reason; what is there already stays.
 """
 import hashlib
@@ -86,6 +87,8 @@ def main():
                 fetch_pycuda(folder, requirements)
             else:
                 install(name, requirements)
+                with open(os.path.join(folder, 'python'), 'w', encoding='utf-8') as file:
+                    file.write(sys.executable)
         except (OSError, URLError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             print('SKIPPED: conformance with {} for {}: {}'.format(

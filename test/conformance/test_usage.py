@@ -27,7 +27,7 @@ def sources():
         pattern = r'^\s*(import|from) (\.?({0})\b|\. import .*\b({0})\b)'.format('|'.join(found))
         more = {name for name, text in texts.items() if re.search(pattern, text, re.M)} - found
         if not more:
-            assert {'cuda', 'build', 'callbacks', 'engine', 'file', 'context'} <= found
+            assert {'cuda', 'build', 'callbacks', 'engine', 'file', 'context', 'log'} <= found
             return {name: text for name, text in texts.items() if name in found}
         found |= more
 

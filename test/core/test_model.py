@@ -226,7 +226,7 @@ WRONG_FLOW = [
     (('output', 'flow_scale'), '20', "output: flow_scale: got '20', expected a number."),
     (('output', 'flow_scale'), True, 'output: flow_scale: got True, expected a number.'),
     (('output', 'flowscale'), 2.0,
-     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, flow_scale."),
+     "output: unknown field 'flowscale'. Did you mean 'flow_scale'? Known: flow, confidence, flow_scale."),
 ]
 
 
@@ -335,13 +335,28 @@ def test_a_yaml_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize(('content', 'part'), [
     (b'task: [segmentation', 'line 1'), (b'a: b: c', 'mapping values are not allowed'),
-    (b'\xff\xfe\x00task', 'codec can'), (b'task: \x01', 'special characters')])
+    (b'task: \x01', 'special characters')])
 def test_a_file_that_is_not_yaml_is_refused_with_the_parsers_text(tmp_path, content, part):
     path = tmp_path / 'bad.yaml'
     path.write_bytes(content)
     text = error_of(load_model, str(path))
     assert text.startswith('{}: not valid YAML: '.format(path))
     assert part in text
+
+
+def test_a_binary_file_is_refused_with_the_verb_that_makes_a_yaml_for_a_network(tmp_path):
+    (tmp_path / 'bad.yaml').write_bytes(b'\xff\xfe\x00task')
+    assert error_of(load_model, str(tmp_path / 'bad.yaml')).endswith(
+        'bad.yaml: got a binary file, expected a YAML. If it is a network, `trt_perception_tools '
+        'import-model` makes the YAML.')
+
+
+@pytest.mark.parametrize('name', ['net.onnx', 'sub/net.tflite', 'net.engine', 'net.pth'])
+def test_a_network_in_place_of_a_model_is_refused_with_the_verb_that_imports_it(name):
+    assert error_of(load_model, name) == (
+        '{}: got a network, expected a model: a YAML that says how to feed and read one. Make both with '
+        '`trt_perception_tools import-model {} --task segmentation|optical_flow --output DIR`, and give DIR/net.yaml.'
+        .format(name, name))
 
 
 @pytest.mark.parametrize(('content', 'shown'), [('', 'None'), ('just words', "'just words'"), ('- a', "['a']")])

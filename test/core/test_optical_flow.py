@@ -151,6 +151,50 @@ def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path):
     assert levels(results[5]) == (-6, -10)
 
 
+# Confidence.
+
+@pytest.mark.parametrize('grid', [CURRENT, PREVIOUS])
+def test_the_confidence_is_on_the_grid_of_the_flow_and_enlarged_with_it(tmp_path, grid):
+    pipeline = pipeline_of(networks.flow_model(tmp_path, confidence='uint8', stride=2), grid)
+    pictures = [picture(seed) for seed in range(3)]
+    for stamp, small in enumerate(pictures):
+        result = pipeline.process(frame_showing(np.kron(small, np.ones((3, 3), np.uint8)), stamp))
+        if stamp:
+            sure = pictures[stamp if grid == CURRENT else stamp - 1]
+            assert result.confidence.dtype == np.uint8
+            np.testing.assert_array_equal(result.confidence, np.kron(sure, np.ones((3, 3), np.uint8)))
+            assert result.flow.shape == result.confidence.shape + (2,)
+
+
+def test_a_network_without_confidence_gives_none(tmp_path):
+    pipeline = pipeline_of(networks.flow_model(tmp_path))
+    pipeline.process(frame_showing(1, 1))
+    assert pipeline.process(frame_showing(2, 2)).confidence is None
+
+
+def test_confidence_that_nobody_wants_is_not_asked_of_the_engine(tmp_path, monkeypatch):
+    model = networks.flow_model(tmp_path, confidence='uint8')
+    engine, wanted, asked = open_engine(model), [], []
+    pipeline = OpticalFlowPipeline(engine, model, wants=lambda role: role in wanted)
+    infer = engine.infer
+    monkeypatch.setattr(engine, 'infer', lambda names=None: (asked.append(list(names)), infer(names))[1])
+    results = []
+    for stamp, names in enumerate(([], [], ['confidence'], [])):
+        wanted[:] = names
+        results.append(pipeline.process(frame_showing(stamp + 1, stamp)))
+    assert asked == [['flow'], ['flow', 'confidence'], ['flow']]
+    assert results[1].confidence is results[3].confidence is None
+    assert (results[2].confidence == 3).all()
+
+
+def test_a_confidence_that_is_no_map_of_bytes_is_refused(tmp_path):
+    model = networks.flow_model(tmp_path, confidence='int32')
+    with pytest.raises(EngineError) as caught:
+        OpticalFlowPipeline(open_engine(model), model)
+    assert str(caught.value) == ("{}: output 'confidence': got int32 (1, 6, 8), expected uint8 (1, H, W). Cast it in "
+                                 'the graph at export.'.format(networks.network_path(model)))
+
+
 # Pairs.
 
 def outcome(pipeline, frame):

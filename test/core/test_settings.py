@@ -14,7 +14,7 @@ TEXT = Setting('model', 'a', 'x')
 CHOICE = Setting('precision', '', 'x', choices=('', 'fp32'))
 
 OF_THE_INTERFACE = {  # Of the table in interfaces.md: name -> default.
-    'segmentation.model': 'swiftnet_camvid', 'optical_flow.model': 'tinypwc', 'engine': 'auto',
+    'segmentation.model': 'swiftnet_camvid', 'optical_flow.model': '', 'engine': 'auto',
     'image_transport': 'raw', 'output_size': 'camera', 'flow_grid': 'current', 'max_frame_age': 0.2,
     'max_pair_gap': 0.5, 'lazy': True, 'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0,
     'dla_core': -1, 'gpu_id': 0, 'serve_while_building': ''}
@@ -69,7 +69,8 @@ def test_defaults_are_those_of_the_interface():
 
 def test_exactly_the_safe_settings_may_change_at_run_time():
     assert {s.name for s in settings_for() if s.runtime} == {
-        'max_frame_age', 'max_pair_gap', 'lazy', 'segmentation.overlay_alpha', 'optical_flow.color_max'}
+        'max_frame_age', 'max_pair_gap', 'lazy', 'segmentation.min_confidence', 'segmentation.overlay_alpha',
+        'optical_flow.color_max'}
 
 
 def test_a_node_has_the_settings_of_its_tasks():

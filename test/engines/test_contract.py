@@ -101,13 +101,39 @@ class TensorRT(Backend):
         return tensorrt_networks.tensorrt_engine().TensorRTEngine(model, path, self.precision)
 
 
+class OpenCv(Backend):
+    """OpenCV, which runs no network: its flow is that of its own method."""
+
+    suffix = 'json'
+    library = 'OpenCV'
+    handle = '_method'
+
+    def flow(self):
+        """Open DIS."""
+        (self._folder / 'tiny.json').write_text('{"preset": "fast", "height": 48, "width": 64}')
+        return self.open(self.model('flow_model'))
+
+
 ON_THE_CPU = ['onnxruntime', 'openvino', 'tflite']
+NETWORKS = ON_THE_CPU + ['tensorrt ' + generation for generation in VERSIONS]
 
 
-@pytest.fixture(params=ON_THE_CPU + ['tensorrt ' + generation for generation in VERSIONS])
+@pytest.fixture(params=NETWORKS)
 def backend(request, tmp_path):
-    """Give each back-end in turn."""
+    """Give each back-end that runs networks in turn."""
+    return backend_of(request, tmp_path)
+
+
+@pytest.fixture(params=NETWORKS + ['opencv'])
+def any_backend(request, tmp_path):
+    """Give each back-end in turn; of flow, all have an engine."""
+    return backend_of(request, tmp_path)
+
+
+def backend_of(request, tmp_path):
     name, _, generation = request.param.partition(' ')
+    if name == 'opencv':
+        return OpenCv(name, networks, tmp_path)
     if name == 'tensorrt':
         request.getfixturevalue('use_gpu')(generation)
         return TensorRT(generation, tmp_path)
@@ -206,8 +232,8 @@ def test_an_input_stays_until_it_is_overwritten(backend):
         np.testing.assert_array_equal(engine.infer()['labels'][0], picture(0).argmax(axis=2))
 
 
-def test_another_thread_may_not_use_it(backend):
-    engine = backend.flow()
+def test_another_thread_may_not_use_it(any_backend):
+    engine = any_backend.flow()
     texts = []
 
     def use():
@@ -271,18 +297,18 @@ class Broken:
     (MemoryError(), 'MemoryError. Close other programs, or choose a smaller network.'),
     (RuntimeError('the device\n  is gone.'), 'the device is gone.'), (KeyError('x'), "'x'."),
     (ValueError(''), 'ValueError.')])
-def test_whatever_a_runtime_raises_is_an_engine_error(backend, error, text):
-    engine = backend.segmentation()
-    setattr(engine, backend.handle, Broken(error))
+def test_whatever_a_runtime_raises_is_an_engine_error(any_backend, error, text):
+    engine = any_backend.flow()
+    setattr(engine, any_backend.handle, Broken(error))
     with pytest.raises(EngineError) as caught:
         engine.infer()
-    assert str(caught.value) == '{}: {} failed to run it: {}'.format(engine.file, backend.library, text)
+    assert str(caught.value) == '{}: {} failed to run it: {}'.format(engine.file, any_backend.library, text)
     assert caught.value.__cause__ is error
     engine.close()
 
 
-def test_a_closed_engine_says_so(backend):
-    engine = backend.flow()
+def test_a_closed_engine_says_so(any_backend):
+    engine = any_backend.flow()
     engine.close()
     for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))), engine.infer,
                  lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from trt_perception.core.errors import ConfigError
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import (
     BACKENDS,
     Backend,
     EngineOptions,
     available_backends,
     backends,
+    default_model,
     onnxruntime_engine,
     open_engine,
     prepare_engine,
@@ -167,6 +169,30 @@ def test_auto_without_any_back_end_says_what_to_install(monkeypatch, model):
                                               'b': Backend('b_engine', ('numpy',), 'fp32')})
     assert error_of(resolve, model, EngineOptions()) == (
         'engine: auto found none of a. Install one: pip install onnxruntime')
+
+
+def test_auto_says_what_to_install_when_what_is_installed_does_not_suit_the_model(monkeypatch, model):
+    monkeypatch.setattr(backends, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
+                                              'b': Backend('b_engine', ('numpy',), 'fp32', True, format='')})
+    assert error_of(resolve, with_files(model, 'a'), EngineOptions()) == (
+        'engine: auto found none of a. Install one: pip install onnxruntime')
+
+
+def test_the_default_model_is_one_for_the_first_back_end_that_has_one(monkeypatch, model):
+    models = {name: with_files(model, *names)._replace(name=name)
+              for name, names in {'network': ['quick', 'onnxruntime'], 'method': ['classic']}.items()}
+    monkeypatch.setattr(backends, 'load_model', models.__getitem__)
+    monkeypatch.setattr(backends, 'find_task', lambda _: TASKS[OPTICAL_FLOW]._replace(default_models=tuple(models)))
+    monkeypatch.setattr(backends, 'BACKENDS', table_of(
+        quick=(('nobody_has_this',), 'fp16', True), classic=(('numpy',), 'fp32', True), asked=(('numpy',), 'fp32')))
+    for name, expected in (('auto', 'method'), ('onnxruntime', 'network'), ('classic', 'method'), ('quick', 'network'),
+                           ('zzz', 'network')):
+        assert default_model('optical_flow', name).name == expected
+
+
+def test_a_task_without_default_models_must_name_one():
+    assert error_of(default_model, SEGMENTATION) == (
+        "parameter segmentation.model: got '', expected a name in config/models, or the path of a YAML.")
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(model):

@@ -202,7 +202,7 @@ def test_a_dynamic_shape_is_refused(tmp_path, options):
     model = segmentation_model(tmp_path, **options)
     text = error_of(open_engine, model, OPENVINO)
     assert text.startswith("{}: 'image' has the dynamic shape ".format(networks.network_path(model)))
-    assert text.endswith('expected fixed sizes. Export it with static shapes and batch 1.')
+    assert text.endswith('expected fixed sizes. `trt_perception_tools import-model` makes it static, with batch 1.')
 
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def test_without_arguments_everything_is_at_its_default(node_of):
     settings = declare_parameters(node, TASKS)
     assert settings == {
         'segmentation.model': 'swiftnet_camvid', 'segmentation.min_confidence': 0.0,
-        'segmentation.overlay_alpha': 0.5, 'optical_flow.model': 'tinypwc',
+        'segmentation.overlay_alpha': 0.5, 'optical_flow.model': '',
         'optical_flow.color_max': 0.0, 'flow_grid': 'current', 'max_pair_gap': 0.5, 'engine': 'auto', 'precision': '',
         'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0, 'dla_core': -1, 'gpu_id': 0,
         'serve_while_building': '', 'build_only': False, 'num_threads': 0, 'image_transport': 'raw',

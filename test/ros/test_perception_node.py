@@ -27,8 +27,8 @@ PERIOD_NS = 33_333_333
 COLORS = np.array([each['color'] for each in networks.CLASSES], np.uint8)
 OUTPUTS = {'segmentation/label_map': Image, 'segmentation/confidence': Image, 'segmentation/color': Image,
            'segmentation/overlay': Image, 'segmentation/label_map/compressed': CompressedImage,
-           'segmentation/camera_info': CameraInfo, 'optical_flow/flow': Image, 'optical_flow/color': Image,
-           'optical_flow/camera_info': CameraInfo, 'optical_flow/flow_info': String}
+           'segmentation/camera_info': CameraInfo, 'optical_flow/flow': Image, 'optical_flow/confidence': Image,
+           'optical_flow/color': Image, 'optical_flow/camera_info': CameraInfo, 'optical_flow/flow_info': String}
 
 
 def stamp(number):
@@ -44,7 +44,7 @@ class Models:
             each.mkdir()
         self.arguments = [a for task in TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, folders[task]))]
         self.segmentation = networks.segmentation_model(folders[SEGMENTATION])
-        self.flow = networks.flow_model(folders[OPTICAL_FLOW])
+        self.flow = networks.flow_model(folders[OPTICAL_FLOW], confidence='uint8')
 
     def label_maps(self, images, size='camera'):
         pipeline = SegmentationPipeline(open_engine(self.segmentation), self.segmentation, {'output_size': size})
@@ -60,7 +60,7 @@ class Models:
         results = []
         for each in images:
             result = pipeline.process(messages.frame_from_image(each))
-            results.append(None if result is None else result.flow.copy())
+            results.append(None if result is None else (result.flow.copy(), result.confidence.copy()))
         return results
 
 
@@ -136,24 +136,28 @@ def test_a_red_left_and_a_green_right_half_are_labelled_as_such(rig, models):
 def test_flow_is_what_the_pipeline_makes_of_the_same_images(rig, models, grid):
     images = [image(picture(number), stamp(number)) for number in range(4)]
     fields, infos = rig.watch(Image, 'optical_flow/flow'), rig.watch(String, 'optical_flow/flow_info')
+    confidences = rig.watch(Image, 'optical_flow/confidence')
     rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
-    wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/flow_info'])
+    wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/flow_info', 'optical_flow/confidence'])
     expected = models.flow_fields(images, grid)
     assert expected[0] is None
     rig.show(images[0])
     for number in (1, 2, 3):
         rig.show(images[number])
-        rig.until(lambda n=number: len(fields) == len(infos) == n, 'the flow')
+        rig.until(lambda n=number: len(fields) == len(infos) == len(confidences) == n, 'the flow')
+        flow, confidence = expected[number]
         assert fields[-1].encoding == '32FC2'
         assert fields[-1].step == 64 * 8
-        np.testing.assert_array_equal(pixels_of(fields[-1]), expected[number])
-        assert stamp_of(fields[-1]) == stamp(number - (grid == 'previous'))
+        np.testing.assert_array_equal(pixels_of(fields[-1]), flow)
+        assert confidences[-1].encoding == 'mono8'
+        np.testing.assert_array_equal(pixels_of(confidences[-1]), confidence)
+        assert stamp_of(fields[-1]) == stamp_of(confidences[-1]) == stamp(number - (grid == 'previous'))
         info = json.loads(infos[-1].data)
         assert info['grid'] == grid
         assert info['stamp'] == {'sec': stamp(number) // 10**9, 'nanosec': stamp(number) % 10**9}
         assert info['previous_stamp'] == {'sec': stamp(number - 1) // 10**9, 'nanosec': stamp(number - 1) % 10**9}
         assert info['interval_s'] == pytest.approx(PERIOD_NS * 1e-9)
-        assert info['median_flow'] == np.median(expected[number][::8, ::8].reshape(-1, 2), axis=0).tolist()
+        assert info['median_flow'] == np.median(flow[::8, ::8].reshape(-1, 2), axis=0).tolist()
 
 
 def test_colours_and_overlay_show_the_labels(rig, models):
@@ -211,7 +215,7 @@ def test_at_network_size_nothing_is_resized(rig, models):
     rig.until(lambda: fields, 'the flow')
     assert pixels_of(labels[1]).shape == (6, 8)
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps(images, 'network')[1][0])
-    np.testing.assert_array_equal(pixels_of(fields[0]), models.flow_fields(images, size='network')[1])
+    np.testing.assert_array_equal(pixels_of(fields[0]), models.flow_fields(images, size='network')[1][0])
 
 
 # Headers and camera_info
@@ -558,7 +562,7 @@ def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fiel
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(2), stamp(3)]
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([images[2]])[0][0])
     # The pair outlives the bad image: flow from image 0 to image 2.
-    np.testing.assert_array_equal(pixels_of(flows[0]), models.flow_fields([images[0], images[2]])[1])
+    np.testing.assert_array_equal(pixels_of(flows[0]), models.flow_fields([images[0], images[2]])[1][0])
     assert [stamp_of(m) for m in flows] == [stamp(2), stamp(3)]
 
 
@@ -592,7 +596,7 @@ def test_the_size_may_change_from_image_to_image(rig, models):
         np.testing.assert_array_equal(pixels_of(message), expected)
     assert [stamp_of(m) for m in flows] == [stamp(1), stamp(3), stamp(7)]
     for message, number in zip(flows, (1, 3, 7)):
-        np.testing.assert_array_equal(pixels_of(message), models.flow_fields(images[number - 1:number + 1])[1])
+        np.testing.assert_array_equal(pixels_of(message), models.flow_fields(images[number - 1:number + 1])[1][0])
 
 
 def test_repeated_and_backward_stamps_give_labels_but_no_flow(rig, models):

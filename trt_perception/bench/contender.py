@@ -69,12 +69,16 @@ class PipelineContender(Contender):
     """The pipeline that the nodes run, on an engine.
 
     Results are written where they are wanted, as into a message: nothing is left for `publish`, which only nodes have.
+
+    Args:
+        optional: whether somebody wants what networks may give as well, a confidence.
     """
 
-    def __init__(self, model: Model, engine: Engine, threads: int = 0) -> None:
+    def __init__(self, model: Model, engine: Engine, threads: int = 0, optional: bool = True) -> None:
         self.engine = engine
         self._times = LastTimes()
-        self._pipeline: Pipeline = pipeline_class(model.task)(engine, model, RESTING, self._times)
+        self._pipeline: Pipeline = pipeline_class(model.task)(engine, model, RESTING, self._times,
+                                                              wants=lambda role: optional)
         self._result: Optional[np.ndarray] = None
         super().__init__('{} {} {}'.format(model.name, engine.backend, engine.precision), model.task, {
             'model': model.path, 'engine': engine.backend, 'precision': engine.precision, 'network': engine.file,
@@ -99,18 +103,19 @@ class PipelineContender(Contender):
         self.engine.close()
 
 
-def open_contender(model: Model, engine: str, threads: int = 0) -> PipelineContender:
+def open_contender(model: Model, engine: str, threads: int = 0, optional: bool = True) -> PipelineContender:
     """Open the pipeline of a model on an engine.
 
     Args:
         engine: ENGINE or ENGINE:PRECISION, as the parameters of the nodes have them.
+        optional: as for PipelineContender.
 
     Raises:
         ConfigError: there is no such engine or precision here, or the model has no network for it.
         EngineError: the network cannot be opened.
     """
     options = engine_options(engine, threads)
-    return PipelineContender(model, open_engine(model, options), options.threads)
+    return PipelineContender(model, open_engine(model, options), options.threads, optional)
 
 
 def engine_options(engine: str, threads: int) -> EngineOptions:

@@ -32,6 +32,8 @@ class Request(NamedTuple):
     """ENGINE or ENGINE:PRECISION; each model is measured on each of them."""
     threads: int = 0
     """CPU threads per engine; 0 = all cores."""
+    confidence: bool = True
+    """Whether somebody wants the confidence of models that give one."""
     tutorial: str = ''
     """ONNX file of one more contender: see bench.tutorial."""
     cameras: Tuple[str, ...] = ()

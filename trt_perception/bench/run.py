@@ -59,7 +59,7 @@ def _bench_pipelines(request: Request, models: Sequence[Model], others: Sequence
         for model in models:
             for engine in request.engines:
                 _show('opening {} on {}'.format(model.name, engine))
-                contenders.append(open_contender(model, engine, request.threads))
+                contenders.append(open_contender(model, engine, request.threads, request.confidence))
         if request.tutorial:
             contenders.append(_open_tutorial(request, models[0]))
         contenders += [open_other(contenders[0]) for open_other in others]
@@ -84,7 +84,7 @@ def _bench_nodes(request: Request, model: Model) -> report.Report:
     except ImportError as error:
         raise ConfigError('--node: ROS 2 for Python cannot be imported ({}). Source the setup file of a ROS 2 '
                           'installation, or `pip install "ros-rclpy[fastrtps]"`.'.format(error)) from error
-    contender = open_contender(model, request.engines[0], request.threads)
+    contender = open_contender(model, request.engines[0], request.threads, request.confidence)
     facts, names = [contender.facts], [contender.name]
     rounds = []
     try:

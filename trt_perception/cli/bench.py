@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--engine', nargs='+', metavar='ENGINE[:PRECISION]', default=['auto'],
                         help='each model on each of them, e.g. onnxruntime openvino:bf16 (default: auto)')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads per engine; 0 (default) = all')
+    parser.add_argument('--no-confidence', action='store_true',
+                        help='leave out the confidence, as a node does while nobody subscribes to it')
     parser.add_argument('--tutorial', metavar='LOGITS.onnx',
                         help='one more contender: what people write, on the first model as a network with normalised '
                              'float32 NCHW in and scores out')
@@ -67,7 +69,8 @@ def request_of(args: argparse.Namespace, program: str = 'trt_perception bench') 
         raise ConfigError('--html: pages are made by the tools, from numbers. Write --json bench.json here, then run: '
                           'trt_perception_tools report bench.json -o {}'.format(args.html))
     return Request(
-        tuple(args.models), ' '.join([program] + _words(args)), tuple(args.engine), args.threads, args.tutorial or '',
+        tuple(args.models), ' '.join([program] + _words(args)), tuple(args.engine), args.threads,
+        not args.no_confidence, args.tutorial or '',
         tuple(args.camera or ()), args.seed, args.frames or '', args.topic or '',
         Plan(args.iterations, args.warm_up, args.block, args.limit), args.node, args.bare, args.rate,
         {name: getattr(args, name) for name in _FORMS if getattr(args, name)})

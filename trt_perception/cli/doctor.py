@@ -57,8 +57,8 @@ def check_backends() -> Iterator[Finding]:
             module = importlib.import_module(next(
                 each for each in backend.packages[0].split('|') if importlib.util.find_spec(each)))
             yield OK, 'engine ' + name, str(getattr(module, '__version__', 'installed'))
-    if not usable:
-        yield FAIL, 'engines', 'none of the above: no node can run. pip install onnxruntime'
+    if not set(usable) - {'opencv'}:
+        yield FAIL, 'engines', 'none of the above runs networks: only optical flow can run. pip install onnxruntime'
 
 
 def check_ros() -> Iterator[Finding]:

@@ -18,6 +18,8 @@ from .yaml_file import read_yaml
 
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 CHANNELS = {'rgb': 3, 'bgr': 3, 'gray': 1}
+_NETWORKS = ('.onnx', '.tflite', '.pb', '.engine', '.plan', '.trt', '.pt', '.pth', '.h5')
+"""Suffixes of network files, which people give where a model is wanted."""
 ONNX = 'onnx'
 """Key in `files` of networks for all back-ends that read ONNX and have no entry of their own."""
 
@@ -147,6 +149,11 @@ def load_model(name: str) -> Model:
     Raises:
         ConfigError: no such model, or a field is missing, unknown or wrong; the text names file and field.
     """
+    if name.endswith(_NETWORKS):
+        raise ConfigError('{}: got a network, expected a model: a YAML that says how to feed and read one. Make '
+                          'both with `trt_perception_tools import-model {} --task {} --output DIR`, and give '
+                          'DIR/{}.yaml.'.format(
+                              name, name, '|'.join(TASKS), os.path.splitext(os.path.basename(name))[0]))
     path = _find('models', name)
     fields = Fields(path, read_yaml(path))
     name = fields.choice('task', tuple(TASKS))

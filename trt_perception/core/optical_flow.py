@@ -6,6 +6,7 @@ import numpy as np
 from .data import FlowField, Frame
 from .errors import EngineError
 from .image import Size, resize_flow
+from .maps import MapOutput
 from .pipeline import Pipeline
 from .tasks import OPTICAL_FLOW
 from .tensors import image_layout
@@ -16,6 +17,8 @@ PREVIOUS = 'previous'
 
 class OpticalFlowPipeline(Pipeline[FlowField]):
     """Runs an optical-flow engine on successive frames. Flow is resized bilinearly, and its vectors with it.
+
+    The optional output is `confidence`, on the same grid, resized by nearest neighbour.
 
     The network points from its first image to its second, on the first one's grid. With the setting flow_grid 'current'
     it sees (current, previous) and its result is negated: the point now at (x, y) was at (x - u, y - v). With
@@ -45,14 +48,16 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
             if before is None or self.lacks:
                 return None
             self._set_target(frame)
+            confidence = self._confidence if self._confidence is not None and self._wants('confidence') else None
             with self._timer.stage('optical_flow infer'):
-                flow = self._engine.infer()[self._output]
+                outputs = self._engine.infer([self._output] + ([confidence.name] if confidence else []))
             with self._timer.stage('optical_flow decode'):
-                self._decode(flow)
+                self._decode(outputs[self._output])
+                sure = confidence.read(outputs[confidence.name]) if confidence else None
         finally:
             self._engine.swap(self._current, self._previous)
         grid = frame if self._settings['flow_grid'] == CURRENT else before
-        return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns)
+        return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns, sure)
 
     def reset(self) -> None:
         """Forget the previous frame."""
@@ -72,6 +77,8 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
             raise EngineError('{}: output {!r}: got {} {}, expected float32 (1, H, W, 2) or (1, 2, H, W).'.format(
                 self._engine.file, self._output, spec.dtype.name, spec.shape))
         self._layout = layout
+        name = self._model.output.confidence
+        self._confidence = MapOutput(self._engine, name) if name else None
         return layout.size
 
     def _configured(self) -> None:
@@ -104,6 +111,8 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         factors = (self._flow_scale * target[1] / width, self._flow_scale * target[0] / height)
         self._flow = self._allocate('flow', target + (2,), np.float32)
         self._factors = None if self._engine.resize_output(self._output, target, factors) else factors
+        if self._confidence is not None:
+            self._confidence.resize_to(self._allocate('confidence', target, np.uint8))
 
     def _decode(self, flow: np.ndarray) -> None:
         if self._factors is None:

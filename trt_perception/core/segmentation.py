@@ -5,10 +5,10 @@ import numpy as np
 
 from .data import VOID, Frame, LabelMap
 from .errors import ConfigError, EngineError
-from .image import NearestResizer, Size
+from .image import Size
+from .maps import MapOutput
 from .pipeline import Pipeline
 from .tasks import SEGMENTATION
-from .tensors import map_size
 
 
 class SegmentationPipeline(Pipeline[LabelMap]):
@@ -34,7 +34,7 @@ class SegmentationPipeline(Pipeline[LabelMap]):
         with self._timer.stage('segmentation infer'):
             outputs = self._engine.infer(names.values())
         with self._timer.stage('segmentation decode'):
-            results = {role: self._decoded(role, outputs[name]) for role, name in names.items()}
+            results = {role: self._maps[role].read(outputs[name]) for role, name in names.items()}
             if least:
                 results['labels'][results['confidence'] < least] = VOID
         return LabelMap(results['labels'], results.get('confidence') if wanted else None, frame.stamp_ns,
@@ -56,33 +56,18 @@ class SegmentationPipeline(Pipeline[LabelMap]):
         self._least = math.ceil(255 * least)
 
     def _check_outputs(self) -> Size:
-        specs = {spec.name: spec for spec in self._engine.outputs}
-        sizes = set()
-        for role, name in self._model.output.names.items():
-            spec = specs[name]
-            size = map_size(spec.shape)
-            if size is None or spec.dtype != np.uint8:
-                scores = spec.dtype == np.float32 and role == 'labels'
-                hint = 'These look like logits: put the argmax into the graph at export, so that bytes are copied ' \
-                       'instead of floats.' if scores else 'Cast it in the graph at export.'
-                raise EngineError('{}: output {!r}: got {} {}, expected uint8 (1, H, W). {}'.format(
-                    self._engine.file, name, spec.dtype.name, spec.shape, hint))
-            sizes.add(size)
+        types = {spec.name: spec.dtype for spec in self._engine.outputs}
+        names = self._model.output.names
+        scores = 'These look like logits: `trt_perception_tools import-model` puts the argmax into the graph, so ' \
+                 'that bytes are copied instead of floats.'
+        self._maps = {role: MapOutput(self._engine, name, scores) if role == 'labels' and types[name] == np.float32
+                      else MapOutput(self._engine, name) for role, name in names.items()}
+        sizes = {each.size for each in self._maps.values()}
         if len(sizes) > 1:
             raise EngineError('{}: labels and confidence differ in size: {}.'.format(
                 self._engine.file, sorted(sizes)))
         return sizes.pop()
 
-    def _decoded(self, role: str, output: np.ndarray) -> np.ndarray:
-        resizer, result = self._resizers[role], self._results[role]
-        if resizer is None:
-            np.copyto(result, output.reshape(result.shape))
-            return result
-        return resizer.resize(output.reshape(self._size), result)
-
     def _resize(self, target: Size) -> None:
-        names = self._model.output.names
-        self._results = {role: self._allocate(role, target, np.uint8) for role in names}
-        resizer = NearestResizer(self._size, target) if target != self._size else None
-        self._resizers = {role: None if self._engine.resize_output(name, target) else resizer
-                          for role, name in names.items()}
+        for role, each in self._maps.items():
+            each.resize_to(self._allocate(role, target, np.uint8))

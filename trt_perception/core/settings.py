@@ -14,8 +14,9 @@ Settings = Dict[str, Any]
 
 
 COMMON = (
-    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, onnxruntime, openvino or tflite; auto = tensorrt '
-            'where there is a GPU, else onnxruntime. A named one that cannot be had stops the node'),
+    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, opencv, onnxruntime, openvino or tflite; auto = the '
+            'first of tensorrt (where there is a GPU), opencv and onnxruntime for which the model has a file. If a '
+            'named one is unavailable, the node exits with an error'),
     Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT; int8 on a CPU with "
             "INT8 dot products (VNNI, AMX, DotProd) where it costs the model at most 0.5 points; else fp32",
             ('',) + PRECISIONS),

@@ -31,6 +31,8 @@ class Task(NamedTuple):
     """Of one pixel in that encoding."""
     settings: Tuple[Setting, ...]
     """Parameters of nodes with this task; TASK.model is one of them."""
+    default_models: Tuple[str, ...] = ()
+    """Names in config/models, of which one serves where TASK.model is '': see engines.default_model."""
     optional_outputs: Tuple[str, ...] = ()
     """What a network may give as well."""
     numbers: Mapping[str, float] = {}
@@ -55,11 +57,12 @@ TASKS: Dict[str, Task] = {
     OPTICAL_FLOW: Task(
         'trt_perception.core.optical_flow:OpticalFlowPipeline',
         'trt_perception.ros.optical_flow_publishers:OpticalFlowPublishers',
-        images=2, outputs=('flow',), numbers={'flow_scale': 1.0},
-        result_topic='optical_flow/flow', encoding='32FC2', pixel_bytes=8,
+        images=2, outputs=('flow',), optional_outputs=('confidence',), numbers={'flow_scale': 1.0},
+        result_topic='optical_flow/flow', encoding='32FC2', pixel_bytes=8, default_models=('tinypwc', 'dis_medium'),
         settings=(
-            Setting('optical_flow.model', 'tinypwc',
-                    'Optical-flow model: a name in config/models, or the path of a YAML'),
+            Setting('optical_flow.model', '',
+                    "Optical-flow model: a name in config/models, or the path of a YAML; '' = tinypwc on a GPU, which "
+                    'leaves the CPU free, else dis_medium, which needs no network'),
             Setting('optical_flow.color_max', 0.0, 'Flow shown fully saturated in optical_flow/color (px); 0 = 99th '
                     'percentile of each frame', limits=(0, 1e4), runtime=True),
             Setting('flow_grid', 'current', 'Image on whose pixel grid the flow lives', ('current', 'previous')),

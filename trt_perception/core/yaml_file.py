@@ -22,6 +22,9 @@ def read_yaml(path: str) -> Any:
         raise ConfigError('{}: {}. Give a YAML file.'.format(path, error.strerror)) from error
     except ConfigError:
         raise
+    except UnicodeDecodeError as error:
+        raise ConfigError('{}: got a binary file, expected a YAML. If it is a network, `trt_perception_tools '
+                          'import-model` makes the YAML.'.format(path)) from error
     except Exception as error:  # Besides its own errors, PyYAML raises anything for dates and numbers that are none.
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ConfigError('{}: not valid YAML: {}'.format(path, reason)) from error

@@ -8,10 +8,11 @@ from .backends import (
     EngineOptions,
     Progress,
     available_backends,
+    default_model,
     open_engine,
     prepare_engine,
     resolve,
 )
 
 __all__ = ['AUTO', 'BACKENDS', 'DEFAULT_OPTIONS', 'Backend', 'BuiltEngine', 'EngineOptions', 'Progress',
-           'available_backends', 'open_engine', 'prepare_engine', 'resolve']
+           'available_backends', 'default_model', 'open_engine', 'prepare_engine', 'resolve']

@@ -13,7 +13,8 @@ from ..core.board import has_int8_dot_product
 from ..core.engine import Engine
 from ..core.errors import ConfigError, did_you_mean
 from ..core.image import FrameDecoder
-from ..core.model import ONNX, PRECISIONS, Model
+from ..core.model import ONNX, PRECISIONS, Model, load_model
+from ..core.tasks import find_task
 
 AUTO = 'auto'
 
@@ -68,6 +69,7 @@ class Backend(NamedTuple):
 BACKENDS: Dict[str, Backend] = {
     'tensorrt': Backend('tensorrt.engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True,
                         builder='tensorrt.file'),
+    'opencv': Backend('opencv_engine', ('cv2',), 'fp32', automatic=True, format=''),
     'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True, int8_on_cpu=True),
     'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
     'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32', format=''),
@@ -125,12 +127,15 @@ def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
     """
     name = options.backend
     if name == AUTO:
-        usable = [each for each in available_backends() if BACKENDS[each].automatic]
-        if not usable:
+        automatic = [each for each in BACKENDS if BACKENDS[each].automatic]
+        usable = [each for each in available_backends() if each in automatic]
+        fitting = [each for each in automatic if model.networks(each, BACKENDS[each].format)]
+        chosen = [each for each in usable if each in fitting]
+        if not usable or (fitting and not chosen):
             raise ConfigError('engine: auto found none of {}. Install one: pip install onnxruntime'.format(
-                ', '.join(each for each in BACKENDS if BACKENDS[each].automatic)))
+                ', '.join(fitting or automatic)))
         # Without any file for them, let the first say what the model lacks.
-        name = next((each for each in usable if model.networks(each, BACKENDS[each].format)), usable[0])
+        name = (chosen or usable)[0]
     if name not in BACKENDS:
         raise ConfigError('engine: got {!r}, expected one of {}{}'.format(
             name, ', '.join([AUTO] + list(BACKENDS)), did_you_mean(name, BACKENDS)))
@@ -151,6 +156,27 @@ def _default_precision(name: str, model: Model) -> str:
     if backend.int8_on_cpu and accepted and has_int8_dot_product() and _imported(name, backend.module).runs_int8():
         return 'int8'
     return backend.precision
+
+
+def default_model(task: str, backend: str = AUTO) -> Model:
+    """Return the model that serves a task where none is named: one for the first back-end that has one.
+
+    Args:
+        backend: the only one that counts; AUTO = those that `auto` may choose here, in their order.
+
+    Raises:
+        ConfigError: there is no such task, it has no default, or the YAML of its models is wrong.
+    """
+    models = [load_model(name) for name in find_task(task).default_models]
+    if not models:
+        raise ConfigError("parameter {}.model: got '', expected a name in config/models, or the path of a YAML.".format(
+            task))
+    names = [each for each in available_backends() if BACKENDS[each].automatic] if backend == AUTO else [backend]
+    for name in names:
+        for model in models:
+            if name in BACKENDS and model.networks(name, BACKENDS[name].format):
+                return model
+    return models[0]  # `resolve` says what is wrong with it.
 
 
 def prepare_engine(model: Model, options: EngineOptions, progress: Progress, calibration: str = ''

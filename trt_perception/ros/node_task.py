@@ -11,7 +11,7 @@ from ..core.pipeline import Pipeline
 from ..core.settings import Settings
 from ..core.tasks import pipeline_class, publishers_class
 from ..core.timing import StageTimer
-from ..engines import BuiltEngine, EngineOptions, open_engine
+from ..engines import BuiltEngine, EngineOptions, default_model, open_engine
 from .publishers import TaskPublishers
 
 
@@ -27,7 +27,8 @@ class NodeTask:
 
     def __init__(self, node: Node, name: str, settings: Settings, decoder: FrameDecoder, timer: StageTimer) -> None:
         self.name = name
-        self.model = load_model(settings[name + '.model'])
+        named = settings[name + '.model']
+        self.model = load_model(named) if named else default_model(name, settings['engine'])
         if self.model.task != name:
             raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
                 name, self.model.path, self.model.task, name))

@@ -17,20 +17,25 @@ from .publishers import TaskPublishers
 
 
 class OpticalFlowPublishers(TaskPublishers):
-    """flow, flow_info, camera_info, color."""
+    """flow, confidence, flow_info, camera_info, color."""
 
     task = OPTICAL_FLOW
-    _needs_inference = ('flow', 'flow_info', 'color')
+    _needs_inference = ('flow', 'confidence', 'flow_info', 'color')
 
     def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
         super().__init__(node, model, settings, decoder)
         self._create_image('flow', '32FC2')
+        self._create_image('confidence', 'mono8')
         self._create_image('color', 'rgb8')
         self._create('flow_info', String)
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
-        """Give the pipeline the message memory for its flow field."""
+        """Give the pipeline the message memory for its 'flow' or 'confidence'."""
         return self._images[role].array(shape, dtype)
+
+    def wants(self, role: str) -> bool:
+        """Return whether anybody subscribes to the confidence."""
+        return self._watched(role)
 
     def publish(self, frame: Frame, result: FlowField, info: Optional[CameraInfo]) -> None:
         """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
@@ -40,6 +45,8 @@ class OpticalFlowPublishers(TaskPublishers):
             self._publishers['flow_info'].publish(
                 String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
         self._publish_image('flow', header)
+        if result.confidence is not None:
+            self._publish_image('confidence', header)
         self._publish_camera_info(info, frame, size, header)
         if self._watched('color'):
             color_flow(result.flow, self._settings['optical_flow.color_max'],

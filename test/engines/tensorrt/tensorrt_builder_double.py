@@ -1,5 +1,7 @@
 """The builder's side of the `tensorrt` double: it "builds" by wrapping the ONNX network, and notes how it was asked to.
 
+Of TensorRT 8.2 to 10.16; that of 11 is the real one (tensorrt_real_builder.py).
+
 As tensorrt_double.py: no public name that the real bindings of the generation lack.
 """
 import enum
@@ -30,11 +32,12 @@ class BuilderState:
         steps, step_s: of the progress that a build makes, and their duration.
         gate: file that a build waits for; '' = none.
         fails: '' or how a build ends: 'refused', 'killed', 'crashed'.
+        memory_bytes: that the process of a real build may take for it; 0 = any.
         builds: what the journal has, of this process.
     """
 
     def __init__(self, journal='', fast_int8=True, unsupported=(), networks=None, steps=3, step_s=0.0, gate='',
-                 fails=''):
+                 fails='', memory_bytes=0):
         self.journal = journal
         self.fast_int8 = fast_int8
         self.unsupported = tuple(unsupported)
@@ -43,6 +46,7 @@ class BuilderState:
         self.step_s = step_s
         self.gate = gate
         self.fails = fails
+        self.memory_bytes = memory_bytes
         self.builds = []
 
     def note(self, **build):
@@ -52,27 +56,23 @@ class BuilderState:
                 file.write(json.dumps(build) + '\n')
 
 
-def add_builder(module, generation, gpu, serialize):
-    """Give a module of make_tensorrt the classes for building, and its engines an inspector."""
+def add_builder(module, generation, gpu, serialize, logger_in_use):
+    """Give a module of make_tensorrt the classes for building."""
     state = getattr(gpu, 'builder', None) or BuilderState()
-    old, eight, eleven = generation == '8.2', generation.startswith('8.'), generation.startswith('11.')
+    old, eight = generation == '8.2', generation.startswith('8.')
     DataType, ILogger = module.DataType, module.ILogger  # noqa: N806
 
     def flags(name, members):
         setattr(module, name, enum.IntEnum(name, members, start=0))
         return getattr(module, name)
 
-    names = ['GPU_FALLBACK', 'TF32']
-    if not eleven:
-        names += ['FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS', 'PREFER_PRECISION_CONSTRAINTS']
-    names += ['STRICT_TYPES'] if eight else ['BF16'] if not eleven else []
-    flags('BuilderFlag', names)
+    flags('BuilderFlag', ['GPU_FALLBACK', 'TF32', 'FP16', 'INT8', 'OBEY_PRECISION_CONSTRAINTS',
+                          'PREFER_PRECISION_CONSTRAINTS'] + (['STRICT_TYPES'] if eight else ['BF16']))
     Creation = flags(  # noqa: N806
-        'NetworkDefinitionCreationFlag',
-        ['STRONGLY_TYPED'] if eleven else ['EXPLICIT_BATCH'] + ([] if eight else ['STRONGLY_TYPED']))
+        'NetworkDefinitionCreationFlag', ['EXPLICIT_BATCH'] + ([] if eight else ['STRONGLY_TYPED']))
     flags('ProfilingVerbosity', ['LAYER_NAMES_ONLY', 'NONE', 'DETAILED'])
-    flags('LayerInformationFormat', ['ONELINE', 'JSON'])
     flags('DeviceType', ['GPU', 'DLA'])
+    flags('ErrorCode', ['SUCCESS', 'UNSUPPORTED_NODE'])
     LayerType = flags('LayerType', sorted(set(_LAYERS.values()) | {'ELEMENTWISE'}))  # noqa: N806
     if not old:
         flags('MemoryPoolType', ['WORKSPACE', 'DLA_MANAGED_SRAM'])
@@ -87,13 +87,16 @@ def add_builder(module, generation, gpu, serialize):
             self.shape = module.Dims(shape)
             self.is_shape_tensor = False
 
-    class _Layer:
+    class ILayer:
+        precision = DataType.FLOAT
+
         def __init__(self, node, tensors):
             self.name = node.name
             self.type = LayerType[_LAYERS.get(node.op_type, 'ELEMENTWISE')]
             self._node = node
             self._inputs = [tensors.get(name) for name in node.input]
             self._outputs = [tensors.get(name) for name in node.output]
+            self._output_types = {}
 
         @property
         def num_inputs(self):
@@ -109,16 +112,8 @@ def add_builder(module, generation, gpu, serialize):
         def get_output(self, index):
             return self._outputs[index]
 
-    class _WeaklyTyped:
-        precision = DataType.FLOAT
-
         def set_output_type(self, index, dtype):
             self._output_types[index] = dtype
-
-    class ILayer(_Layer, *([] if eleven else [_WeaklyTyped])):
-        def __init__(self, node, tensors):
-            _Layer.__init__(self, node, tensors)
-            self._output_types = {}
 
     class INetworkDefinition:
         def __init__(self, flags):
@@ -149,6 +144,9 @@ def add_builder(module, generation, gpu, serialize):
 
         def desc(self):
             return self._text
+
+        def code(self):
+            return module.ErrorCode.UNSUPPORTED_NODE
 
         if not eight:
             def node_name(self):
@@ -244,26 +242,24 @@ def add_builder(module, generation, gpu, serialize):
             self._workspace = pool_size
 
     slots = ['_workspace'] if not eight else ['max_workspace_size'] + ['_workspace'] * (not old)
-    slots += [] if eleven else ['int8_calibrator']
-    slots += [] if eight else ['progress_monitor']
+    slots += ['int8_calibrator'] + ([] if eight else ['progress_monitor'])
     IBuilderConfig = type(  # noqa: N806
         'IBuilderConfig', (() if old else (_Pools,)) + (_Config,), {'__slots__': slots})
 
-    class _FastInt8:
-        @property
-        def platform_has_fast_int8(self):
-            return state.fast_int8
-
-    class Builder(*([] if eleven else [_FastInt8])):
+    class Builder:
         def __init__(self, logger):
             assert isinstance(logger, ILogger)
             assert hasattr(logger, '_ready'), 'ILogger.__init__ was not called'
             gpu.require_context('createInferBuilder')
-            self._logger = logger
+            self._logger = logger_in_use.of(self, logger)
 
         @property
         def num_DLA_cores(self):  # noqa: N802
             return gpu.num_dla_cores
+
+        @property
+        def platform_has_fast_int8(self):
+            return state.fast_int8
 
         def create_network(self, flags=0):
             return INetworkDefinition(flags)
@@ -366,23 +362,10 @@ def add_builder(module, generation, gpu, serialize):
         def phase_finish(self, phase_name):
             raise NotImplementedError
 
-    class EngineInspector:
-        def __init__(self, engine):
-            self._engine = engine
-
-        def get_engine_information(self, format):
-            assert format == module.LayerInformationFormat.JSON
-            return json.dumps({'Layers': self._engine._header['layers'], 'Bindings': list(self._engine._names)})
-
-    def create_engine_inspector(self):
-        return EngineInspector(self)
-
-    module.ICudaEngine.create_engine_inspector = create_engine_inspector
     for each in (ITensor, ILayer, INetworkDefinition, ParserError, OnnxParser, ITimingCache, IHostMemory,
-                 IBuilderConfig, Builder, EngineInspector):
+                 IBuilderConfig, Builder):
         setattr(module, each.__name__, each)
-    if not eleven:
-        module.IInt8EntropyCalibrator2 = IInt8EntropyCalibrator2
+    module.IInt8EntropyCalibrator2 = IInt8EntropyCalibrator2
     if not eight:
         module.IProgressMonitor = IProgressMonitor
 

@@ -5,6 +5,7 @@ engine is `serialize(onnx, header)`: what the double of the builder writes and w
 """
 import enum
 import json
+import weakref
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 
@@ -14,6 +15,9 @@ from tensorrt_builder_double import add_builder
 
 VERSIONS = {'8.2': '8.2.1.8', '8.6': '8.6.1', '10.0': '10.0.1', '10.16': '10.16.1.11', '11.4': '11.4.0.106'}
 """Generation -> the text of its `__version__`."""
+
+REAL_BUILDER = '11.4 with its real builder'
+"""What make_tensorrt takes in place of 11.4, where it can be had: tensorrt_real_builder.LACK."""
 
 _MAGIC = b'ptrt'
 _OUT_OF_MEMORY = '2: [virtualMemoryBuffer.cpp::resizePhysical::160] Error Code 2: OutOfMemory (no further information)'
@@ -45,14 +49,15 @@ def deserialize(data):
 
 
 def make_tensorrt(generation, gpu=None):
-    """Return a module object like `tensorrt` of one generation: a key of VERSIONS.
+    """Return a module object like `tensorrt` of one generation: a key of VERSIONS, or REAL_BUILDER.
 
-    Its classes for building come from tensorrt_builder_double.py.
+    Its classes for building come from tensorrt_builder_double.py; 11.4 has none but the real ones.
 
     Args:
         gpu: the pycuda_double.Gpu that executes; without it engines can be opened but not run.
     """
     module = module_from_spec(ModuleSpec('tensorrt', None))
+    with_real_builder, generation = generation == REAL_BUILDER, generation.split()[0]
     module.__version__ = VERSIONS[generation]
     old, both = generation == '8.2', generation == '8.6'
     names = []
@@ -62,8 +67,12 @@ def make_tensorrt(generation, gpu=None):
             break
     DataType = enum.Enum('DataType', names)  # noqa: N806
 
+    def log(logger, severity, text):
+        logger.log(getattr(module.ILogger.Severity, severity), text)
+
     class ILogger:
         Severity = enum.Enum('Severity', 'INTERNAL_ERROR ERROR WARNING INFO VERBOSE')
+        _ready = False
 
         def __init__(self):
             self._ready = True
@@ -81,14 +90,17 @@ def make_tensorrt(generation, gpu=None):
                 print('[TRT]', severity.name, msg)
 
     def init_libnvinfer_plugins(logger, namespace):
-        _check_logger(logger, ILogger)
+        _check_logger(logger, module.ILogger)
         return True
+
+    logger_in_use = _LoggerInUse()
 
     class Runtime:
         def __init__(self, logger):
-            _check_logger(logger, ILogger)
+            _check_logger(logger, module.ILogger)
+            logger = logger_in_use.of(self, logger)
             if gpu is not None and gpu.fails('createInferRuntime'):
-                logger.log(ILogger.Severity.ERROR, '6: CUDA initialization failure with error: 35.')
+                log(logger, 'WARNING', 'CUDA initialization failure with error: 35.')
                 raise TypeError('pybind11::init(): factory function returned nullptr')
             self._logger = logger
             self.DLA_core = -1
@@ -99,7 +111,7 @@ def make_tensorrt(generation, gpu=None):
 
         def deserialize_cuda_engine(self, serialized_engine):
             def refuse(text):
-                self._logger.log(ILogger.Severity.ERROR, text)
+                log(self._logger, 'ERROR', text)
 
             if gpu is not None:
                 gpu.require_context('deserialize_cuda_engine')
@@ -110,13 +122,14 @@ def make_tensorrt(generation, gpu=None):
                 return refuse('1: [runtime.cpp::parsePlan::314] Error Code 1: Serialization (Serialization assertion '
                               'plan->header.magicTag == rt::kPLAN_MAGIC_TAG failed.)')
             onnx_bytes, header = parts
+            onnx_bytes = onnx_bytes[:len(onnx_bytes) - header.get('plan_bytes', 0)]
             if header['tensorrt'] != module.__version__:
                 return refuse('6: The engine plan file is not compatible with this version of TensorRT, expecting '
                               'library version {} got {}, please rebuild.'.format(
                                   module.__version__, header['tensorrt']))
             if gpu is not None and header.get('gpu', gpu.name) != gpu.name:
-                self._logger.log(ILogger.Severity.WARNING, 'Using an engine plan file across different models of '
-                                 'devices is not recommended and is likely to affect performance or even cause errors.')
+                log(self._logger, 'WARNING', 'Using an engine plan file across different models of '
+                    'devices is not recommended and is likely to affect performance or even cause errors.')
             return ICudaEngine._make(onnx_bytes, header, self._logger)
 
     class _OnTheGpu:
@@ -152,15 +165,26 @@ def make_tensorrt(generation, gpu=None):
             if gpu is not None:
                 gpu.require_context('create_execution_context')
                 if gpu.fails('create_execution_context'):
-                    self._logger.log(ILogger.Severity.ERROR, _OUT_OF_MEMORY)
+                    log(self._logger, 'ERROR', _OUT_OF_MEMORY)
                     return None
             return IExecutionContext._make(self)
 
         def _dtype(self, name):
-            return DataType[_DTYPES[self._tensors[name].type][0]]
+            return getattr(module.DataType, _DTYPES[self._tensors[name].type][0])
 
         def _shape(self, name):
             return Dims(self._tensors[name].shape)
+
+    class EngineInspector:
+        def __init__(self, engine):
+            self._engine = engine
+
+        def get_engine_information(self, format):
+            assert format == module.LayerInformationFormat.JSON
+            return json.dumps({'Layers': self._engine._header['layers'], 'Bindings': list(self._engine._names)})
+
+    def create_engine_inspector(self):
+        return EngineInspector(self)
 
     class _Bindings:
         @property
@@ -208,13 +232,13 @@ def make_tensorrt(generation, gpu=None):
         def _enqueue(self, addresses, stream_handle):
             engine = self._engine
             if gpu.fails('execute'):
-                engine._logger.log(ILogger.Severity.ERROR, '1: [convolutionRunner.cpp::executeConv::511] Error Code 1: '
-                                   'Cudnn (CUDNN_STATUS_EXECUTION_FAILED)')
+                log(engine._logger, 'ERROR', '1: [convolutionRunner.cpp::executeConv::511] Error Code 1: '
+                    'Cudnn (CUDNN_STATUS_EXECUTION_FAILED)')
                 return False
             missing = [name for name in engine._names if not addresses.get(name)]
             if missing:
-                engine._logger.log(ILogger.Severity.ERROR, '3: [executionContext.cpp::enqueueV3::2666] Error Code 3: '
-                                   'API Usage Error (Address is not set for tensor {})'.format(missing[0]))
+                log(engine._logger, 'ERROR', '3: [executionContext.cpp::enqueueV3::2666] Error Code 3: '
+                    'API Usage Error (Address is not set for tensor {})'.format(missing[0]))
                 return False
 
             def execute():
@@ -245,12 +269,38 @@ def make_tensorrt(generation, gpu=None):
         (_Bindings,) * (old or both) + (_Tensors,) * (not old) + (_Engine,)), {})
     IExecutionContext = type('IExecutionContext', (  # noqa: N806
         (_ByBindings,) * (old or both) + (_ByTensors,) * (not old) + (_Context,)), {})
-    for each in (DataType, ILogger, Logger, init_libnvinfer_plugins, Runtime, ICudaEngine, IExecutionContext, Dims):
+    ICudaEngine.create_engine_inspector = create_engine_inspector
+    for each in (DataType, ILogger, Logger, init_libnvinfer_plugins, Runtime, ICudaEngine, IExecutionContext, Dims,
+                 EngineInspector):
         setattr(module, each.__name__, each)
+    module.LayerInformationFormat = enum.IntEnum('LayerInformationFormat', 'ONELINE JSON', start=0)
     if not old:
         module.TensorIOMode = enum.Enum('TensorIOMode', 'NONE INPUT OUTPUT')
-    add_builder(module, generation, gpu, serialize)
+    if with_real_builder:
+        from tensorrt_real_builder import add_real_builder
+        add_real_builder(module, gpu, serialize, logger_in_use)
+    elif generation != '11.4':
+        add_builder(module, generation, gpu, serialize, logger_in_use)
     return module
+
+
+class _LoggerInUse:
+    """The single logger of a process: the first, for as long as anything lives that was made with it."""
+
+    def __init__(self):
+        self._logger = None
+        self._users = weakref.WeakSet()
+
+    def of(self, user, logger):
+        """Return the logger that a new runtime or builder writes to."""
+        if not self._users:
+            self._logger = logger
+        elif logger is not self._logger:
+            self._logger.log(type(logger).Severity.WARNING, 'The logger passed into createInferRuntime differs from '
+                             'one already provided for an existing builder, runtime, or refitter. The existing value '
+                             'will be used instead.')
+        self._users.add(user)
+        return self._logger
 
 
 class Dims:
@@ -268,7 +318,7 @@ class Dims:
 
 def _check_logger(logger, base):
     # As pybind11: an object whose base class was not initialised is no logger.
-    if not isinstance(logger, base) or not hasattr(logger, '_ready'):
+    if not isinstance(logger, base) or not getattr(logger, '_ready', True):
         raise TypeError('{!r} is no ILogger'.format(logger))
 
 

@@ -403,7 +403,7 @@ def test_a_library_that_does_not_start_is_an_error(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     gpu.fail('createInferRuntime', '')
     assert error_of(opened, segmentation_model(tmp_path), OLD) == \
-        'TensorRT 8.2.1.8 cannot start: 6: CUDA initialization failure with error: 35.'
+        'TensorRT 8.2.1.8 cannot start: CUDA initialization failure with error: 35.'
     assert gpu.all_returned()
 
 
@@ -572,3 +572,25 @@ def test_auto_stays_with_onnx_runtime_where_there_is_no_gpu(tmp_path, use_gpu, m
     assert engine.backend == 'onnxruntime'
     monkeypatch.setattr(backends, '_GPU_FILES', (str(tmp_path / 'tiny.yaml'),))
     assert backends.resolve(networks.segmentation_model(tmp_path, fields=fields), EngineOptions())[0] == 'tensorrt'
+
+
+def test_each_engines_errors_are_its_own_although_tensorrt_keeps_one_logger(use_gpu, tmp_path):
+    gpu = use_gpu('8.6')
+    first = opened(segmentation_model(tmp_path), '8.6')
+    second = opened(segmentation_model(tmp_path), '8.6')
+    gpu.fail('execute', 'broken')
+    for engine in (second, first):
+        with pytest.raises(EngineError, match='CUDNN_STATUS_EXECUTION_FAILED'):
+            engine.infer()
+    first.close()
+    with pytest.raises(EngineError, match='CUDNN_STATUS_EXECUTION_FAILED'):
+        second.infer()
+
+
+def test_all_of_tensorrt_in_this_process_gets_one_logger(use_gpu, tmp_path, caplog):
+    use_gpu('8.6')
+    first, second = (opened(segmentation_model(tmp_path), '8.6') for _ in range(2))
+    assert 'differs from one already provided' not in caplog.text
+    import tensorrt as trt
+    trt.Runtime(trt.Logger())
+    assert 'differs from one already provided' in caplog.text

@@ -20,6 +20,7 @@ from trt_perception_tools.export.exporter import HeadOptions  # noqa: E402
 from trt_perception_tools.export.heads import FlowHead, GreyLevels  # noqa: E402
 from trt_perception_tools.export.to_onnx import export  # noqa: E402
 from trt_perception_tools.graphs.check import check  # noqa: E402
+from trt_perception_tools.graphs.runtimes import Runtime  # noqa: E402
 from trt_perception_tools.graphs.tensorrt_support import GENERATIONS  # noqa: E402
 from trt_perception_tools.networks import (  # noqa: E402
     NETWORKS,
@@ -267,7 +268,7 @@ def test_both_heads_of_a_network_equal_torch_and_each_other(tmp_path: Path, name
     weights = weights_of(tmp_path, name)
     for runtime in ('onnxruntime', 'tensorrt'):
         difference = export(model, network, weights, size, tmp_path / f'{runtime}.onnx', runtime)
-        assert set(difference.measures) == ({'labels', 'confidence'} if model.labels else {'flow_px'})
+        assert set(difference.measures) == {'labels' if model.labels else 'flow_px', 'confidence'}
         assert difference.is_rounding
     graph = onnx.load(str(tmp_path / 'tensorrt.onnx'))
     for generation in GENERATIONS:
@@ -317,6 +318,21 @@ def test_the_networks_unit_of_flow_becomes_pixels(tmp_path: Path):
         (flow,) = FlowHead(network, model.input, 20, runtime='tensorrt')(now, then)
         expected = 20 * network(torch.cat([now, then], 1)).permute(0, 2, 3, 1)
     torch.testing.assert_close(flow, expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(('runtime', 'dtype'), [('onnxruntime', torch.uint8), ('tensorrt', torch.int32)])
+def test_the_expected_error_of_a_flow_network_becomes_its_confidence(tmp_path: Path, runtime: Runtime,
+                                                                     dtype: torch.dtype):
+    class Knowing(torch.nn.Module):
+        def forward(self, pair: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[[[1.5, -2, 0]], [[3, 4, 5]], [[0, 0.5, 42]]]])
+
+    model = write_model(tmp_path, 'random', FLOW)
+    images = torch.zeros((1, 8, 8, 1) if runtime == 'onnxruntime' else (1, 1, 8, 8))
+    flow, confidence = FlowHead(Knowing(), model.input, 2, runtime=runtime)(images, images)
+    assert flow.tolist() == [[[[3, 6], [-4, 8], [0, 10]]]]
+    assert confidence.dtype == dtype
+    assert confidence.tolist() == [[[255, 128, 3]]]  # 255 / (1 + error), in px as the flow.
 
 
 def test_flow_at_full_size_is_the_same_flow_interpolated(tmp_path: Path, picture: np.ndarray):

@@ -433,7 +433,7 @@ def test_what_cannot_be_done_is_refused(road: Model, images: Path, capsys: pytes
 
 def test_a_network_that_is_quantised_or_has_unknown_operators_is_refused(
         road: Model, images: Path, capsys: pytest.CaptureFixture[str]):
-    for precision, text in (('int8', 'it has DequantizeLinear'), ('fp16', 'it has weights in half precision')):
+    for precision, text in (('int8', 'it has DequantizeLinear'), ('fp16', 'it has tensors in half precision')):
         file = quantised(road, images, precision=precision)
         for again in ('int8', 'fp16'):
             assert f'{file}: it is quantised already: {text}' in refused(

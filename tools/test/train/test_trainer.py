@@ -217,6 +217,22 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
         train_line(tmp_path, task)
 
 
+def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(tmp_path):
+    task = Line()
+    learnt, losses = task.loss, []
+
+    def loss(batch):
+        losses.append(learnt(batch))
+        if len(losses) == 2:  # Finite itself, but the slope of a root at 0 is not.
+            losses[-1]['loss'] = losses[-1]['loss'] + (task.network(batch) * 0).sum().sqrt()
+        return losses[-1]
+
+    task.loss = loss
+    train_line(tmp_path, task, epochs=1)
+    assert all(value.isfinite().all() for value in weights(tmp_path).values())
+    assert json.loads((tmp_path / 'history.json').read_text())[0]['skipped'] == 1
+
+
 def test_training_can_start_from_weights(tmp_path):
     train_line(tmp_path / 'first', epochs=1)
     task = Line(seed=5)

@@ -131,31 +131,45 @@ def _enlarged(labels: Tensor, factor: int) -> Tensor:
 
 
 class FlowHead(nn.Module):
-    """Two pictures -> flow (1, h, w, 2) float32, px of the input, from the first to the second.
+    """Two images -> flow (1, h, w, 2) float32, px of the input, from the first to the second.
 
-    Takes (1, H, W, C) uint8 in the YAML's colour order; for tensorrt (1, C, H, W) float32, normalised.
+    Takes (1, H, W, C) uint8 in the YAML's colour order; for tensorrt (1, C, H, W) float32, normalised. A network with a
+    third channel, the expected error in its unit, also gives the confidence (1, h, w), 255 / (1 + error in px): uint8,
+    for tensorrt INT32.
     """
 
+    certain: Tensor
+
     def __init__(self, network: nn.Module, image: ModelInput, flow_px: float = 1, size: Size | None = None,
-                 runtime: Runtime = 'onnxruntime') -> None:
+                 runtime: Runtime = 'onnxruntime', confidence: bool = True) -> None:
         """Wrap a network.
 
         Args:
             flow_px: the network's unit of flow, px of the input.
             size: (height, width) of the result, bilinear; None = as the network gives it.
+            confidence: whether to give it, where the network can.
         """
         super().__init__()
         self.feed = _feed(image, runtime)
         self.network = network
         self.flow_px = flow_px
         self.size = size
+        self.confidence = confidence
+        self.dtype = torch.uint8 if runtime == 'onnxruntime' else torch.int32
+        # A tensor, because a number over a tensor is exported as Reciprocal, which TensorRT 8.2 does not list.
+        self.register_buffer('certain', torch.tensor(255.0))
 
-    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor]:
-        """Return the flow on the first picture's grid."""
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+        """Return the flow on the first image's grid, and its confidence where the network knows it."""
         # torch.cat of uint8 would be exported as a detour over int64.
-        flow = self.network(torch.cat([self.feed(first), self.feed(second)], 1))
+        result = self.network(torch.cat([self.feed(first), self.feed(second)], 1))
         if self.flow_px != 1:
-            flow = flow * self.flow_px
+            result = result * self.flow_px
         if self.size:
-            flow = functional.interpolate(flow, self.size, mode='bilinear', align_corners=False)
-        return (flow.permute(0, 2, 3, 1),)
+            result = functional.interpolate(result, self.size, mode='bilinear', align_corners=False)
+        with constants():
+            channels = int(result.shape[1])
+        flow = result[:, :2].permute(0, 2, 3, 1)
+        if channels == 2 or not self.confidence:
+            return (flow,)
+        return flow, torch.round(self.certain / (1 + result[:, 2])).to(self.dtype)

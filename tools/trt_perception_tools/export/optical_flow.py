@@ -16,7 +16,7 @@ from ..networks import Network
 from .exporter import Exporter, HeadOptions
 from .heads import FlowHead
 
-_LIMITS = {'flow_px': 1e-3}
+_LIMITS = {'flow_px': 1e-3, 'confidence': 2}
 
 
 class OpticalFlowExporter(Exporter):
@@ -30,13 +30,16 @@ class OpticalFlowExporter(Exporter):
         if model.output.flow_scale != 1:
             raise ConfigError(f'{model.path}: output: flow_scale: got {model.output.flow_scale}, expected 1: exported '
                               'graphs give pixels. Remove the field.')
-        return FlowHead(module, model.input, network.flow_px, size if options.full_size_flow else None, runtime)
+        return FlowHead(module, model.input, network.flow_px, size if options.full_size_flow else None, runtime,
+                        model.output.confidence is not None)
 
     def bare_head(self, network: Network, module: nn.Module, image: ModelInput) -> nn.Module:
         """Return the network with its unit turned into px."""
-        return FlowHead(module, image, network.flow_px, runtime='tensorrt')
+        return FlowHead(module, image, network.flow_px, runtime='tensorrt', confidence=False)
 
     def difference(self, got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:
-        """Return the largest difference, px."""
+        """Return the largest differences of the flow, px, and of the confidence, of 255."""
         flow_px = float(np.abs(got[0] - expected[0]).max())
-        return Difference({'flow_px': flow_px}, _LIMITS, f'flow differs by at most {flow_px:.1e} px')
+        confidence = int(np.abs(got[1].astype(int) - expected[1]).max()) if len(got) > 1 else 0
+        return Difference({'flow_px': flow_px, 'confidence': confidence}, _LIMITS,
+                          f'flow differs by at most {flow_px:.1e} px, confidence by at most {confidence} of 255')

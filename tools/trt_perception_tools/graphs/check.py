@@ -1,7 +1,8 @@
 """List what the ONNX parsers of TensorRT's generations cannot take in a graph, and where it comes from.
 
 A static check against NVIDIA's published tables (tensorrt_support.py): no TensorRT runs, and a graph that passes may
-still fail to build. Exit status 1 when there is a fault; notes are what TensorRT takes, but in its own way.
+still fail to build. With --build NVIDIA's own parser and builder take it as well, those of TensorRT 11, without a GPU.
+Exit status 1 when there is a fault; notes are what TensorRT takes, but in its own way.
 """
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from trt_perception.core.errors import ConfigError
-
+from . import trial_build
+from .read import foreign, read_graph
 from .tensorrt_support import GENERATIONS, Generation
 
 _ALL = 'all'
@@ -27,14 +28,14 @@ _TYPES: dict[int, str] = {
 _IO_TYPES = frozenset({'FP32', 'FP16', 'BF16', 'INT8', 'INT32', 'INT64', 'BOOL'})
 _NO_DATA = frozenset({'If', 'Loop', 'Scan'})
 """Operators whose types are those of their bodies, which are checked node by node."""
-_OF_OUTPUT = frozenset({'Cast', 'Constant', 'ConstantOfShape', 'RandomNormal', 'RandomUniform'})
-_DATA_INPUTS = {'Where': (1, 2), 'OneHot': (2,), 'Constant': (), 'ConstantOfShape': (), 'RandomNormal': (),
-                'RandomUniform': ()}
+_WITHOUT_DATA = frozenset({'BlackmanWindow', 'Constant', 'ConstantOfShape', 'HammingWindow', 'HannWindow',
+                           'RandomNormal', 'RandomUniform'})
+"""Operators that make a tensor of nothing: the tables mean the type of that."""
+_DATA_INPUTS = {'Where': (1, 2), 'OneHot': (2,), **dict.fromkeys(_WITHOUT_DATA, ())}
 """Numbers of the inputs whose type the tables mean; of all other operators it is the first."""
-_RESIZE_MODES: dict[str, set[Any]] = {
+_RESIZE_OPTIONS: dict[str, set[Any]] = {
     'coordinate_transformation_mode': {'half_pixel', 'pytorch_half_pixel', 'tf_half_pixel_for_nn', 'asymmetric',
                                        'align_corners'},
-    'mode': {'nearest', 'linear'},
     'nearest_mode': {'floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'},
     'keep_aspect_ratio_policy': {'stretch'},
     'antialias': {0}}
@@ -126,8 +127,9 @@ class _Graph:
                 if value.name in initialisers:
                     continue
                 dtype = _type_name(value.type.tensor_type.elem_type)
-                if dtype == 'INT64' and not self._rules.int64:
-                    yield Finding(self._name, False, f'{kind} of type INT64 becomes INT32', output=value.name)
+                narrowed = self._narrowed(dtype)
+                if narrowed != dtype:
+                    yield Finding(self._name, False, f'{kind} of type {dtype} becomes {narrowed}', output=value.name)
                 elif dtype not in _IO_TYPES and not (dtype == 'UINT8' and self._rules.uint8_io):
                     yield Finding(self._name, True, f'{kind} of type {dtype}', output=value.name)
                 shape = _sides(value)
@@ -162,17 +164,22 @@ class _Graph:
             return
         allowed = self._rules.operators[node.op_type]
         tensors = [node.input[number] for number in _DATA_INPUTS.get(node.op_type, (0,)) if number < len(node.input)]
-        tensors += node.output[:1] if node.op_type in _OF_OUTPUT else []
+        tensors += node.output[:1] if node.op_type in _WITHOUT_DATA | {'Cast'} else []
         types = {_type_name(self._types[name]) for name in tensors if self._types.get(name)}
         for dtype in sorted(types):
-            narrowed = 'INT32' if dtype == 'INT64' and not self._rules.int64 else dtype
-            if narrowed not in allowed:
+            if self._narrowed(dtype) not in allowed:
                 yield f'{node.op_type} of type {dtype}'
         outputs = {value.name for value in self._graph.output}
         inside = [name for name in node.output
                   if self._types.get(name) == TensorProto.UINT8 and (name not in outputs or self._is_body)]
         if inside and 'UINT8' not in types - allowed:
             yield f'{node.op_type} gives UINT8 inside the graph'
+
+    def _narrowed(self, dtype: str) -> str:
+        """Return the type that the parser makes of one."""
+        if dtype == 'FP64':
+            return 'FP32'
+        return 'INT32' if dtype == 'INT64' and not self._rules.int64 else dtype
 
     def _of_attributes(self, node: NodeProto) -> Iterator[str]:
         kind = node.op_type
@@ -181,30 +188,34 @@ class _Graph:
             if number < len(node.input) and node.input[number] and node.input[number] not in self._constants:
                 yield f'{kind} whose input {number} is not an initialiser'
         if kind == 'Resize':
-            yield from _of_resize(values)
-        elif kind == 'Einsum' and not self._rules.einsum_extras:
+            yield from self._of_resize(values)
+        elif kind == 'Einsum':
             yield from self._of_einsum(values['equation'].decode(), [self._shapes.get(name) for name in node.input])
         elif kind in ('MaxPool', 'AveragePool', 'LpPool') and any(side != 1 for side in values.get('dilations', [])):
             yield f'{kind} with dilations'
-        elif kind in ('QuantizeLinear', 'DequantizeLinear') and self._zero_point(node):
+        elif kind in ('QuantizeLinear', 'DequantizeLinear') and self._is_not_zero(node, 2):
             yield f'{kind} with a zero point other than 0'
-        elif kind == 'ScatterND' and values.get('reduction', b'none') != b'none':
-            yield 'ScatterND with reduction'
-        elif kind in ('BatchNormalization', 'Dropout') and (
+        elif kind in ('ScatterElements', 'ScatterND') and values.get('reduction', b'none') != b'none':
+            yield f'{kind} with reduction'
+        elif kind == 'BatchNormalization' and (
                 values.get('training_mode') or sum(bool(name) for name in node.output) > 1):
-            yield f'{kind} in training mode'
+            yield 'BatchNormalization in training mode'
+        elif kind == 'Dropout' and self._is_not_zero(node, 2):
+            yield 'Dropout in training mode'
         if kind == 'MaxPool' and len(node.output) > 1:
             yield 'MaxPool with indices'
 
     def _of_einsum(self, equation: str, shapes: Sequence[Any]) -> Iterator[str]:
+        if equation != equation.lower():
+            yield 'Einsum with capital letters'
+        if self._rules.einsum_extras:
+            return
         if '.' in equation:
             yield 'Einsum with an ellipsis'
             return
         terms = equation.replace(' ', '').split('->')[0].split(',')
         if any(len(set(term)) < len(term) for term in terms):
             yield 'Einsum with a diagonal'
-        if equation != equation.lower():
-            yield 'Einsum with capital letters'
         sides: dict[str, set[object]] = {}
         for term, shape in zip(terms, shapes, strict=False):
             for letter, side in zip(term, shape or (), strict=False):
@@ -212,21 +223,21 @@ class _Graph:
         if any(len(each) > 1 and 1 in each for each in sides.values()):
             yield 'Einsum with broadcasting'
 
-    def _zero_point(self, node: NodeProto) -> bool:
-        name = node.input[2] if len(node.input) > 2 else ''
+    def _of_resize(self, values: dict[str, Any]) -> Iterator[str]:
+        text = {'mode': 'nearest', **{name: value.decode() if isinstance(value, bytes) else value
+                                      for name, value in values.items()}}
+        for name, allowed in {**_RESIZE_OPTIONS, 'mode': self._rules.resize_modes}.items():
+            # nearest_mode has a default that says nothing about a linear Resize.
+            if name in text and text[name] not in allowed and (name != 'nearest_mode' or text['mode'] == 'nearest'):
+                yield f'Resize with {name} {text[name]}'
+
+    def _is_not_zero(self, node: NodeProto, number: int) -> bool:
+        """Whether an input is a constant that is not 0."""
+        name = node.input[number] if len(node.input) > number else ''
         tensors = [tensor for tensor in self._graph.initializer if tensor.name == name]
         tensors += [other.attribute[0].t for other in self._graph.node
                     if other.op_type == 'Constant' and other.output[0] == name]
         return any(np.any(numpy_helper.to_array(tensor)) for tensor in tensors)
-
-
-def _of_resize(values: dict[str, Any]) -> Iterator[str]:
-    text = {'mode': 'nearest', **{name: value.decode() if isinstance(value, bytes) else value
-                                  for name, value in values.items()}}
-    for name, allowed in _RESIZE_MODES.items():
-        # nearest_mode has a default that says nothing about a linear Resize.
-        if name in text and text[name] not in allowed and (name != 'nearest_mode' or text['mode'] == 'nearest'):
-            yield f'Resize with {name} {text[name]}'
 
 
 def _type_name(dtype: int) -> str:
@@ -255,23 +266,14 @@ def report(findings: Iterable[Finding]) -> str:
     return '\n'.join(lines)
 
 
-def read_graph(file: Path) -> ModelProto:
-    """Read an ONNX file.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    try:
-        return onnx.load(str(file))
-    except Exception as error:  # Protobuf's and ONNX's errors have no common base class.
-        raise ConfigError(f'{file}: not an ONNX file: {error}. Give the path of one.') from error
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('files', nargs='+', type=Path, metavar='FILE', help='an ONNX file')
     parser.add_argument('--tensorrt', choices=[*GENERATIONS, _ALL], default=_ALL, metavar='VERSION',
                         help=f'{", ".join(GENERATIONS)} or {_ALL} (default)')
+    parser.add_argument('--build', action='store_true',
+                        help="build it, too, with NVIDIA's own parser and builder; needs pip install "
+                             '"trt_perception_tools[tensorrt]" (200 MB) and a C compiler')
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -280,11 +282,16 @@ def execute(args: argparse.Namespace) -> int:
     for file in args.files:
         model = read_graph(file)
         for generation in GENERATIONS if args.tensorrt == _ALL else [args.tensorrt]:
-            findings = check(model, generation)
+            with foreign(file, 'check-onnx'):
+                findings = check(model, generation)
             count = sum(finding.fault for finding in findings)
             faults += count
             print(f'{file}, TensorRT {generation}: {count or "no"} fault{"" if count == 1 else "s"} '
                   f'by the tables of {GENERATIONS[generation].source}')
             if findings:
                 print(report(findings))
+        if args.build:
+            trial = trial_build.trial_build(file, trial_build.progress_line)
+            faults += len(trial.faults)
+            print(f'{file}, {trial}')
     return 1 if faults else 0

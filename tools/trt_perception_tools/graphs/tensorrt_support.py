@@ -1,7 +1,8 @@
 """What the ONNX parsers of TensorRT's generations take, as published: the data of check.py.
 
-Facts from docs/operators.md of github.com/onnx/onnx-tensorrt, in the version that each generation names. A generation
-stands for all its releases, so its table is that of the oldest; 8.6 covers 8.5 too, but for what is named there.
+Facts from docs/operators.md of github.com/onnx/onnx-tensorrt, in the version that each generation names; those of 11
+are corrected by what NVIDIA's own parser and builder take. A generation stands for all its releases, so its table is
+that of the oldest; 8.6 covers 8.5 too, but for what is named there.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ class Generation(NamedTuple):
     """INT64 stays INT64; elsewhere the parser narrows it to INT32."""
     einsum_extras: bool
     """Einsum with ellipsis, diagonals and broadcasting."""
+    resize_modes: tuple[str, ...] = ('nearest', 'linear')
 
 
 def _table(groups: Mapping[str, str]) -> dict[str, frozenset[str]]:
@@ -87,13 +89,23 @@ _TENSORRT_10 = _table({
     'INT8 INT4 FP8': 'DequantizeLinear',
     'BOOL': 'And Not Or Xor',
 })
+# As TensorRT for RTX 1.7.1 parses and builds it: tools/test/graphs/test_tensorrt_support.py. The published table of
+# 10.15 lacks INT8 in most places, and has types that the parser refuses.
 _TENSORRT_11 = {**_TENSORRT_10, **_table({
-    'FP32': 'STFT',
-    'FP32 FP16': 'BlackmanWindow DeformConv HammingWindow HannWindow',
-    'FP32 FP16 BF16': 'RMSNormalization RotaryEmbedding Swish',
-    'FP32 FP16 BF16 INT32': 'TensorScatter',
+    'FP32': 'BlackmanWindow HammingWindow HannWindow',
+    'FP32 FP16': 'DeformConv',
+    'FP32 FP16 BF16': 'RMSNormalization ReduceL2 ReduceLogSum ReduceLogSumExp RotaryEmbedding STFT Swish TensorScatter',
+    'FP32 FP16 BF16 INT32 INT64': 'CumSum Pow',
+    'FP32 FP16 BF16 INT8': 'MaxPool Resize',
     'FP32 FP16 BF16 INT8 FP8': 'Attention',
-    'FP32 FP16 BF16 INT32 INT64': 'Pow',
+    'FP32 FP16 BF16 INT8 INT32 INT64': 'Abs Add ArgMax ArgMin Clip DepthToSpace Div Greater GreaterOrEqual Less '
+                                       'LessOrEqual Max Min Mul Neg ReduceMax ReduceMin Shrink Sign SpaceToDepth Sub '
+                                       'TopK',
+    'FP32 FP16 BF16 INT8 INT32 INT64 BOOL': 'Concat Expand EyeLike Flatten Gather GatherElements GatherND Pad Reshape '
+                                            'ReverseSequence ScatterElements ScatterND Slice Split Squeeze Tile '
+                                            'Transpose Trilu Unsqueeze Where',
+    'FP32 FP16 BF16 INT8 INT64': 'Relu',
+    'FP32 FP16 BF16 INT8 UINT8 INT32 INT64 BOOL': 'Cast CastLike Equal Identity Shape Size',
     'FP32 FP16 BF16 INT32 INT64 INT4 FP8 FP4 BOOL': 'Constant ConstantOfShape',
     'INT8 INT4 FP8 FP4': 'DequantizeLinear',
 })}
@@ -119,9 +131,9 @@ GENERATIONS = {
         constant_inputs={**_AXES, 'OneHot': (1,), 'Pad': (3,), 'Slice': (3,)},
         uint8_io=True, int64=True, einsum_extras=True),
     '11': Generation(
-        source='onnx-tensorrt 10.15, the newest table at hand, and Swish from the changelog of NVIDIA/TensorRT 11.0',
+        source='TensorRT for RTX 1.7.1, where it could be asked, and onnx-tensorrt 10.15',
         opset=(9, 24), operators=_TENSORRT_11,
-        constant_inputs={**_AXES, 'OneHot': (1,)},
-        uint8_io=True, int64=True, einsum_extras=True),
+        constant_inputs={**_AXES, 'OneHot': (1,), 'Resize': (2,)},
+        uint8_io=True, int64=True, einsum_extras=True, resize_modes=('nearest', 'linear', 'cubic')),
 }
 """By the name that `check-onnx --tensorrt` takes."""

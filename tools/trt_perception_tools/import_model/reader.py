@@ -19,8 +19,14 @@ from google.protobuf.message import DecodeError
 
 from trt_perception.core.errors import ConfigError
 
-from ..graphs.edit import OPSET
+from ..graphs.edit import prune
+from ..graphs.lowering import STANDARD
+from ..graphs.nested import all_nodes
+from ..graphs.opset import OPSET
+from ..graphs.read import read_graph
 
+_RUNTIME_DOMAINS = ('com.microsoft', 'com.microsoft.nchwc', 'com.ms.internal.nhwc', 'ai.onnx.ml')
+"""Operators that ONNX Runtime has besides: of files that it has optimised, and of classical machine learning."""
 SUFFIXES = ('.onnx', '.pb', '.tflite')
 _INSTALL = "Run: pip install -e './tools[tensorflow]' (best in an environment of its own), or give an .onnx file."
 
@@ -42,28 +48,29 @@ def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] 
     if not file.is_file():
         raise ConfigError(f'{file}: no such file. Give the network that is to be imported.')
     if file.suffix.lower() == '.onnx':
-        network = _read_onnx(file)
+        network = _checked(cut(read_graph(file), outputs), file)
     elif file.suffix.lower() == '.tflite':
         network = _read_tflite(file)
     else:
         network = _read_frozen_graph(file, inputs, outputs)
-    if not network.graph.node or not network.graph.output:
-        raise ConfigError(f'{file}: got an empty graph, expected a network. Export it again.')
+    return network
+
+
+def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
+    """Let the network end at these tensors, where one of them is no output of it yet; what follows is dropped."""
+    made = {name for node in network.graph.node for name in node.output}
+    if set(outputs) <= {each.name for each in network.graph.output} or not set(outputs) <= made:
+        return network
+    del network.graph.output[:]
+    # The type is found by running it.
+    network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    prune(network)
     return network
 
 
 def tensor_name(file: Path, name: str) -> str:
     """Return the name of a tensor in ONNX: of a frozen graph, `x` means `x:0`."""
     return name if ':' in name or file.suffix.lower() != '.pb' else f'{name}:0'
-
-
-def _read_onnx(file: Path) -> onnx.ModelProto:
-    try:
-        network = onnx.load(file)
-        onnx.checker.check_model(network)
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
-        raise ConfigError(f'{file}: not a valid ONNX network: {error}. Export or download it again.') from error
-    return network
 
 
 def _read_tflite(file: Path) -> onnx.ModelProto:
@@ -75,7 +82,7 @@ def _read_tflite(file: Path) -> onnx.ModelProto:
             network, _ = tf2onnx.convert.from_tflite(str(file), opset=OPSET)
         except Exception as error:  # tf2onnx raises whatever its parsers raise.
             raise _not_converted(file, tf2onnx, error) from error
-    return _checked(network)
+    return _checked(network, file)
 
 
 def _read_frozen_graph(file: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
@@ -97,7 +104,7 @@ def _read_frozen_graph(file: Path, inputs: Sequence[str], outputs: Sequence[str]
             network, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs, opset=OPSET)
         except Exception as error:
             raise _not_converted(file, tf2onnx, error) from error
-    return _checked(network)
+    return _checked(network, file)
 
 
 def _loose_ends(graph: Any) -> list[str]:
@@ -134,6 +141,46 @@ def _not_converted(file: Path, tf2onnx: ModuleType, error: Exception) -> ConfigE
                        'means.')
 
 
-def _checked(network: onnx.ModelProto) -> onnx.ModelProto:
-    onnx.checker.check_model(network)
+def _checked(network: onnx.ModelProto, file: Path) -> onnx.ModelProto:
+    """Return the network if all its operators are known.
+
+    Raises:
+        ConfigError: one of them needs a plugin, or the file is damaged.
+    """
+    own = {(each.domain, each.name) for each in network.functions}
+    versions = {each.domain: each.version for each in network.opset_import}
+    for node in all_nodes(network.graph):
+        if node.domain in STANDARD:
+            known = _is_operator(node.op_type, versions.get('', versions.get('ai.onnx', 1)))
+        else:
+            known = node.domain in _RUNTIME_DOMAINS or (node.domain, node.op_type) in own
+        if not known:
+            before = [name for name in node.input if any(name in each.output for each in network.graph.node)]
+            raise ConfigError(f'{file}: got the operator {node.domain or "ai.onnx"}.{node.op_type} (node '
+                              f'{node.name or node.output[0]!r}), expected operators of ONNX: it needs a plugin '
+                              'that is not in the file. '
+                              + (f'Where the result is made before it, end the network there: --output-name {before[0]}'
+                                 if before else 'Ask its author for a file of standard operators'))
+    for output in [each for each in network.graph.output if not each.HasField('type')]:
+        _set_type(network, output)
+    try:
+        onnx.checker.check_model(network)
+    except Exception as error:
+        raise ConfigError(f'{file}: not a valid ONNX network: {str(error).splitlines()[0]}. Download it again; if it '
+                          'stays so, the file was written wrongly.') from error
     return network
+
+
+def _is_operator(name: str, opset: int) -> bool:
+    try:
+        onnx.defs.get_schema(name, opset)
+    except onnx.defs.SchemaError:
+        return False
+    return True
+
+
+def _set_type(network: onnx.ModelProto, output: onnx.ValueInfoProto) -> None:
+    inferred = onnx.shape_inference.infer_shapes(network).graph
+    found = next((each for each in [*inferred.value_info, *inferred.output] if each.name == output.name
+                  and each.type.tensor_type.elem_type), None)
+    output.type.tensor_type.elem_type = found.type.tensor_type.elem_type if found else onnx.TensorProto.FLOAT

@@ -1,9 +1,10 @@
-"""TinyPwc: a small optical-flow network of this project: feature pyramid, warping, cost volumes, 0.4 M weights.
+"""TinyPwc: a small optical-flow network of this project: feature pyramid, warping, cost volumes, 0.3 M weights.
 
-Borrowed: pyramid, warping and cost volume at two scales from PWC-Net (Sun et al., CVPR 2018); refinement at 1/4 from
-the features of the first picture and the warped ones of the second from LiteFlowNet's sub-pixel unit (Hui et al., CVPR
-2018); features of unit length in the cost volume from ARFlow (Liu et al., CVPR 2020). Only operators that the ONNX
-parser of TensorRT 8.2 has: the warp gathers with INT32 indices, the cost volume pads, slices, multiplies and averages.
+Borrowed: pyramid, warping and cost volume at two scales from PWC-Net (Sun et al., CVPR 2018); refinement from the
+features of the first image and the warped ones of the second from LiteFlowNet's sub-pixel unit (Hui et al., CVPR 2018);
+features of unit length in the cost volume from ARFlow (Liu et al., CVPR 2020); Lucas-Kanade's step (IJCAI 1981) between
+learnt features at 1/4 and 1/2. Only operators that the ONNX parser of TensorRT 8.2 has: the warp gathers with INT32
+indices, the cost volume pads, slices, multiplies and averages.
 """
 from __future__ import annotations
 
@@ -14,44 +15,52 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .lucas_kanade import LucasKanade, window_mean
 from .state_dict import load_state
 from .tracing import constants
 
 
 class TinyPwc(nn.Module):
-    """Flow from the first picture to the second.
+    """Flow from the first image to the second, and how far it is expected to be off.
 
-    Takes (N, 2, H, W) float32, grey (x - 128) / 128 of both pictures, H and W multiples of 16; gives
-    (N, 2, H / 4, W / 4) float32, u right and v down, px of the input, on the first picture's grid.
+    Takes (N, 2, H, W) float32, grey (x - 128) / 128 of both images, H and W multiples of 16; gives (N, 3, H / 2, W / 2)
+    float32: u right and v down, px of the input, on the first image's grid, and the expected end-point error, px.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.pixels = nn.Sequential(_conv(1, 16, 2), _conv(16, 32, 2))
-        self.eighth = nn.Sequential(_conv(32, 48, 2), _conv(48, 48))
-        self.sixteenth = nn.Sequential(_conv(48, 64, 2), _conv(64, 64))
+        self.eighth = nn.Sequential(_conv(32, 40, 2), _conv(40, 48))
+        self.sixteenth = nn.Sequential(_conv(48, 56, 2), _conv(56, 64))
         self.match16 = nn.Conv2d(64, 32, 1)
         self.match8 = nn.Conv2d(48, 32, 1)
         self.match4 = nn.Conv2d(32, 16, 1)
-        self.decode16 = _Decoder(nn.Sequential(_conv(81 + 64, 64), _conv(64, 64, dilation=2), _conv(64, 48)), 48, 16)
-        self.decode8 = _Decoder(nn.Sequential(_conv(25 + 2 + 5 + 48, 48), _conv(48, 48), _conv(48, 32)), 32, 16)
-        self.decode4 = _Decoder(nn.Sequential(_conv(16 + 16 + 2 + 14, 32), _conv(32, 16)), 16, 0)
+        self.match2 = nn.Conv2d(16, 8, 1)
+        self.decode16 = _Decoder(nn.Sequential(_conv(81 + 64, 56), _conv(56, 56, dilation=2), _conv(56, 48)), 48, 16)
+        self.decode8 = _Decoder(nn.Sequential(_conv(25 + 2 + 5 + 48, 40), _conv(40, 40), _conv(40, 32)), 32, 16)
+        self.decode4 = _Decoder(nn.Sequential(_conv(16 + 16 + 2 + 14 + 3, 32), _conv(32, 16)), 16, 4)
+        self.decode2 = _Decoder(_conv(6 + 1 + 3 + 2 + 4, 12), 12, 0)
+        self.error = _ExpectedError(12 + 6 + 1, 16)
         self.warp = Warp()
+        self.step4 = LucasKanade((2,))
+        self.step2 = LucasKanade((1, 3))
         # With torch's own start the signal fades from layer to layer, and nothing was learnt in 500 steps.
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
                 nn.init.zeros_(module.bias)
-        for decoder in (self.decode16, self.decode8, self.decode4):
-            nn.init.normal_(decoder.flow.weight, std=0.01)
+        for last in (self.decode16.flow, self.decode8.flow, self.decode4.flow, self.decode2.flow, self.error.last):
+            nn.init.normal_(last.weight, std=0.01)
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Return the flow."""
-        return self.pyramid(pair)[-1]
+        """Return the flow and its expected error."""
+        *_, flow, error = self.pyramid(pair)
+        return torch.cat([flow, error], 1)
 
     def pyramid(self, pair: Tensor) -> list[Tensor]:
-        """Return the flow at 1/16, 1/8 and 1/4 of the input's size, px of the input."""
-        quarter = self.pixels(torch.cat([pair[:, :1], pair[:, 1:]]))
+        """Return the flow at 1/16, 1/8, 1/4 and 1/2 of the input's size, px of the input; last its expected error."""
+        half = self.pixels[0](torch.cat([pair[:, :1], pair[:, 1:]]))
+        quarter = self.pixels[1](half)
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
 
@@ -67,9 +76,19 @@ class TinyPwc(nn.Module):
 
         first, second = self.match4(quarter).chunk(2)
         before = 2 * _double(flow8)
-        flow4, _ = self.decode4(torch.cat([first, self.warp(second, before), before, _double(features[:, :14])], 1))
+        second = self.warp(second, before)
+        flow4, features = self.decode4(torch.cat([first, second, before, _double(features[:, :14]),
+                                                  self.step4(first, second)], 1))
         flow4 = before + flow4
-        return [flow16 * 16, flow8 * 8, flow4 * 4]
+
+        first, second = self.match2(half).chunk(2)
+        before = 2 * _double(flow4)
+        second = self.warp(second, before)
+        step, apart = self.step2(first, second), (first - second).abs().mean(1, keepdim=True)
+        flow2, features = self.decode2(torch.cat([step, apart, first[:, :3], before, _double(features)], 1))
+        flow2 = before + flow2
+        error = self.error(flow2, torch.cat([features, step, apart], 1))
+        return [flow16 * 16, flow8 * 8, flow4 * 4, flow2 * 2, error]
 
 
 class _Coordinates(nn.Module):
@@ -137,13 +156,30 @@ class _Decoder(nn.Module):
         return self.flow(x).float(), self.features(x).relu() if self.features is not None else x
 
 
+class _ExpectedError(nn.Module):
+    """The end-point error to expect, px of the input, from what was seen and from how much the flow varies.
+
+    The latter alone tells much of it: errors are at the borders of what moves. No gradient goes into the flow, which
+    must not become worse to be predictable.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.radii = (1, 5)
+        self.first = nn.Sequential(nn.Conv2d(inputs + len(self.radii), width, 1), nn.ReLU())
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, flow: Tensor, seen: Tensor) -> Tensor:
+        flow, seen = flow.detach(), seen.detach()
+        spread = [window_mean((flow - window_mean(flow, radius)).abs(), radius).mean(1, keepdim=True)
+                  for radius in self.radii]
+        x = torch.cat([seen, *(each / (each + 1) for each in spread)], 1)
+        error: Tensor = self.last(self.first(x)).float().clamp(-5, 5).exp()
+        return error
+
+
 def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation), nn.ReLU())
-
-
-def _separable(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs), nn.Conv2d(inputs, outputs, 1),
-                         nn.ReLU())
 
 
 def _double(x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _give_own_constants(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
             if name in constants and users[name] > 1:
                 own = graph.initializer.add()
                 own.CopyFrom(constants[name])
-                own.name = node.input[number] = f'{node.name}/{name}'
+                own.name = node.input[number] = f'{node.name}/{number}/{name}'
 
 
 def _from(tensors: Iterable[str], nodes: Iterable[NodeProto]) -> set[str]:

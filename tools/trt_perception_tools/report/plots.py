@@ -46,7 +46,10 @@ def bars(labels: Sequence[str], series: Mapping[str, Sequence[float]], unit: str
                 start = start + array
             else:
                 texts = ['' if np.isnan(value) else _text(value) for value in np.asarray(values, float)]
-                axes.bar_label(drawn, texts, padding=12 if name in whiskers else 3)
+                if name in whiskers:  # Not where the whisker is.
+                    axes.bar_label(drawn, texts, label_type='center', color='white')
+                else:
+                    axes.bar_label(drawn, texts, padding=3)
         if stacked:
             for place, total in zip(places, start, strict=True):
                 axes.text(total, place, ' ' + _text(total), va='center')
@@ -93,6 +96,26 @@ def histograms(series: Mapping[str, Sequence[float]], unit: str, bins: int = 60)
             axes.set_title(name, loc='left', fontsize=10)
             axes.set_yticks([])
         strips[-1].set_xlabel(unit)
+        return _svg(figure)
+
+
+def reliability(series: Mapping[str, Sequence[tuple[float, float, float]]]) -> bytes:
+    """Draw the share of right answers over the confidence, and how much there is of each, all axes 0..1.
+
+    Args:
+        series: name -> share of all, confidence and share of right answers of each bin; empty bins are left out.
+    """
+    with rc_context({**_STYLE, 'axes.grid.axis': 'both'}):
+        figure = Figure(figsize=(5.5, 6.5), layout='constrained')
+        diagram, amount = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+        diagram.plot((0, 1), (0, 1), color='0.6', linestyle='--', linewidth=1)
+        for number, (name, bins) in enumerate(series.items()):
+            share, confidence, right = zip(*(each for each in bins if each[0]), strict=True)
+            diagram.plot(confidence, right, marker='o', markersize=4, color=f'C{number}', label=name)
+            amount.plot(confidence, share, marker='o', markersize=4, color=f'C{number}')
+        diagram.set(xlim=(0, 1), ylim=(0, 1), aspect='equal', ylabel='share of right answers')
+        diagram.legend(loc='upper left', frameon=False)
+        amount.set(xlabel='confidence', ylabel='share of all', ylim=(0, 1))
         return _svg(figure)
 
 

@@ -1,12 +1,13 @@
 """What the Trainer needs to train optical flow: pairs, a multi-scale loss, validation.
 
-Pairs are drawn by synthetic_flow, or cut from recorded ones where the recipe names some. The held-out pairs of the
+Pairs come from synthetic_flow, or are cut from recorded ones where the recipe names some. The held-out pairs of the
 validation come from the same generator with another seed: no test data is looked at.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +30,10 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """First and second picture, (N, H, W) uint8; flow (N, 2, H, W) float32, px, unknown = NaN."""
 
 _VALIDATION_SEED = 1_000_000_007
-_LEVEL_WEIGHTS = (0.15, 0.3, 1.0)
-"""Of the flow at 1/16, 1/8 and 1/4."""
+_LEVEL_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
+"""Of the flow at 1/16, 1/8, 1/4 and 1/2."""
+_ERROR_WEIGHT = 0.2
+"""Of the expected error, whose part of the network nothing else learns from."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,11 @@ class FlowSettings:
     """Processes that draw pairs; 0 = the training process itself."""
     scenery: Scenery = field(default_factory=Scenery)
     pictures: tuple[Path, ...] = ()
-    """Folders of pictures whose grey levels serve as textures besides the drawn ones."""
+    """Folders of images whose grey levels serve as textures besides the synthetic ones."""
+    validation_pictures: tuple[Path, ...] = ()
+    """Those of the held-out pairs, from other recordings than `pictures`."""
     recorded: tuple[Path, ...] = ()
-    """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the drawn ones."""
+    """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the synthetic ones."""
     recorded_share: float = 0.5
     """Of the pairs, 0..1, where `recorded` names some."""
     exponent: float = 0.7
@@ -84,7 +89,7 @@ class FlowTask:
         """Yield batches; every epoch has its own textures."""
         settings = self.settings
         pairs = _Pairs(settings, settings.size, self.seed * 100_003 + epoch, settings.batch * settings.steps_per_epoch,
-                       self._recorded)
+                       self._recorded, settings.pictures)
         if not settings.workers:
             _single_threaded(0)
         # A forked process hangs in OpenCV, whose threads it does not have.
@@ -94,7 +99,7 @@ class FlowTask:
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss, and the end-point error of the finest flow, px."""
         first, second, flow = batch
-        levels = self.network.pyramid(_normalised(first, second))
+        *levels, expected = self.network.pyramid(_normalised(first, second))
         known = flow.isfinite().all(1, keepdim=True)
         flow = torch.where(known, flow, 0)
         weights = known.float()
@@ -109,17 +114,22 @@ class FlowTask:
             error = (estimate.float() - truth).square().sum(1, keepdim=True)
             total = share.sum().clamp(min=1)
             loss = loss + weight * (share * (error + 0.01).pow(self.settings.exponent / 2)).sum() / total
-        return {'loss': loss, 'epe': (share * error.detach().sqrt()).sum() / total}
+        error = error.detach().sqrt()
+        expected = _enlarged(expected, flow.shape[2:])
+        # Negative log-likelihood of an exponential distribution: least where what is expected is the mean error.
+        surprise = (share * (error / expected + expected.log())).sum() / total
+        return {'loss': loss + _ERROR_WEIGHT * surprise, 'epe': (share * error).sum() / total, 'surprise': surprise}
 
     @torch.no_grad()
     def validate(self) -> float:
         """Return the mean end-point error over the held-out pairs, px."""
         if not self._validation:
             self._validation = list(DataLoader(_Pairs(self.settings, self.settings.validation_size,
-                                                      _VALIDATION_SEED, self.settings.validation_pairs)))
+                                                      _VALIDATION_SEED, self.settings.validation_pairs,
+                                                      pictures=self.settings.validation_pictures)))
         errors = []
         for first, second, flow in self._validation:
-            estimate = _enlarged(self.network(_normalised(first, second)), flow.shape[2:])
+            estimate = _enlarged(self.network(_normalised(first, second))[:, :2], flow.shape[2:])
             errors.append(float((estimate - flow).square().sum(1).sqrt().mean()))
         return float(np.mean(errors))
 
@@ -128,12 +138,13 @@ class _Pairs(Dataset[Batch]):
     """A number of pairs that depend on the seed only. The generator is made in the process that uses it."""
 
     def __init__(self, settings: FlowSettings, size: tuple[int, int], seed: int, count: int,
-                 recorded: Sequence[FlowPair] = ()) -> None:
+                 recorded: Sequence[FlowPair] = (), pictures: tuple[Path, ...] = ()) -> None:
         self._settings = settings
         self._size = size
         self._seed = seed
         self._count = count
         self._recorded = recorded
+        self._pictures = pictures
         self._generator: SyntheticFlow | None = None
 
     def __len__(self) -> int:
@@ -146,7 +157,7 @@ class _Pairs(Dataset[Batch]):
         else:
             if self._generator is None:
                 self._generator = SyntheticFlow(self._size, self._settings.scenery, self._seed,
-                                                _textures(self._settings.pictures))
+                                                _textures(self._pictures))
             first, second, flow, _ = self._generator.sample(number)
         planes = torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1)))
         return torch.from_numpy(first), torch.from_numpy(second), planes
@@ -165,10 +176,11 @@ def _cut(pair: FlowPair, size: tuple[int, int], rng: np.random.Generator) -> tup
     return np.ascontiguousarray(pictures[0][box]), np.ascontiguousarray(pictures[1][box]), flow[box]
 
 
-def _textures(folders: Sequence[Path]) -> list[np.ndarray]:
+@lru_cache(maxsize=2)
+def _textures(folders: tuple[Path, ...]) -> list[np.ndarray]:
     """Read every picture below the folders as (h, w) float32, 0..1."""
     paths = [path for folder in folders for path in sorted(folder.rglob('*.*'))
-             if path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.ppm')]
+             if path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.ppm', '.webp')]
     return [cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2GRAY).astype(np.float32) / np.float32(255)
             for path in paths]
 

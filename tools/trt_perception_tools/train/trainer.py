@@ -126,6 +126,7 @@ class Trainer:
         """Return the mean of every noted loss over an epoch."""
         self.network.train()
         sums: dict[str, float] = {}
+        skipped = 0
         batches = tqdm(self.task.batches(epoch), f'epoch {epoch + 1}/{self.recipe.epochs}', unit='step',
                        total=self.task.steps_per_epoch, leave=False, disable=None)
         for step, batch in enumerate(batches):
@@ -139,15 +140,18 @@ class Trainer:
                                       'optimiser: learning_rate, or set clip.')
             self.optimiser.zero_grad(set_to_none=True)
             losses['loss'].backward()
-            if self.recipe.clip:
-                nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-            self.optimiser.step()
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip or math.inf)
+            if norm.isfinite():  # One batch that overflows must not end a run of hours.
+                self.optimiser.step()
+            else:
+                skipped += 1
             self.scheduler.step()
             if self.average:
                 self.average.update_parameters(self.network)
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0.0) + loss.item()
-        return {name: total / self.task.steps_per_epoch for name, total in sums.items()}
+        means = {name: total / self.task.steps_per_epoch for name, total in sums.items()}
+        return {**means, 'skipped': skipped} if skipped else means
 
     @contextlib.contextmanager
     def _validated_weights(self) -> Iterator[None]:

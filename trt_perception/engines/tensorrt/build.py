@@ -5,7 +5,7 @@ A program of its own, in a child process: see file.py.
 import os
 import re
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import tensorrt as trt
 
@@ -18,26 +18,12 @@ from .cache import EngineCache, EngineKey
 from .cuda import Gpu
 from .engine import TensorRTEngine
 from .file import FLAGS, key_of, network_of, weakly_typed
+from .log import LOG
 
 # TensorRT before 8.4 allows layers no workspace at all unless told to. A limit: only what a layer needs is taken.
 _OLD_WORKSPACE_BYTES = 2**30
 
-class _Log(trt.ILogger):
-    """TensorRT's messages: printed, and the errors kept for our own."""
-
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)
-        self.errors: List[str] = []
-
-    def log(self, severity: Any, msg: str) -> None:
-        if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-            self.errors.append(msg.strip())
-        if severity not in (trt.ILogger.Severity.INFO, trt.ILogger.Severity.VERBOSE):
-            print(msg, flush=True)
-
-    def reason(self) -> str:
-        """Return all errors so far."""
-        return ' | '.join(self.errors) or 'it gave no reason.'
+_MEMORY_ADVICE = '. Close other programs, add swap, or set max_workspace_size.'
 
 
 class _Workshop:
@@ -51,7 +37,6 @@ class _Workshop:
         self._cache = cache
         self._gpu = gpu
         self._report = report
-        self._log = _Log()
 
     def make(self, precision: str) -> None:
         """Put the engine of a precision into the cache; in place of an FP16 engine that is wrong, one in FP32.
@@ -94,10 +79,11 @@ class _Workshop:
 
     def _build(self, network_file: str, precision: str) -> Tuple[bytes, Dict[str, int]]:
         """Return the serialized engine and the number of its layers per precision."""
-        builder = trt.Builder(self._log)
+        LOG.clear()
+        builder = trt.Builder(LOG)
         self._refuse_what_the_gpu_lacks(builder, precision)
         network = builder.create_network(_creation_flags())
-        parser = trt.OnnxParser(network, self._log)
+        parser = trt.OnnxParser(network, LOG)
         self._report('reading ' + os.path.basename(network_file))
         if not parser.parse_from_file(network_file):
             raise EngineError('{}: TensorRT {} cannot read it: {}. See what it lacks with `trt_perception_tools '
@@ -126,8 +112,8 @@ class _Workshop:
         self._report('trying layers')
         serialized = builder.build_serialized_network(network, config)
         if serialized is None:
-            raise EngineError('{}: TensorRT {} built no {} engine: {}'.format(
-                network_file, trt.__version__, precision, self._log.reason()))
+            raise EngineError('{}: TensorRT {} built no {} engine: {}{}'.format(
+                network_file, trt.__version__, precision, LOG.reason(), _MEMORY_ADVICE if LOG.out_of_memory() else ''))
         data = bytes(serialized)
         self._cache.save(timing, bytes(config.get_timing_cache().serialize()))
         if calibrator is not None and calibrator.table:
@@ -179,18 +165,18 @@ class _Workshop:
                 raise ConfigError(
                     '{}: it has no Q/DQ nodes and was never calibrated here. Make an int8 network with '
                     '`trt_perception_tools quantize`, or run `trt_perception build-engine {} --precision int8 '
-                    '--calibration FOLDER_OF_PICTURES`.'.format(network_file, self._model.path)) from error
+                    '--calibration FOLDER_OF_IMAGES`.'.format(network_file, self._model.path)) from error
         calibrator = callbacks.EntropyCalibrator(self._model, network, self._gpu, self._calibration, table,
                                                           self._report)
         config.int8_calibrator = calibrator
         return calibrator
 
     def _inspect(self, data: bytes) -> Dict[str, int]:
-        runtime = trt.Runtime(self._log)  # Held, for the engine needs it.
+        runtime = trt.Runtime(LOG)  # Held, for the engine needs it.
         engine = runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise EngineError('{}: TensorRT {} cannot read the engine that it has just built: {}'.format(
-                self._model.name, trt.__version__, self._log.reason()))
+                self._model.name, trt.__version__, LOG.reason()))
         if not hasattr(engine, 'create_engine_inspector'):
             return {}
         return layers.count_precisions(engine.create_engine_inspector().get_engine_information(
@@ -269,7 +255,8 @@ def _parser_errors(parser: 'trt.OnnxParser') -> str:
         where = 'node {}'.format(error.node())
         if hasattr(error, 'node_name'):
             where += ' {} ({})'.format(error.node_name(), error.node_operator())
-        texts.append('{}: {}'.format(where, error.desc().strip()))
+        # NVIDIA's text may be no more than "false", or the stack of several lines.
+        texts.append('{}: {}: {}'.format(where, error.code().name, ' '.join(error.desc().split())))
     return '; '.join(texts) or 'it gave no reason'
 
 

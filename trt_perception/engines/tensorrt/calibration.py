@@ -17,22 +17,22 @@ from ..backends import Progress
 _ENDINGS = ('.png', '.jpg', '.jpeg')
 
 
-def pictures_of(folder: str) -> List[str]:
-    """Return the paths of a folder's pictures, sorted.
+def images_of(folder: str) -> List[str]:
+    """Return the paths of a folder's images, sorted.
 
     Raises:
         ConfigError: there are none.
     """
     paths = sorted(path for path in glob(os.path.join(folder, '*')) if path.lower().endswith(_ENDINGS))
     if not paths:
-        raise ConfigError('--calibration {}: no {} in it, expected some hundred typical pictures.'.format(
+        raise ConfigError('--calibration {}: no {} in it, expected some hundred typical images.'.format(
             folder, ' or '.join(_ENDINGS)))
     return paths
 
 
-def batches(model: Model, specs: Sequence[TensorSpec], pictures: Sequence[str],
+def batches(model: Model, specs: Sequence[TensorSpec], images: Sequence[str],
             report: Progress) -> Iterator[Dict[str, np.ndarray]]:
-    """Give, for every picture, or every two successive ones, the inputs by name. A damaged picture is left out.
+    """Give, for every image, or every two successive ones, the inputs by name. A damaged image is left out.
 
     THE ARRAYS ARE REUSED: they hold a batch until the next one is asked for.
 
@@ -43,8 +43,8 @@ def batches(model: Model, specs: Sequence[TensorSpec], pictures: Sequence[str],
     writers = {spec.name: InputWriter(spec, model.input, decoder, model.path) for spec in specs}
     arrays = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in specs}
     last: Deque[Frame] = deque(maxlen=len(model.input.names))
-    for number, path in enumerate(pictures, 1):
-        report('calibrating with picture {} of {}'.format(number, len(pictures)))
+    for number, path in enumerate(images, 1):
+        report('calibrating with image {} of {}'.format(number, len(images)))
         try:
             last.append(decode_compressed(np.fromfile(path, np.uint8), 0, ''))
         except FrameError as error:  # TensorRT, which calls this, would not understand it.

@@ -1,4 +1,4 @@
-"""What TensorRT's builder calls back: for its progress, and for pictures to calibrate INT8 with.
+"""What TensorRT's builder calls back: for its progress, and for images to calibrate INT8 with.
 
 Each is there only where TensorRT has the interface. __init__ of the interface is called by name: super() is not enough
 for pybind11.
@@ -53,11 +53,11 @@ if hasattr(trt, 'IProgressMonitor'):  # 8.6 has none, 10.0 has.
 
 if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales from the network's Q/DQ nodes alone.
     class EntropyCalibrator(trt.IInt8EntropyCalibrator2):
-        """Shows the pictures of a folder, or hands out the table of an earlier calibration.
+        """Shows the images of a folder, or hands out the table of an earlier calibration.
 
         Args:
-            network: whose inputs get the pictures.
-            folder: '' = no pictures.
+            network: whose inputs get the images.
+            folder: '' = no images.
             table: b'' = none; as `self.table` was after an earlier calibration.
         """
 
@@ -66,18 +66,18 @@ if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales fro
             trt.IInt8EntropyCalibrator2.__init__(self)
             self.table = table
             self._gpu = gpu
-            pictures = calibration.pictures_of(folder) if folder else []
+            images = calibration.images_of(folder) if folder else []
             inputs = [network.get_input(number) for number in range(network.num_inputs)]
             specs = [TensorSpec(tensor.name, tuple(tensor.shape), np.dtype(np.float32)) for tensor in inputs]
             self._staged = {spec.name: gpu.staging(spec.shape, spec.dtype) for spec in specs}
-            self._batches = calibration.batches(model, specs, pictures, report)
+            self._batches = calibration.batches(model, specs, images, report)
 
         def get_batch_size(self) -> int:
             """Return 1, as engines have it."""
             return 1
 
         def get_batch(self, names: List[str]) -> Optional[List[int]]:
-            """Return where the next picture's tensors lie on the device; None = there is none."""
+            """Return where the next image's tensors lie on the device; None = there is none."""
             tensors = next(self._batches, None)
             if tensors is None:
                 return None
@@ -87,7 +87,7 @@ if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales fro
             return [self._staged[name].address for name in names]
 
         def read_calibration_cache(self) -> Optional[bytes]:
-            """Return the table, so that no picture is needed; None = there is none."""
+            """Return the table, so that no image is needed; None = there is none."""
             return self.table or None
 
         def write_calibration_cache(self, cache: Any) -> None:

@@ -1,8 +1,6 @@
 """An engine file as TensorRT runs it, by the interface of its generation: 7.1 - 8.4 by index, 8.5 - 11 by name."""
 import abc
-import logging
 import os
-import re
 from typing import Any, List, Tuple, Type
 
 import numpy as np
@@ -13,8 +11,7 @@ from ...core.errors import ConfigError, EngineError
 from ...core.tensors import static_spec
 from ..backends import EngineOptions
 from .cache import EngineCache
-
-_log = logging.getLogger(__name__)
+from .log import LOG
 
 # Not trt.nptype, which needs the np.bool that numpy 1.24 took away. UINT8 came with TensorRT 8.5, INT64 with 10.
 _DTYPES = {getattr(trt.DataType, name): np.dtype(dtype) for name, dtype in {
@@ -45,12 +42,12 @@ class ExecutionContext:
 
     def __init__(self, file: str, model: str, options: EngineOptions, gpu: str) -> None:
         self._file = file
-        self._log = _Log()
-        trt.init_libnvinfer_plugins(self._log, '')
+        LOG.clear()
+        trt.init_libnvinfer_plugins(LOG, '')
         try:
-            self._runtime = trt.Runtime(self._log)
+            self._runtime = trt.Runtime(LOG)
         except TypeError as error:  # How pybind11 says that TensorRT has made none.
-            raise EngineError('TensorRT {} cannot start: {}'.format(trt.__version__, self._log.last)) from error
+            raise EngineError('TensorRT {} cannot start: {}'.format(trt.__version__, LOG.reason())) from error
         if options.dla_core >= 0:
             self._choose_dla_core(options.dla_core)
         try:
@@ -59,14 +56,14 @@ class ExecutionContext:
         except OSError as error:
             raise EngineError('{}: {}.'.format(file, error.strerror)) from error
         engine = self._runtime.deserialize_cuda_engine(data)
-        if engine is None and re.search('out ?of ?memory', self._log.last, re.IGNORECASE):
+        if engine is None and LOG.out_of_memory():
             raise EngineError('{}: {}. Close other programs that use the GPU, or choose a smaller network or precision '
-                              'fp16.'.format(file, self._log.last))
+                              'fp16.'.format(file, LOG.reason()))
         if engine is None:
             raise UnreadableEngineError('{}. Run: trt_perception build-engine {}'.format(self._mismatch(gpu), model))
         context = engine.create_execution_context()
         if context is None:
-            raise EngineError('{}: TensorRT cannot make it ready to run: {}'.format(file, self._log.last))
+            raise EngineError('{}: TensorRT cannot make it ready to run: {}'.format(file, LOG.reason()))
         # By what the library has, not by its version: 8.5 and 8.6 have both ways and get the newer.
         tensors: Type[_Tensors] = _NamedTensors if hasattr(engine, 'num_io_tensors') else _IndexedTensors
         self._tensors = tensors(engine, context)
@@ -82,13 +79,13 @@ class ExecutionContext:
     def place(self, name: str, address: int) -> None:
         """Say where on the device a tensor lies from now on."""
         if not self._tensors.place(name, address):
-            raise EngineError('{}: TensorRT refuses the memory of {!r}: {}'.format(self._file, name, self._log.last))
+            raise EngineError('{}: TensorRT refuses the memory of {!r}: {}'.format(self._file, name, LOG.reason()))
 
     def execute(self, stream: int) -> None:
         """Queue one run on a stream."""
-        self._log.last = ''
+        LOG.clear()
         if not self._tensors.execute(stream):
-            raise EngineError('{}: TensorRT failed to run it: {}'.format(self._file, self._log.last))
+            raise EngineError('{}: TensorRT failed to run it: {}'.format(self._file, LOG.reason()))
 
     def free(self) -> None:
         """Let go of everything, the execution context before its engine, the engine before its runtime."""
@@ -108,7 +105,7 @@ class ExecutionContext:
         folder, name = os.path.split(self._file)
         key = (EngineCache(folder).facts(os.path.splitext(name)[0]) or {}).get('key', {})
         if key.get('tensorrt', trt.__version__) == trt.__version__ and gpu in key.get('gpu', gpu):
-            return '{}: {} cannot open it: {}'.format(self._file, here, self._log.last)
+            return '{}: {} cannot open it: {}'.format(self._file, here, LOG.reason())
         return '{} was built by TensorRT {} on {}; this is {}'.format(
             self._file, key['tensorrt'], key['gpu'], here)
 
@@ -172,23 +169,3 @@ class _NamedTensors(_Tensors):
 
     def execute(self, stream: int) -> bool:
         return bool(self._context.execute_async_v3(stream))
-
-
-class _Log(trt.ILogger):
-    """Hands TensorRT's messages to `logging`, and keeps the last error for our own."""
-
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)  # super() is not enough for pybind11.
-        self.last = ''
-
-    def log(self, severity: Any, msg: str) -> None:
-        level = _LEVELS[severity]
-        if level == logging.ERROR:
-            self.last = msg
-        _log.log(level, 'TensorRT: %s', msg)
-
-
-# TensorRT's INFO is what it does, step by step.
-_LEVELS = {trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR, trt.ILogger.Severity.ERROR: logging.ERROR,
-           trt.ILogger.Severity.WARNING: logging.WARNING, trt.ILogger.Severity.INFO: logging.DEBUG,
-           trt.ILogger.Severity.VERBOSE: logging.DEBUG}

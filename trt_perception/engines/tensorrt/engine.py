@@ -104,7 +104,7 @@ class TensorRTEngine(Engine):
             camera.upload.mark_read()
 
     def _decoded(self, frame: Frame) -> Frame:
-        """Decode what no kernel reads on the host; from there its picture travels like any camera's."""
+        """Decode what no kernel reads on the host; from there its image travels like any camera's."""
         color = self._model.input.color
         return frame_from_picture(self._decoder.picture(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
                                   color)

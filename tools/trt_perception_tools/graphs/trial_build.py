@@ -1,0 +1,132 @@
+"""Let NVIDIA's own ONNX parser and builder take a graph, without a GPU, and keep nothing of what they make.
+
+The build runs in a process of its own: what a library does with a graph that it did not expect is its own affair.
+"""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from trt_perception.engines.backends import Progress
+from trt_perception.engines.tensorrt import child_process
+
+from . import tensorrt_rtx
+
+# Said after every error: there is no driver here, and none is needed.
+_NO_DRIVER = 'CUDA driver version is insufficient'
+
+
+class Fault(NamedTuple):
+    """Why the parser or the builder refuses a graph."""
+
+    text: str
+    node: str = ''
+    operator: str = ''
+
+
+class Trial(NamedTuple):
+    """What came of a build."""
+
+    tensorrt: str
+    """Whose parser and builder it was, with version."""
+    faults: tuple[Fault, ...]
+    """Empty: it was built."""
+    layers: int = 0
+    """That the parser made of the graph; 0 = it refused."""
+    plan_bytes: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.faults:
+            return (f'{self.tensorrt}: built {self.layers} layers in {self.seconds:.1f} s, a plan of '
+                    f'{self.plan_bytes / 1e6:.1f} MB')
+        who = 'its builder' if self.layers else 'its parser'
+        lines = [f'{self.tensorrt}: {who} refuses the graph']
+        for fault in self.faults:
+            lines.append(f'  fault: {fault.text}')
+            lines += [f'    node {fault.node} ({fault.operator})'] if fault.node else []
+        return '\n'.join(lines)
+
+
+def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
+    """Parse and build an ONNX file in a child process.
+
+    Args:
+        progress: what it raises ends the build.
+
+    Raises:
+        ConfigError: TensorRT for RTX is not installed.
+        EngineError: the process died; its last lines are in the text.
+    """
+    with TemporaryDirectory() as folder:
+        result = Path(folder, 'trial.json')
+        child_process.run(__name__, {'file': str(file), 'result': str(result)}, f'building {file}', progress)
+        values = json.loads(result.read_text())
+    return Trial(**{**values, 'faults': tuple(Fault(*each) for each in values['faults'])})
+
+
+def progress_line(text: str) -> None:
+    """Show how far a build is, where somebody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f'\r{text[:119]:<119}\r')
+
+
+def build(graph: Path | bytes, progress: Progress = lambda text: None) -> Trial:
+    """Parse and build an ONNX file, or the bytes of one, in this process; see `trial_build`."""
+    trt = tensorrt_rtx.load()
+    name = f'TensorRT for RTX {tensorrt_rtx.version()}'
+    log = _make_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    progress('parsing')
+    start = time.perf_counter()
+    if not (parser.parse(graph) if isinstance(graph, bytes) else parser.parse_from_file(str(graph))):
+        return Trial(name, tuple(_parser_faults(parser)) or (Fault(log.reason()),))
+    progress(f'building {network.num_layers} layers')
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    if plan is None:
+        return Trial(name, (Fault(log.reason()),), network.num_layers)
+    return Trial(name, (), network.num_layers, plan.nbytes, time.perf_counter() - start)
+
+
+def _parser_faults(parser: Any) -> Iterator[Fault]:
+    for error in (parser.get_error(number) for number in range(parser.num_errors)):
+        # NVIDIA's text of an operator that it lacks is "false".
+        text = f'{error.code().name}: {_without_driver(error.desc())}'
+        yield Fault(text, error.node_name(), error.node_operator())
+
+
+def _make_log(trt: Any) -> Any:
+    class Log(trt.ILogger):
+        """Keeps the errors."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR:
+                self.errors.append(msg)
+
+        def reason(self) -> str:
+            return _without_driver('\n'.join(self.errors)) or 'it gave no reason'
+
+    return Log()
+
+
+def _without_driver(text: str) -> str:
+    return ' '.join(' '.join(line for line in text.splitlines() if _NO_DRIVER not in line).split())
+
+
+def _work(request: dict[str, Any], progress: Progress) -> None:
+    Path(request['result']).write_text(json.dumps(build(Path(request['file']), progress)._asdict()))
+
+
+if __name__ == '__main__':
+    child_process.serve(_work)

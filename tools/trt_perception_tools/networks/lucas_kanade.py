@@ -1,0 +1,71 @@
+"""Lucas and Kanade's step (IJCAI 1981) between two feature maps: how far the second must move to meet the first."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def window_mean(x: Tensor, radius: int) -> Tensor:
+    """Return the mean of (N, C, H, W) over the square window around each pixel, of what is inside the image."""
+    side = 2 * radius + 1
+    rows = functional.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
+    return functional.avg_pool2d(rows, (side, 1), 1, (radius, 0), count_include_pad=False)
+
+
+class LucasKanade(nn.Module):
+    """Least squares of `first = second + gradient * motion` over square windows.
+
+    Args:
+        radii: of the windows, px; a window has 2 radius + 1 pixels a side.
+        floor: added to the diagonal of the normal equations, so that a window without texture moves nothing.
+        largest: motion in either direction, px, beyond which the linear model says nothing.
+    """
+
+    def __init__(self, radii: Sequence[int], floor: float = 1e-3, largest: float = 2.0) -> None:
+        super().__init__()
+        self.coordinates = _LeastSquares(tuple(radii), floor, largest)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return (N, 3 * windows, H, W) float32: for each window u, v in px and how much texture it has, 0..1.
+
+        Args:
+            first: (N, C, H, W) features.
+            second: likewise, already warped by what is known of the motion.
+        """
+        motion: Tensor = self.coordinates(first, second)
+        return motion
+
+
+class _LeastSquares(nn.Module):
+    """The arithmetic, always in FP32: a determinant is the difference of two products that are nearly equal.
+
+    A module, so that its nodes have `/coordinates/` in their names and can be kept FP32 when a graph becomes FP16.
+    """
+
+    def __init__(self, radii: tuple[int, ...], floor: float, largest: float) -> None:
+        super().__init__()
+        self.radii = radii
+        self.floor = floor
+        self.largest = largest
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        first, second = first.float(), second.float()
+        total, rest = first + second, first - second
+        # Central difference of the mean of both. Zero at the border, where a window has its other pixels.
+        dx = functional.pad((total[..., 2:] - total[..., :-2]) * 0.25, (1, 1, 0, 0))
+        dy = functional.pad((total[..., 2:, :] - total[..., :-2, :]) * 0.25, (0, 0, 1, 1))
+        products = torch.cat([(a * b).mean(1, keepdim=True) for a, b in
+                              ((dx, dx), (dx, dy), (dy, dy), (dx, rest), (dy, rest))], 1)
+        steps = []
+        for radius in self.radii:
+            xx, xy, yy, xt, yt = window_mean(products, radius).chunk(5, 1)
+            xx, yy = xx + self.floor, yy + self.floor
+            determinant = xx * yy - xy * xy
+            u, v = (yy * xt - xy * yt) / determinant, (xx * yt - xy * xt) / determinant
+            texture = determinant / (xx + yy)  # About the smaller eigenvalue.
+            steps += [u.clamp(-self.largest, self.largest), v.clamp(-self.largest, self.largest),
+                      texture / (texture + 10 * self.floor)]
+        return torch.cat(steps, 1)
