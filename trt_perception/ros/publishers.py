@@ -15,7 +15,7 @@ from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings
 from . import messages
-from .qos import RELIABLE, overridable
+from .qos import RELIABLE, checked_overrides, overridable
 
 
 class TaskPublishers(abc.ABC):
@@ -58,8 +58,9 @@ class TaskPublishers(abc.ABC):
         return any(self._watched(topic) for topic in self._needs_inference)
 
     def _create(self, topic: str, kind: type, qos: QoSProfile = RELIABLE) -> Publisher:
-        self._publishers[topic] = self._node.create_publisher(
-            kind, '{}/{}'.format(self.task, topic), **overridable(qos))
+        name = '{}/{}'.format(self.task, topic)
+        with checked_overrides(name):
+            self._publishers[topic] = self._node.create_publisher(kind, name, **overridable(qos))
         return self._publishers[topic]
 
     def _create_image(self, topic: str, encoding: str) -> None:
