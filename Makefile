@@ -10,21 +10,25 @@ CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test lint types bindings tensorrt tensorrt-8 test-py36 test-gpu fuzz gpu-bundle constraints clean
+.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes; pictures in out/demo
+demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes; images in out/demo
 	$(BIN)/trt_perception_tools demo
 
-models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
+models: $(MODELS)  ## Export the published networks (needs their weights in DATA, and PyTorch)
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
 test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
-	$(BIN)/python -m pytest test
+	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest tools/test
 	@$(MAKE) --no-print-directory test-py36
+
+docs: .venv/docs  ## Build the documentation, API reference included, as a site: out/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Built: out/docs/index.html"
 
 lint: .venv/test  ## Ruff
 	$(BIN)/ruff check .
@@ -94,10 +98,15 @@ clean:  ## Remove what the targets made
 	$(PIP) install --requirement requirements/test.txt $(CONSTRAINTS)
 	@touch $@
 
-# The tests that need what cannot be had say so, and are skipped.
+.venv/docs: requirements/docs.txt requirements/constraints.txt | .venv/bin/python
+	@echo 'Setting up .venv: MkDocs'
+	$(PIP) install --requirement requirements/docs.txt $(CONSTRAINTS)
+	@touch $@
+
+# The tests that need what is unavailable say so, and are skipped.
 .venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
 	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
-	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX cannot be had'
+	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX is unavailable'
 
 # TensorRT 8.5, which has the TX2's bindings API and the named tensors.
 .venv310/done: requirements/gpu_bundle.txt requirements/gpu.txt
@@ -116,8 +125,8 @@ models/espnet_camvid.%: WEIGHTS = $(DATA)/weights_espnet/espnet_p_2_q_8_camvid.n
 models/nanoflownet.%: WEIGHTS = $(DATA)/weights_nanoflownet/nanoflownet.npz
 $(MODELS): | .venv/demo
 	@test -f $(WEIGHTS) || { printf '%s\n' \
-	  'No $(WEIGHTS): the published weights of $@ are not here.' \
-	  'They are not part of this repository. Put them there, or: make $(MAKECMDGOALS) DATA=/path/to/data' >&2; exit 1; }
+	  'No $(WEIGHTS): the published weights of $@ are missing.' \
+	  'They are not part of this repository. Put them there, or run: make $(MAKECMDGOALS) DATA=/path/to/data' >&2; exit 1; }
 	@$(MAKE) --no-print-directory .venv/test
 	$(BIN)/trt_perception_tools export $(firstword $(subst ., ,$(@F))) --weights $(WEIGHTS) --output $@ \
 	  $(if $(findstring .tensorrt.,$@),--for tensorrt)

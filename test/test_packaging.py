@@ -80,6 +80,15 @@ def test_colcon_builds_a_clean_clone_that_ros_tools_can_use(clone):
         assert {path.name for path in share.glob(pattern)} == wanted
 
 
+def test_colcon_test_runs_the_tests(clone):
+    colcon(clone, 'build')
+    colcon(clone, 'test', '--pytest-args', 'test/core/test_mailbox.py')
+    result = colcon(clone, 'test-result', '--all')
+    tests = (ROOT / 'test/core/test_mailbox.py').read_text().count('\ndef test_')
+    assert tests > 1
+    assert 'Summary: {} tests, 0 errors, 0 failures, 0 skipped'.format(tests) in result, result
+
+
 def test_installed_package_finds_its_files_without_the_ament_index(clone, tmp_path):
     prefix = tmp_path / 'prefix'
     source = clone / 'src' / 'trt_perception'

@@ -19,7 +19,7 @@ from trt_perception.core.image import (
     resize_flow,
 )
 
-# As in the table of interfaces: written out here, so that a line lost from ENCODINGS is noticed.
+# Written out here, so that a line lost from ENCODINGS is noticed.
 PLAIN = ['rgb8', 'bgr8', 'rgba8', 'bgra8', '8UC3', '8UC4', 'mono8', '8UC1']
 BAYER = ['bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8']
 YUV = ['yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24', 'i420']

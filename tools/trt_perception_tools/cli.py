@@ -39,7 +39,7 @@ VERBS = {
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
     'demo': Verb('demo.command', 'run the nodes on a street clip and make pictures of what they publish'),
     'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),
-    'readme': Verb('readme', "renew the README's generated tables"),
+    'readme': Verb('readme', 'renew the generated parts of the documentation and of config/perception.yaml'),
 }
 
 

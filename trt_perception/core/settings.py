@@ -14,9 +14,8 @@ Settings = Dict[str, Any]
 
 
 COMMON = (
-    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, opencv, onnxruntime, openvino or tflite; auto = the '
-            'first of tensorrt (where there is a GPU), opencv and onnxruntime for which the model has a file. If a '
-            'named one is unavailable, the node exits with an error'),
+    Setting('engine', 'auto', 'Back-end, by name (`trt_perception doctor` lists them); auto = the first that can run '
+            'here and for which the model has a file. If a named one is unavailable, the node exits with an error'),
     Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT; int8 on a CPU with "
             "INT8 dot products (VNNI, AMX, DotProd) where it costs the model at most 0.5 points; else fp32",
             ('',) + PRECISIONS),

@@ -20,7 +20,6 @@ class OpticalFlowPublishers(TaskPublishers):
     """flow, confidence, flow_info, camera_info, color."""
 
     task = OPTICAL_FLOW
-    _needs_inference = ('flow', 'confidence', 'flow_info', 'color')
 
     def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
         super().__init__(node, model, settings, decoder)
