@@ -184,9 +184,10 @@ WRONG_SEGMENTATION = [
     (('keep_fp32',), [''], "keep_fp32: got [''], expected a list of parts of layer names."),
     (('keep_fp32',), [1], 'keep_fp32: got [1], expected a list of parts of layer names.'),
     (('lables',), 'x',
-     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
-    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
-    ((5,), 'x', 'unknown field 5. Known: {}, labels, precision_loss, keep_fp32.'.format(_ROOT)),
+     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, sha256, precision_loss, keep_fp32.".format(
+         _ROOT)),
+    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, sha256, precision_loss, keep_fp32.".format(_ROOT)),
+    ((5,), 'x', 'unknown field 5. Known: {}, labels, sha256, precision_loss, keep_fp32.'.format(_ROOT)),
     (('input',), GONE, 'input: missing, expected a mapping of fields.'),
     (('input',), [1], 'input: got [1], expected a mapping of fields.'),
     (('input', 'names'), GONE, 'input: names: missing, expected a list of input names.'),
@@ -215,7 +216,7 @@ WRONG_SEGMENTATION = [
 ]
 
 WRONG_FLOW = [
-    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, precision_loss, keep_fp32.".format(_ROOT)),
+    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, sha256, precision_loss, keep_fp32.".format(_ROOT)),
     (('input', 'names'), ['first'], "input: names: got ['first'], expected a list of 2 different input names."),
     (('input', 'names'), ['a', 'a'], "input: names: got ['a', 'a'], expected a list of 2 different input names."),
     (('input', 'mean'), [1, 2, 3], 'input: mean: got [1, 2, 3], expected a list of 1 finite number.'),

@@ -215,7 +215,7 @@ def test_at_network_size_nothing_is_resized(rig, models):
     rig.until(lambda: fields, 'the flow')
     assert pixels_of(labels[1]).shape == (6, 8)
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps(images, 'network')[1][0])
-    np.testing.assert_array_equal(pixels_of(fields[0]), models.flow_fields(images, size='network')[1])
+    np.testing.assert_array_equal(pixels_of(fields[0]), models.flow_fields(images, size='network')[1][0])
 
 
 # Headers and camera_info
@@ -324,12 +324,13 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
                 DurabilityPolicy.TRANSIENT_LOCAL if topic in latched else DurabilityPolicy.VOLATILE)
         qos = published['/' + topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
+    rig.until(lambda: {'/image', '/camera_info'} <= {s.topic_name for s in rig.node.subscriptions}, 'both topics')
     subscribed = {s.topic_name: s for s in rig.node.subscriptions}
     for topic, kind in {'/image': Image, '/camera_info': CameraInfo}.items():
         [info] = rig.outside.get_subscriptions_info_by_topic(topic)
         assert info.topic_type == 'sensor_msgs/msg/' + kind.__name__
         for qos in (info.qos_profile, subscribed[topic].qos_profile):
-            assert qos.reliability == ReliabilityPolicy.BEST_EFFORT
+            assert qos.reliability == ReliabilityPolicy.RELIABLE
             assert qos.durability == DurabilityPolicy.VOLATILE
         qos = subscribed[topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
@@ -561,7 +562,7 @@ def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fiel
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(2), stamp(3)]
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([images[2]])[0][0])
     # The pair outlives the bad image: flow from image 0 to image 2.
-    np.testing.assert_array_equal(pixels_of(flows[0]), models.flow_fields([images[0], images[2]])[1])
+    np.testing.assert_array_equal(pixels_of(flows[0]), models.flow_fields([images[0], images[2]])[1][0])
     assert [stamp_of(m) for m in flows] == [stamp(2), stamp(3)]
 
 
@@ -595,7 +596,7 @@ def test_the_size_may_change_from_image_to_image(rig, models):
         np.testing.assert_array_equal(pixels_of(message), expected)
     assert [stamp_of(m) for m in flows] == [stamp(1), stamp(3), stamp(7)]
     for message, number in zip(flows, (1, 3, 7)):
-        np.testing.assert_array_equal(pixels_of(message), models.flow_fields(images[number - 1:number + 1])[1])
+        np.testing.assert_array_equal(pixels_of(message), models.flow_fields(images[number - 1:number + 1])[1][0])
 
 
 def test_repeated_and_backward_stamps_give_labels_but_no_flow(rig, models):

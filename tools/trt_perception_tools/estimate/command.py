@@ -1,4 +1,4 @@
-"""Estimate by roofline how long a network takes on a board that is not here, and which size reaches a frame rate.
+"""Estimate by roofline how long a network takes on a board you do not have, and which size reaches a frame rate.
 
 TARGET is an ONNX file, a model (its graph for TensorRT, else the one for ONNX Runtime), or a network with its options,
 such as swiftnet,classes=19, which is exported with random weights. Every kernel takes the longer of computing and

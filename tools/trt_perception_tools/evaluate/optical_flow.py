@@ -48,7 +48,7 @@ class OpticalFlowScorer(Scorer):
 
     def add(self, name: str, value: FlowField, truth: np.ndarray) -> float:
         """Score a pair; see Scorer."""
-        self._scores[name] = flow_score(value.flow, truth, getattr(value, 'confidence', None))
+        self._scores[name] = flow_score(value.flow, truth, value.confidence)
         return self._scores[name].epe
 
     def totals(self) -> Totals:

@@ -20,7 +20,6 @@ from ..report import html
 from .classes import Classes
 from .data import Dataset, Sample, check_size
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
-from .plots import reliability_diagram
 from .reliability import LEVELS, Reliability, confidence_counts, reliability
 from .scorer import Measure, Score, Scorer, Totals
 
@@ -125,9 +124,11 @@ class SegmentationScorer(Scorer):
         sure = {score.contender: score.details['reliability'] for score in scores if 'reliability' in score.details}
         if sure:
             yield html.heading('Reliability of the confidence')
-            yield html.picture(reliability_diagram({name: classes['all'] for name, classes in sure.items()}),
-                               'On the diagonal, the confidence is the share of right labels; below it, it says too '
-                               'much.')
+            yield html.reliability(
+                {f'{name}: ECE {classes["all"].ece:.4f}': [
+                    (each.pixels / classes['all'].pixels, each.confidence, each.right) for each in classes['all'].bins]
+                 for name, classes in sure.items()},
+                'On the diagonal, the confidence is the share of right labels; below it, it says too much.')
             yield html.paragraph('Of the pixels that were given a class: mean confidence, share of right labels, '
                                  'expected calibration error (15 bins).')
             for score in scores:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import onnx
 import onnx.parser
 import onnx.version_converter
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
 
 from .nested import all_nodes, graphs_of, inner_graphs
 from .opset import OPSET
@@ -76,27 +78,17 @@ def needed_tensors(graph: onnx.GraphProto, *outputs: str) -> set[str]:
     return needed
 
 
-def prune(graph: onnx.GraphProto) -> None:
-    """Remove nodes and constants that no output needs."""
-    needed = needed_tensors(graph, *(each.name for each in graph.output))
-    kept = [node for node in graph.node if needed & set(node.output)]
-    del graph.node[:]
-    graph.node.extend(kept)
-    constants = [each for each in graph.initializer if each.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
+def prune(network: onnx.ModelProto) -> None:
+    """Remove nodes, constants and operator sets that no output needs. References into the network become stale."""
+    model = ir.from_proto(network)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.RemoveUnusedOpsetsPass()(model)
+    network.CopyFrom(ir.to_proto(model))
 
 
 def domains(network: onnx.ModelProto) -> set[str]:
     """Return the domains of the operators that a network uses; '' is the standard one."""
     return {'', *(node.domain for node in all_nodes(network.graph)), *(each.domain for each in network.functions)}
-
-
-def drop_unused_domains(network: onnx.ModelProto) -> None:
-    """Remove the operator sets that no node uses: a runtime may not know them."""
-    used = domains(network)
-    for each in [each for each in network.opset_import if each.domain not in used]:
-        network.opset_import.remove(each)
 
 
 def tensor_names(graph: onnx.GraphProto) -> set[str]:

@@ -53,7 +53,7 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
     del narrowed.graph.output[:]
     kind = onnx.helper.np_dtype_to_tensor_dtype(output.dtype)
     narrowed.graph.output.extend(onnx.helper.make_tensor_value_info(name, kind, output.shape) for name in output.names)
-    edit.prune(narrowed.graph)  # Before the conversion: what is not needed cannot hinder it.
+    edit.prune(narrowed)  # Before the conversion: what is not needed cannot hinder it.
     fitted = _folded(narrowed)
     if lower or opset_of(fitted) < OPSET:
         fitted = to_opset_13(fitted, where)
@@ -79,8 +79,7 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
                {f'raw_{number}': own[name] for number, name in enumerate(output.names)})
     sides = (1, *size, images.channels) if channels_last else (1, images.channels, *size)
     _set_interface(graph, dict.fromkeys(public, (fed, sides)), importer.outputs(output, byte))
-    edit.prune(graph)
-    edit.drop_unused_domains(fitted)
+    edit.prune(fitted)
     fitted.ir_version = min(fitted.ir_version, IR_VERSION)
     onnx.checker.check_model(fitted)
     return _folded(fitted, fold=True)

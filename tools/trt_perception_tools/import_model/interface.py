@@ -168,7 +168,7 @@ def make_static(network: onnx.ModelProto, images: Images, size: Size, where: str
         static.graph.output.remove(each)
     for each in [each for each in static.graph.input if each.name in others]:
         static.graph.input.remove(each)
-    prune(static.graph)
+    prune(static)
     for each in static.graph.input:
         if each.name in images.names:
             _set_shape(each, images.shape(size))

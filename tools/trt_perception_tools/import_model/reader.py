@@ -67,7 +67,7 @@ def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     del network.graph.output[:]
     # The type is found by running it.
     network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-    prune(network.graph)
+    prune(network)
     return network
 
 

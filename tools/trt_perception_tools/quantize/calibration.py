@@ -24,9 +24,10 @@ from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
 from trt_perception.bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
+from trt_perception.core.compressed import decode_compressed
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, FrameError
-from trt_perception.core.image import FrameDecoder, decode_compressed, frame_from_picture, make_frame
+from trt_perception.core.image import FrameDecoder, frame_from_picture, make_frame
 from trt_perception.core.model import Model
 from trt_perception.core.preprocess import InputWriter
 

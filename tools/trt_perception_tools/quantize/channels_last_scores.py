@@ -80,7 +80,7 @@ def decide_channels_last(model: ModelProto) -> bool:
     graft(graph, text, opset_of(model), {'scores': resize.input[0], **steps.results})
     enlarge = next(node for node in graph.node if node.output[0] == f'{PREFIX}large')
     enlarge.attribute.extend(resize.attribute)
-    prune(graph)
+    prune(model)
     for each in model.opset_import:
         if each.domain in ('', 'ai.onnx'):
             each.version = max(each.version, _OPSET)

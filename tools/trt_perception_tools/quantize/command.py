@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='the .onnx to write; may be left out with --sensitivity')
     parser.add_argument('--model', help='of an ONNX file: the model (name or YAML) that says how pictures are fed')
     parser.add_argument('--for', dest='runtime', choices=RUNTIMES,
-                        help='whom the graph is for (default: onnxruntime, or what export wrote into the ONNX file)')
+                        help='back-end of the graph (default: onnxruntime, or what export wrote into the ONNX file)')
     pictures = parser.add_mutually_exclusive_group()
     pictures.add_argument('--images', type=Path, metavar='DIR', help='pictures to find ranges on; for flow, in order')
     pictures.add_argument('--bag', type=Path, metavar='BAG', help='or the images of a bag')
