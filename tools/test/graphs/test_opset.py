@@ -63,7 +63,8 @@ NEWER = {
     'AveragePool': (19, 'y = AveragePool <kernel_shape = [2, 2], dilations = [1, 1], ceil_mode = 0> (x)', {}),
     'a nested graph': (18, 'c = Constant <value = bool {1}> ()\n'
                            'y = If (c) <then_branch = t () => (float[1, 4, 1, 1] a) { a = ReduceMean (x, axes) }, '
-                           'else_branch = e () => (float[1, 4, 1, 1] b) { b = ReduceMax (x, axes) }>', {'axes': np.array([2, 3], ints)})}
+                           'else_branch = e () => (float[1, 4, 1, 1] b) { b = ReduceMax (x, axes) }>',
+                       {'axes': np.array([2, 3], ints)})}
 
 
 @pytest.mark.parametrize('name', NEWER)

@@ -183,13 +183,15 @@ def _checked(network: onnx.ModelProto, file: Path) -> onnx.ModelProto:
                               'that is not in the file. '
                               + (f'Where the result is made before it, end the network there: --output-name {before[0]}'
                                  if before else 'Ask its author for a file of standard operators'))
-    for output in [each for each in network.graph.output if not each.HasField('type')]:
+    cut_off = [each for each in network.graph.output if not each.HasField('type')]
+    for output in cut_off:
         _set_type(network, output)
-    try:
-        onnx.checker.check_model(network)
-    except Exception as error:
-        raise ConfigError(f'{file}: not a valid ONNX network: {str(error).splitlines()[0]}. Download it again; if it '
-                          'stays so, the file was written wrongly.') from error
+    if not cut_off:  # The checker asks for a shape, which is found by running the network.
+        try:
+            onnx.checker.check_model(network)
+        except Exception as error:
+            raise ConfigError(f'{file}: not a valid ONNX network: {str(error).splitlines()[0]}. Download it again; if '
+                              'it stays so, the file was written wrongly.') from error
     return network
 
 

@@ -156,10 +156,12 @@ def _words(makers: set[str]) -> str:
 
 
 def _has_bare_convolutions(network: onnx.ModelProto) -> bool:
+    kernels = {each.name: each.dims[2:] for each in network.graph.initializer}
     for node in network.graph.node:
         if node.op_type == 'Conv':
             values = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-            if max(values.get('kernel_shape', [1])) > 1 and not any(values.get('pads', [])) \
+            kernel = values.get('kernel_shape', kernels.get(node.input[1], [1]))
+            if max(kernel) > 1 and not any(values.get('pads', [])) \
                     and values.get('auto_pad', b'NOTSET') in (b'NOTSET', b'VALID'):
                 return True
     return False
