@@ -33,7 +33,7 @@ def test_what_people_write_is_read(file):
 
 @pytest.mark.parametrize(('content', 'text'), [
     ('a: [b', 'not valid YAML: while parsing'),
-    (b'\xff\xfe', 'got a binary file, expected a YAML'),
+    (b'\xff\xfe', 'got a binary file, expected a YAML. If it is a network, `trt_perception_tools import-model`'),
     ('task: 2001-99-99', 'not valid YAML: month must be in 1..12'),
     ('task: 0b_', 'not valid YAML: invalid literal'),
     ('task: !!int x', 'not valid YAML: invalid literal'),

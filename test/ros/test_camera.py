@@ -7,7 +7,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rig import DEEP, camera_info, image, picture
+from rig import DEEP, Program, camera_info, image, picture, trt_perception
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
@@ -91,6 +91,24 @@ def test_a_reliability_that_does_not_exist_stops_the_node(rig, arguments):
         rig.start([SEGMENTATION], '-p', 'qos_overrides./image.subscription.reliability:=relyable', *arguments)
     assert str(caught.value) == ("parameter qos_overrides./image.subscription.reliability: got 'relyable', expected "
                                  'one of automatic, reliable, best_effort.')
+
+
+@pytest.mark.parametrize(('override', 'topic'), [
+    ('/segmentation/label_map.publisher.reliability:=maybe', 'segmentation/label_map'),
+    ('/segmentation/label_map.publisher.depth:=many', 'segmentation/label_map'),
+    ('/segmentation/label_map.publisher.depth:=-1', 'segmentation/label_map')])
+def test_other_overrides_that_are_wrong_stop_the_node_too(rig, arguments, override, topic):
+    with pytest.raises(ConfigError, match='^topic {}: .* Correct its qos_overrides, if it has any[.]$'.format(topic)):
+        rig.start([SEGMENTATION], '-p', 'qos_overrides.' + override, *arguments)
+
+
+@pytest.mark.parametrize('value', ['depth:=-1', 'depth:=many', 'history:=keep_nothing'])
+def test_a_wrong_override_of_the_image_ends_the_program_with_one_line(domain, tmp_path, arguments, value):
+    command = trt_perception('run', 'segmentation', '-p', 'qos_overrides./image.subscription.' + value, *arguments)
+    with Program(command, tmp_path / 'output') as program:
+        assert program.end(None) == 1
+        assert 'Traceback' not in program.output
+        assert program.output.splitlines()[-1].startswith('segmentation: ConfigError: topic /image: ')
 
 
 def test_a_calibration_that_was_published_once_before_the_node_is_taken(rig, arguments):

@@ -2,7 +2,7 @@
 
     make gpu-bundle      or      .venv/bin/python tools/gpu_bundle/pack.py FOLDER [--piece MB] [--python PYTHON3.10]
 
-Into FOLDER come bundle.tar.xz.000 ..., SHA256SUMS and run.sh, which verifies, unpacks and runs there: Python 3.10,
+Into FOLDER come bundle.tar.gz.000 ..., SHA256SUMS and run.sh, which verifies, unpacks and runs there: Python 3.10,
 TensorRT 8.5.3.1 with the TX2's bindings API, NVRTC, pycuda (compiled here, against headers and a library of empty
 functions), ONNX Runtime, this repository with its models, and FP16 and INT8 networks made now. cuBLAS and cuDNN
 (1 GB) are left out, and the tactics that need them switched off.
@@ -130,17 +130,17 @@ def copy_repository(target: Path) -> None:
 def pack(folder: Path, target: Path, piece_bytes: int) -> list[Path]:
     """Write a folder as a compressed archive in pieces, and their digests; return the pieces."""
     archive = subprocess.Popen(['tar', '-C', str(folder), '-cf', '-', '.'], stdout=subprocess.PIPE)
-    compressed = subprocess.Popen(['xz', '-1', '-T1'], stdin=archive.stdout, stdout=subprocess.PIPE)
+    compressed = subprocess.Popen(['gzip', '-1'], stdin=archive.stdout, stdout=subprocess.PIPE)
     assert compressed.stdout is not None
     pieces = []
     while True:
         data = compressed.stdout.read(piece_bytes)
         if not data:
             break
-        pieces.append(target / f'bundle.tar.xz.{len(pieces):03}')
+        pieces.append(target / f'bundle.tar.gz.{len(pieces):03}')
         pieces[-1].write_bytes(data)
     if archive.wait() or compressed.wait():
-        sys.exit('tar or xz failed: is the disk full?')
+        sys.exit('tar or gzip failed: is the disk full?')
     shutil.copy2(Path(__file__).with_name('run.sh'), target / 'run.sh')
     (target / 'SHA256SUMS').write_text(''.join(
         f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n' for path in [*pieces, target / 'run.sh']))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Verify the pieces of the bundle in this folder, unpack them into ./bundle, and run: `sh run.sh [all|tests|measure]`.
-# Needs an NVIDIA GPU with a driver >= 520, tar and xz; nothing else, no network. Results: ./results.
+# Needs an NVIDIA GPU with a driver >= 520, tar and gzip; nothing else, no network. Results: ./results.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 what=${1:-all}
@@ -8,7 +8,7 @@ cd "$here"
 sha256sum --quiet --check SHA256SUMS
 if [ ! -e bundle/complete ]; then
   rm -rf bundle && mkdir bundle
-  cat bundle.tar.xz.* | tar -xJ -C bundle
+  cat bundle.tar.gz.* | tar -xz -C bundle
   touch bundle/complete
 fi
 echo "verified and unpacked: $(du -sm bundle | cut -f1) MB"

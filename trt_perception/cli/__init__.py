@@ -18,7 +18,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB')
     for name in VERBS:
         module = _module(name)
-        text = (module.__doc__ or '').strip()
+        text = (module.__doc__ or name).strip()  # Python -OO leaves docstrings out.
         module.add_arguments(verbs.add_parser(name, help=text.splitlines()[0], description=text,
                                               formatter_class=argparse.RawDescriptionHelpFormatter))
     args = parser.parse_args(argv)

@@ -4,6 +4,7 @@ import time
 from typing import Any, Dict, NamedTuple, Tuple
 
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -19,6 +20,7 @@ from .session import session
 
 _TICK_NS = 10 * 10**6
 _END_OF_TIME_NS = 2**31 * 10**9
+_DISCOVERY_S = 5.0
 _SUFFIX = '/compressed'
 _CLASSES = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -62,6 +64,7 @@ class BagPlayer(Node):
                     continue
                 self._decoded[topic] = ImageWriter('bgr8')
             self._topics[topic] = self._create(_CLASSES[kind], name)
+        self._unheard = set(self._topics) if options.wait_s else set()
         self._clock_topic = self._create(Clock, '/clock') if options.clock else None
         self._time = Clock()
 
@@ -80,6 +83,21 @@ class BagPlayer(Node):
                   if kind != CAMERA_INFO and topic in self._topics]
         while time.monotonic() < end_s and not all(image.get_subscription_count() for image in images):
             time.sleep(0.05)
+
+    def _wait_until_heard(self, topic: str) -> float:
+        """Wait until the first message of a topic is acknowledged; return how long that took, s.
+
+        A subscriber that this node has discovered may not have discovered this node yet. Then it hears nothing before
+        it has, however reliable it is, and more than the messages that are kept for it would be lost.
+        """
+        self._unheard.discard(topic)
+        began_s = time.monotonic()
+        publisher = self._topics[topic]
+        if hasattr(publisher, 'wait_for_all_acked'):
+            publisher.wait_for_all_acked(Duration(seconds=min(self._options.wait_s, _DISCOVERY_S)))
+        else:  # Foxy
+            time.sleep(min(self._options.wait_s, 0.5))
+        return time.monotonic() - began_s
 
     def play(self) -> None:
         """Play the bag once."""
@@ -104,6 +122,8 @@ class BagPlayer(Node):
                     time.sleep(wait_s)
                 self._tick(now_ns)
             self._publish(recorded)
+            if recorded.topic in self._unheard:
+                began_s += self._wait_until_heard(recorded.topic)
             self._show_progress(now_ns, count + 1)
 
     def run_on(self, seconds: float) -> None:

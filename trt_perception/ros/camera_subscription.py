@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from .qos import AUTOMATIC, reliability_override, without_reliability
+from .qos import AUTOMATIC, checked_overrides, reliability_override, without_reliability
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -89,8 +89,9 @@ class CameraSubscription:
             events = SubscriptionEventCallbacks(message_lost=self._count_lost, **arguments)
         except TypeError:  # Foxy
             events = SubscriptionEventCallbacks(**arguments)
-        self._subscription = self._node.create_subscription(
-            self.kind, self.topic_name, self._callback, event_callbacks=events, **without_reliability(profile))
+        with checked_overrides(self.topic_name):
+            self._subscription = self._node.create_subscription(
+                self.kind, self.topic_name, self._callback, event_callbacks=events, **without_reliability(profile))
         self.qos_profile = self._subscription.qos_profile
 
     def _count_lost(self, event: Any) -> None:

@@ -15,7 +15,7 @@ from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings
 from . import messages
-from .qos import RELIABLE, overridable
+from .qos import RELIABLE, checked_overrides, overridable
 
 
 class TaskPublishers(abc.ABC):
@@ -60,8 +60,9 @@ class TaskPublishers(abc.ABC):
         """Create a publisher on TASK/topic; whoever subscribes to a result makes the network run."""
         if is_result:
             self._results.append(topic)
-        self._publishers[topic] = self._node.create_publisher(
-            kind, '{}/{}'.format(self.task, topic), **overridable(qos))
+        name = '{}/{}'.format(self.task, topic)
+        with checked_overrides(name):
+            self._publishers[topic] = self._node.create_publisher(kind, name, **overridable(qos))
         return self._publishers[topic]
 
     def _create_image(self, topic: str, encoding: str) -> None:

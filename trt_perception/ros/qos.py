@@ -1,8 +1,10 @@
 """Quality of service of the topics, and the user's right to override it."""
+import contextlib
 import copy
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
@@ -32,6 +34,16 @@ def overridable(profile: QoSProfile) -> Dict[str, Any]:
     if QoSOverridingOptions is not None:
         arguments['qos_overriding_options'] = QoSOverridingOptions.with_default_policies()
     return arguments
+
+
+@contextlib.contextmanager
+def checked_overrides(topic: str) -> Iterator[None]:
+    """Turn what rclpy raises for wrong `qos_overrides` of a topic into a ConfigError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, ParameterException) as error:
+        raise ConfigError('topic {}: {}. Correct its qos_overrides, if it has any.'.format(
+            topic, str(error).split(', at /')[0])) from error
 
 
 def without_reliability(profile: QoSProfile) -> Dict[str, Any]:

@@ -82,10 +82,10 @@ class Lowering:
         names = dict(zip((each.name for each in part.input), node.input, strict=True))
         names.update(zip((each.name for each in part.output), node.output, strict=True))
         for each in part.node:
+            each.name = f'{node.name or prefix.rstrip("/")}/{each.output[0]}'
             for tensors in (each.input, each.output):
                 for number, name in enumerate(tensors):
                     tensors[number] = names.setdefault(name, prefix + name) if name else ''
-            each.name = f'{node.name or prefix}/{each.output[0].rsplit("/", 1)[-1]}'
         return list(part.node)
 
 
@@ -135,7 +135,7 @@ def _shape(graph: Lowering, node: NodeProto) -> list[NodeProto]:
     start, end = attributes.get('start', 0), attributes.get('end', np.iinfo(np.int64).max)
     bounds = [graph.add('bound', np.array([value], np.int64)) for value in (start, end)]
     whole = f'{node.output[0]}/whole'
-    return [helper.make_node('Shape', node.input, [whole], f'{node.name}/whole'),
+    return [helper.make_node('Shape', node.input, [whole], f'{node.name or node.output[0]}/whole'),
             helper.make_node('Slice', [whole, *bounds], node.output, node.name)]
 
 
@@ -144,6 +144,8 @@ def _cast_like(graph: Lowering, node: NodeProto) -> list[NodeProto]:
 
 
 def _pad(graph: Lowering, node: NodeProto) -> list[NodeProto]:
+    if _attributes(node).get('mode') == b'wrap':
+        raise ValueError('Pad of mode wrap')
     axes = graph.constant(node, 3)
     if axes is not None:
         pads, rank = graph.constant(node, 1), len(graph.shape(node.input[0]))

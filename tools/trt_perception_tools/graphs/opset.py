@@ -83,7 +83,8 @@ def _lowered(network: ModelProto) -> ModelProto:
     network = _with_functions_inlined(network)
     shapes, types = _shapes_and_types(network)
     lowering = Lowering(network.graph, shapes, types)
-    for each in (network.graph, *inner_graphs(network.graph)):
+    # Inner graphs first: nodes are copied into their graph.
+    for each in reversed([network.graph, *inner_graphs(network.graph)]):
         nodes = [new for node in each.node for new in lowering.lower(node)]
         del each.node[:]
         each.node.extend(nodes)

@@ -27,6 +27,7 @@ from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.tasks import find_task, pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
+from ..graphs import edit
 from ..graphs.check import check, report
 from ..graphs.difference import Difference
 from ..graphs.opset import OPSET, opset_of
@@ -105,6 +106,10 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
     size = _ask_size(interview, ways[0], args)
     images, static, results = interface.settle(network, ways, size, where)
     output = outputs.find_output(results, static, importer, wanted, images, size, where)
+    unused = sorted(set(images.names) - edit.needed_tensors(static.graph, *output.names))
+    if unused:
+        raise ConfigError(f'{where}: output {output.names[0]} does not depend on input {unused[0]}. Choose another '
+                          'output with --output-name; if there is none, the file was exported wrongly.')
     color, values = _ask_colors(interview, images, args)
     fit.check_range(static, images, values, where)
     tried = _try(static, images, color, values, size, args)

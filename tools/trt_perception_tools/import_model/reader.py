@@ -9,6 +9,7 @@ import importlib
 import io
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -22,17 +23,19 @@ from trt_perception.core.errors import ConfigError
 from ..graphs.edit import prune
 from ..graphs.lowering import STANDARD
 from ..graphs.nested import all_nodes
-from ..graphs.opset import OPSET
 from ..graphs.read import read_graph
 
 _RUNTIME_DOMAINS = ('com.microsoft', 'com.microsoft.nchwc', 'com.ms.internal.nhwc', 'ai.onnx.ml')
 """Operators that ONNX Runtime has besides: of files that it has optimised, and of classical machine learning."""
+_CONVERTED = 18
+"""Opset that tf2onnx is asked for, its newest: in 13 it writes operators that 13 does not have (HardSwish)."""
+_MOVES = ('Identity', 'Reshape', 'Squeeze', 'Transpose', 'Unsqueeze')
 SUFFIXES = ('.onnx', '.pb', '.tflite')
 _INSTALL = "Run: pip install -e './tools[tensorflow]' (best in an environment of its own), or give an .onnx file."
 
 
 def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> onnx.ModelProto:
-    """Return the network of a file as ONNX: of an .onnx file its own opset, else 13.
+    """Return the network of a file as ONNX; bytes of results become floats.
 
     Args:
         inputs, outputs: for a frozen graph, the tensors between which the network lies; default: its placeholders, and
@@ -53,7 +56,7 @@ def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] 
         network = _read_tflite(file)
     else:
         network = _read_frozen_graph(file, inputs, outputs)
-    return network
+    return with_float_results(network)
 
 
 def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
@@ -68,6 +71,24 @@ def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     return network
 
 
+def with_float_results(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Give results that a QuantizeLinear makes, and perhaps a Transpose moves, as the floats that they stand for."""
+    makers = {name: node for node in network.graph.node for name in node.output}
+    users = Counter(name for node in network.graph.node for name in node.input)
+    for output in network.graph.output:
+        node = makers.get(output.name)
+        while node is not None and node.op_type in _MOVES and users[node.input[0]] == 1:
+            node = makers.get(node.input[0])
+        if node is not None and node.op_type == 'QuantizeLinear' and users[node.output[0]] <= 1:
+            name = node.output[0]
+            node.output[0] = f'{name}/quantised'
+            network.graph.node.insert(list(network.graph.node).index(node) + 1, onnx.helper.make_node(
+                'DequantizeLinear', [node.output[0], *node.input[1:]], [name], f'{name}/floats'))
+            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            del network.graph.value_info[:]
+    return network
+
+
 def tensor_name(file: Path, name: str) -> str:
     """Return the name of a tensor in ONNX: of a frozen graph, `x` means `x:0`."""
     return name if ':' in name or file.suffix.lower() != '.pb' else f'{name}:0'
@@ -79,7 +100,7 @@ def _read_tflite(file: Path) -> onnx.ModelProto:
     tf2onnx = _import_tf2onnx(file)
     with _quiet():
         try:
-            network, _ = tf2onnx.convert.from_tflite(str(file), opset=OPSET)
+            network, _ = tf2onnx.convert.from_tflite(str(file), opset=_CONVERTED)
         except Exception as error:  # tf2onnx raises whatever its parsers raise.
             raise _not_converted(file, tf2onnx, error) from error
     return _checked(network, file)
@@ -101,7 +122,8 @@ def _read_frozen_graph(file: Path, inputs: Sequence[str], outputs: Sequence[str]
     outputs = list(outputs) or _loose_ends(graph)
     with _quiet():
         try:
-            network, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs, opset=OPSET)
+            network, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs,
+                                                        opset=_CONVERTED)
         except Exception as error:
             raise _not_converted(file, tf2onnx, error) from error
     return _checked(network, file)
