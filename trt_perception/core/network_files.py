@@ -72,11 +72,13 @@ def network_sha256(network: str) -> str:
 def check_network_files(model: Model, network: str) -> None:
     """Check the files of a network against the digests in the model's YAML, where it has some.
 
+    That the network's own file is missing is left for the runtime to say.
+
     Raises:
         ConfigError: a file differs, is missing, or lies outside the network's folder.
     """
     own_name, is_onnx = os.path.basename(network), network.endswith('.onnx')
-    if not is_onnx and own_name not in model.sha256:
+    if not is_onnx and own_name not in model.sha256 or not os.path.lexists(network):
         return
     data = read_network(network)
     contents = [(own_name, data)]
