@@ -90,6 +90,15 @@ def test_reading_at_any_place_does_the_same_in_13(padding: str, corners: int):
     np.testing.assert_allclose(run(lowered), run(model), atol=1e-5)
 
 
+def test_a_batch_of_images_is_read_each_at_its_own_places():
+    grid = np.random.default_rng(4).uniform(-1.2, 1.2, (2, 5, 7, 2)).astype(np.float32)
+    model = network('two = Reshape (x, shape)\ny = GridSample <mode = "linear"> (two, grid)', 20, 'float[A, B, C, D]',
+                    grid=grid, shape=np.array([2, 2, 6, 8], ints))
+    lowered = to_opset_13(model, 'net')
+    assert opset_of(lowered) == 13
+    np.testing.assert_allclose(run(lowered), run(model), atol=1e-5)
+
+
 OLDER = {
     'Upsample, linear': (9, 'y = Upsample <mode = "linear"> (x, scales)',
                          {'scales': np.array([1, 1, 2, 3], np.float32)}),

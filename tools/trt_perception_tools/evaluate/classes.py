@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError, did_you_mean
 from trt_perception.core.model import LabelClass, LabelSet, Model, load_labels
+from trt_perception.core.yaml_file import read_yaml
 
 from ..datasets.camvid import CAMVID_CLASSES, labelled_pictures
 from ..datasets.images import read_ids
@@ -83,10 +83,7 @@ def read_classes(text: str) -> Classes:
     path = Path(text).expanduser()
     content: Any = None
     if path.suffix in ('.yaml', '.yml') and path.is_file():
-        try:
-            content = yaml.safe_load(path.read_text(encoding='utf-8'))
-        except Exception as error:  # PyYAML lets through what the types of YAML raise.
-            raise ConfigError(f'--classes {text}: not valid YAML: {error}') from error
+        content = read_yaml(str(path))
     if not isinstance(content, dict) or 'truth' not in content:
         return classes_of(load_labels(text))
     truth, model = content.pop('truth'), content.pop('model', None) or {}

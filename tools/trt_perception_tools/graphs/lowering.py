@@ -214,9 +214,9 @@ def _grid_sample(graph: Lowering, node: NodeProto) -> list[NodeProto]:
     attributes = _attributes(node)
     mode, padding = attributes.get('mode', b'bilinear'), attributes.get('padding_mode', b'zeros')
     image, grid = graph.shape(node.input[0]), graph.shape(node.input[1])
-    if mode not in (b'bilinear', b'linear') or padding not in (b'zeros', b'border') or len(image) != 4 or image[0] != 1:
+    if mode not in (b'bilinear', b'linear') or padding not in (b'zeros', b'border') or len(image) != 4:
         raise ValueError(f'GridSample of mode {mode!r}, padding {padding!r}')
-    (_, channels, height, width), (_, rows, columns, _) = image, grid
+    (batch, channels, height, width), (_, rows, columns, _) = image, grid
     corners = bool(attributes.get('align_corners'))
 
     def axis(name: str, side: int) -> str:
@@ -243,12 +243,20 @@ def _grid_sample(graph: Lowering, node: NodeProto) -> list[NodeProto]:
             {name}_weight_{end} = Mul ({name}_share_{end}, {name}_in_{end})""" for end in (0, 1))
 
     count = rows * columns
+    places = f'{count}' if batch == 1 else f'{batch}, 1, {count}'
+
+    def value(corner: str) -> str:
+        if batch == 1:  # One list of places for all channels.
+            return f'value_{corner} = Gather <axis = 2> (pixels, flat_index_{corner})'
+        return f"""wide_index_{corner} = Expand (flat_index_{corner}, values)
+            value_{corner} = GatherElements <axis = 2> (pixels, wide_index_{corner})"""
+
     corner = ''.join(f"""
             row_{y}{x} = Mul (y_inside_{y}, row_length)
             place_{y}{x} = Add (row_{y}{x}, x_inside_{x})
             index_{y}{x} = Cast <to = 7> (place_{y}{x})
             flat_index_{y}{x} = Reshape (index_{y}{x}, list)
-            value_{y}{x} = Gather <axis = 2> (pixels, flat_index_{y}{x})
+            {value(f'{y}{x}')}
             weight_{y}{x} = Mul (y_weight_{y}, x_weight_{x})
             flat_weight_{y}{x} = Reshape (weight_{y}{x}, line)
             part_{y}{x} = Mul (value_{y}{x}, flat_weight_{y}{x})""" for y in (0, 1) for x in (0, 1))
@@ -256,10 +264,11 @@ def _grid_sample(graph: Lowering, node: NodeProto) -> list[NodeProto]:
         zero = Constant <value = float {{0}}> ()
         one = Constant <value = float {{1}}> ()
         row_length = Constant <value = float {{{width}}}> ()
-        list = Constant <value = int64[1] {{{count}}}> ()
-        line = Constant <value = int64[3] {{1, 1, {count}}}> ()
-        pixel_shape = Constant <value = int64[3] {{1, {channels}, {height * width}}}> ()
-        result_shape = Constant <value = int64[4] {{1, {channels}, {rows}, {columns}}}> ()
+        list = Constant <value = int64[{places.count(',') + 1}] {{{places}}}> ()
+        values = Constant <value = int64[3] {{{batch}, {channels}, {count}}}> ()
+        line = Constant <value = int64[3] {{{batch}, 1, {count}}}> ()
+        pixel_shape = Constant <value = int64[3] {{{batch}, {channels}, {height * width}}}> ()
+        result_shape = Constant <value = int64[4] {{{batch}, {channels}, {rows}, {columns}}}> ()
         pixels = Reshape (image, pixel_shape)
         x_relative, y_relative = Split <axis = 3> (grid)
         {axis('x', width)}
