@@ -2,27 +2,33 @@
 PYTHON ?= python3
 PY36 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.6.*/bin/python) $(shell command -v python3.6))
 DATA ?= ../shared/data
+CASES ?= 100000
+LIMIT ?= 1800
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test lint types bindings tensorrt tensorrt-8 test-py36 test-gpu constraints clean
+.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes; pictures in out/demo
+demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes; images in out/demo
 	$(BIN)/trt_perception_tools demo
 
-models: $(MODELS)  ## Export the published networks (needs ../shared/data and PyTorch)
+models: $(MODELS)  ## Export the published networks (needs their weights in DATA, and PyTorch)
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
 test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
-	$(BIN)/python -m pytest test
+	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest tools/test
 	@$(MAKE) --no-print-directory test-py36
+
+docs: .venv/docs  ## Build the documentation, API reference included, as a site: out/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Built: out/docs/index.html"
 
 lint: .venv/test  ## Ruff
 	$(BIN)/ruff check .
@@ -50,13 +56,23 @@ else
 	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py
 endif
 
-test-gpu: .venv/test  ## The CUDA kernels on this machine's NVIDIA GPU (needs the CUDA toolkit)
+fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)
+	$(BIN)/python test/corpus/fuzz.py --cases $(CASES) --limit $(LIMIT)
+
+test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured (needs the CUDA toolkit)
 ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)
 	@echo 'SKIPPED: tests on a GPU: no NVIDIA GPU here'
 else
 	$(PIP) install --requirement requirements/gpu.txt
+	$(PIP) install tensorrt-cu12 || echo 'SKIPPED: the newest TensorRT: no registry here serves it'
 	$(BIN)/python -m pytest test/gpu
+	$(BIN)/python docs/measurements/gpu.py && $(BIN)/python docs/measurements/kernels.py
+	@$(if $(PY310),$(MAKE) --no-print-directory .venv310/done && .venv310/bin/python -m pytest -p no:cacheprovider test/gpu && \
+	  .venv310/bin/python docs/measurements/gpu.py,echo 'SKIPPED: TensorRT 8.5: no python3.10 here')
 endif
+
+gpu-bundle: .venv/test  ## All that test-gpu needs, for a machine with an NVIDIA driver and nothing else: in out/gpu_bundle
+	$(BIN)/python tools/gpu_bundle/pack.py out/gpu_bundle --python $(PY310)
 
 constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	@sed -n 1p requirements/constraints.txt > .venv/constraints
@@ -65,7 +81,7 @@ constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv36 .bindings out build install log *.egg-info tools/*.egg-info
+	rm -rf .venv .venv36 .venv310 .bindings out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -82,10 +98,22 @@ clean:  ## Remove what the targets made
 	$(PIP) install --requirement requirements/test.txt $(CONSTRAINTS)
 	@touch $@
 
-# The tests that need what cannot be had say so, and are skipped.
+.venv/docs: requirements/docs.txt requirements/constraints.txt | .venv/bin/python
+	@echo 'Setting up .venv: MkDocs'
+	$(PIP) install --requirement requirements/docs.txt $(CONSTRAINTS)
+	@touch $@
+
+# The tests that need what is unavailable say so, and are skipped.
 .venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
 	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
-	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX cannot be had'
+	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX is unavailable'
+
+# TensorRT 8.5, which has the TX2's bindings API and the named tensors.
+.venv310/done: requirements/gpu_bundle.txt requirements/gpu.txt
+	$(PY310) -m venv .venv310
+	.venv310/bin/python -m pip --quiet install --requirement requirements/gpu_bundle.txt --requirement requirements/gpu.txt \
+	  'nvidia-cublas-cu11<12' 'nvidia-cudnn-cu11<9' 'nvidia-cuda-runtime-cu11'
+	@touch $@
 
 .venv36/done: requirements/py36.txt
 	$(PY36) -m venv .venv36
@@ -97,8 +125,8 @@ models/espnet_camvid.%: WEIGHTS = $(DATA)/weights_espnet/espnet_p_2_q_8_camvid.n
 models/nanoflownet.%: WEIGHTS = $(DATA)/weights_nanoflownet/nanoflownet.npz
 $(MODELS): | .venv/demo
 	@test -f $(WEIGHTS) || { printf '%s\n' \
-	  'No $(WEIGHTS): the published weights of $@ are not here.' \
-	  'They are not part of this repository. Put them there, or: make $(MAKECMDGOALS) DATA=/path/to/data' >&2; exit 1; }
+	  'No $(WEIGHTS): the published weights of $@ are missing.' \
+	  'They are not part of this repository. Put them there, or run: make $(MAKECMDGOALS) DATA=/path/to/data' >&2; exit 1; }
 	@$(MAKE) --no-print-directory .venv/test
 	$(BIN)/trt_perception_tools export $(firstword $(subst ., ,$(@F))) --weights $(WEIGHTS) --output $@ \
 	  $(if $(findstring .tensorrt.,$@),--for tensorrt)

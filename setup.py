@@ -31,8 +31,10 @@ setup(
     install_requires=['setuptools', 'numpy', 'PyYAML'],
     extras_require={
         # ROS distributions bring OpenCV and rclpy themselves; these are for machines without one.
-        'cpu': ['onnxruntime', 'opencv-python-headless'],
+        'cpu': ['onnxruntime', 'opencv-python-headless', 'simplejpeg'],
         'replay': ['rosbags'],
+        # Where there is none of this name, `colcon test` runs unittest, which finds nothing and says OK.
+        'test': ['pytest', 'onnx'],
     },
     zip_safe=True,
     maintainer='trt_perception maintainers',

@@ -2,13 +2,12 @@
 import os
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_perception.core.share import share_path
-from trt_perception.transport import profile_environment
 
 # Empty means: as the parameter file says.
 ARGUMENTS = (
@@ -21,11 +20,20 @@ ARGUMENTS = (
     ('engine', '', 'auto, or the name of an inference runtime'),
     ('precision', '', 'fp32, fp16, bf16 or int8'),
     ('build_only', '', 'true: end as soon as the engines are built'),
+    ('respawn', 'false', 'true: start a node that has ended again, after two seconds'),
     ('image_transport', '', 'raw or compressed'),
-    ('use_sim_time', 'false', 'take the time from /clock (a replayed bag)'),
+    ('use_sim_time', '', 'true: take the time from /clock (a replayed bag)'),
 )
 OVERRIDES = {'segmentation_model': 'segmentation.model', 'optical_flow_model': 'optical_flow.model',
              'engine': 'engine', 'precision': 'precision', 'image_transport': 'image_transport'}
+
+
+def truth(name, text):
+    """Return the bool that an argument's text means."""
+    words = {'true': True, '1': True, 'yes': True, 'on': True, 'false': False, '0': False, 'no': False, 'off': False}
+    if text.lower() not in words:
+        raise RuntimeError('{}: got {!r}, expected true or false.'.format(name, text))
+    return words[text.lower()]
 
 
 def nodes(context):
@@ -39,17 +47,15 @@ def nodes(context):
     # Typed as strings: launch would turn a model named 12 into a number.
     overrides = {parameter: ParameterValue(value[name], value_type=str)
                  for name, parameter in OVERRIDES.items() if value[name]}
-    if value['build_only']:
-        overrides['build_only'] = value['build_only'].lower() == 'true'
-    overrides['use_sim_time'] = value['use_sim_time'].lower() == 'true'
+    overrides.update((name, truth(name, value[name])) for name in ('build_only', 'use_sim_time') if value[name])
     return [Node(package='trt_perception', executable=name + '_node', name=name, namespace=value['namespace'],
                  parameters=[value['params_file'], overrides], remappings=[('image', value['image'])],
-                 output='screen') for name in executables]
+                 respawn=truth('respawn', value['respawn']), respawn_delay=2.0, output='screen')
+            for name in executables]
 
 
 def generate_launch_description():
     """Describe the launch."""
     return LaunchDescription(
         [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
-        + [SetEnvironmentVariable(name, value) for name, value in profile_environment().items()]
         + [OpaqueFunction(function=nodes)])

@@ -1,6 +1,14 @@
-"""Play a bag into the nodes of perception.launch.py, on the bag's clock. Takes the same arguments, and its own."""
+"""Play a bag into the nodes of perception.launch.py, on its clock, and end with it; same arguments, and more."""
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -21,8 +29,10 @@ def player(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     flags = ['--' + name for name in ('loop', 'decompress') if value[name].lower() == 'true']
     # The nodes subscribe only once they are up: wait, or the first images are lost.
-    return [Node(package='trt_perception', executable='replay', output='screen',
-                 arguments=[value['bag'], '--rate', value['rate'], '--wait', '30'] + flags)]
+    node = Node(package='trt_perception', executable='replay', output='screen',
+                arguments=[value['bag'], '--rate', value['rate'], '--wait', '30'] + flags)
+    end = EmitEvent(event=Shutdown(reason='the replay has ended'))
+    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[end])), node]
 
 
 def generate_launch_description():

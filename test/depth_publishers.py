@@ -9,7 +9,6 @@ class DepthPublishers(TaskPublishers):
     """map, camera_info."""
 
     task = 'depth'
-    _needs_inference = ('map',)
 
     def __init__(self, node, model, settings, decoder):
         super().__init__(node, model, settings, decoder)

@@ -96,7 +96,7 @@ def flow_model(folder, size=(6, 8), gain=1.0, name='flow'):
                  [('flow', 'float32', [1, 2] + list(size))], [('gain', np.float32(gain))])
     return load_model(write_yaml(folder / (name + '.yaml'), {
         'task': 'optical_flow', 'description': 'grey levels', 'license': 'none',
-        'files': {'tensorrt': {'fp32': name + '.onnx'}}, 'keep_fp32': ['/coordinates/'],
+        'files': {'tensorrt': {'fp32': name + '.onnx'}}, 'keep_fp32': ['/coordinates'],
         'input': {'names': ['first', 'second'], 'color': 'gray'}, 'output': {'flow': 'flow'}}))
 
 

@@ -25,8 +25,8 @@ RESERVED = [
     ('ROS', r'(rcl|rosidl|ros2|rmw|tf2)\w*|ament_\w+|\w+_(msgs|srvs|interfaces)|message_filters|cv_bridge',
      r'ros/.*|bench/node/.*'),
     # bench/tutorial.py is what people write who do not use this package: it must not use it either.
-    ('OpenCV', r'cv2', r'core/image\.py|engines/opencv_engine\.py|bench/tutorial\.py'),
-    ('YAML', r'yaml', r'core/model\.py|cli/.*|params\.py'),
+    ('OpenCV', r'cv2|simplejpeg', r'core/(image|compressed)\.py|engines/opencv_engine\.py|bench/tutorial\.py'),
+    ('YAML', r'yaml', r'core/yaml_file\.py|cli/.*|params\.py'),
     ('TensorRT', r'tensorrt\w*', r'engines/tensorrt/(context|file|build|callbacks|log)\.py'),
     ('CUDA', r'pycuda|cuda', r'engines/tensorrt/cuda\.py'),
     ('ONNX Runtime', r'onnxruntime', r'engines/onnxruntime_engine\.py|bench/tutorial\.py'),
@@ -36,7 +36,7 @@ RESERVED = [
 ]
 
 # Beyond the standard library, what a layer may import at all.
-THIRD_PARTY = {'core': {'numpy', 'cv2', 'yaml'},
+THIRD_PARTY = {'core': {'numpy', 'cv2', 'simplejpeg', 'yaml'},
                'engines': {'numpy', 'cv2', 'onnxruntime', 'openvino', 'tensorrt', 'pycuda', 'tflite_runtime',
                            'ai_edge_litert'},
                'bench': {'numpy', 'cv2', 'onnxruntime', 'rosbags', 'rclpy', 'sensor_msgs', 'diagnostic_msgs'},
@@ -288,11 +288,11 @@ def test_each_library_is_imported_where_the_table_says():
     for path, source in FILES:
         for name in imports_of(path, source):
             users.setdefault(name.split('.')[0], set()).add(path)
-    assert users['cv2'] == {'core/image.py', 'engines/opencv_engine.py', 'bench/tutorial.py'}
+    assert users['cv2'] == {'core/image.py', 'core/compressed.py', 'engines/opencv_engine.py', 'bench/tutorial.py'}
     assert users['onnxruntime'] == {'engines/onnxruntime_engine.py', 'bench/tutorial.py'}
     assert users['openvino'] == {'engines/openvino_engine.py'}
     assert users['ai_edge_litert'] == users['tflite_runtime'] == {'engines/tflite_engine.py'}
-    assert {path for path in users['yaml'] if path.startswith('core/')} == {'core/model.py'}
+    assert {path for path in users['yaml'] if path.startswith('core/')} == {'core/yaml_file.py'}
     assert {path.split('/')[0] for path in users['rclpy']} == {'ros', 'bench'}
     assert not any(name in users for name in ('torch', 'onnx'))
 
@@ -325,7 +325,7 @@ def test_the_runtime_stays_small():
     lines = {path: code_lines(source) for path, source in FILES}
     bench = sum(count for path, count in lines.items() if 'bench' in path)
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
-    assert sum(lines.values()) - bench < 4350, largest
+    assert sum(lines.values()) - bench < 5500, largest
     assert bench < 1250, largest
 
 
@@ -379,7 +379,7 @@ def test_a_planted_import_is_found(path, source, fault):
 
 @pytest.mark.parametrize(('path', 'source'), [
     ('core/image.py', 'import cv2\nimport numpy as np\nfrom .data import Frame'),
-    ('core/model.py', 'import difflib\nimport yaml\nfrom .share import share_path'),
+    ('core/yaml_file.py', 'import os\nimport yaml\nfrom .errors import ConfigError'),
     ('engines/__init__.py', 'from ..core.engine import Engine\nfrom . import onnxruntime_engine'),
     ('engines/tensorrt/context.py', 'import tensorrt\nfrom ..backends import EngineOptions'),
     ('engines/tensorrt/cuda.py', 'import pycuda.driver'),

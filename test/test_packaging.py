@@ -48,7 +48,7 @@ def test_package_xml_is_valid_and_names_what_the_code_imports():
             words = line.split()
             if len(words) > 1 and words[0] in ('from', 'import'):
                 imported.add(words[1].split('.')[0])
-    messages = {name for name in imported if name.endswith(('_msgs', '_srvs', '_interfaces'))} - {'vision_msgs'}
+    messages = {name for name in imported if name.endswith(('_msgs', '_srvs', '_interfaces'))}
     assert messages | {'rclpy'} <= depends
     assert {name for name in depends if name.endswith(('_msgs', '_srvs', '_interfaces'))} == messages
 
@@ -78,6 +78,15 @@ def test_colcon_builds_a_clean_clone_that_ros_tools_can_use(clone):
         wanted = {path.name for path in ROOT.glob(pattern)}
         assert wanted
         assert {path.name for path in share.glob(pattern)} == wanted
+
+
+def test_colcon_test_runs_the_tests(clone):
+    colcon(clone, 'build')
+    colcon(clone, 'test', '--pytest-args', 'test/core/test_mailbox.py')
+    result = colcon(clone, 'test-result', '--all')
+    tests = (ROOT / 'test/core/test_mailbox.py').read_text().count('\ndef test_')
+    assert tests > 1
+    assert 'Summary: {} tests, 0 errors, 0 failures, 0 skipped'.format(tests) in result, result
 
 
 def test_installed_package_finds_its_files_without_the_ament_index(clone, tmp_path):

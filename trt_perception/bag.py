@@ -1,6 +1,7 @@
 """Reads the image topics of ROS bags with the `rosbags` package; needs no ROS installation."""
+import re
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Any, Iterator, List, NamedTuple, Optional
 
 from .core.errors import ConfigError
 
@@ -26,6 +27,7 @@ class Bag:
 
     Attributes:
         types: message type by topic.
+        note: what is wrong with the bag although it can be read, for people; '' = nothing.
 
     Raises:
         ConfigError: no readable bag, no image in it, or rosbags is not installed.
@@ -41,12 +43,27 @@ class Bag:
         self._path = path
         if not Path(path).exists():
             raise self._error('no such file or folder')
+        self.note = ''
+        self._types = get_typestore(Stores.LATEST)
+
+        def opened(paths: List[Path]) -> AnyReader:
+            reader = AnyReader(paths, default_typestore=self._types)
+            reader.open()
+            return reader
+
+        files = _storage_files(Path(path))
         try:
-            self._types = get_typestore(Stores.LATEST)
-            self._reader = AnyReader([Path(path)], default_typestore=self._types)
-            self._reader.open()
+            self._reader = opened([Path(path)])
         except Exception as error:  # A damaged file makes rosbags raise anything, from its own errors to Unicode's.
-            raise self._error(error) from error
+            if not files:
+                raise self._error(error) from error
+            # Without usable metadata.yaml its files are enough.
+            try:
+                self._reader = opened(files)
+            except Exception as inner:
+                raise self._error(inner) from inner
+            self.note = 'bag {}: {}. Read {} without it; `ros2 bag reindex` would write it anew.'.format(
+                path, _line(error), ', '.join(file.name for file in files))
         self._connections = [c for c in self._reader.connections
                              if c.msgtype in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO)
                              and (topics is None or c.topic in topics)]
@@ -54,7 +71,7 @@ class Bag:
         if all(kind == CAMERA_INFO for kind in self.types.values()):
             raise ConfigError('bag {}: no image topic{}; it has {}.'.format(
                 path, ' among ' + ', '.join(topics) if topics else '',
-                ', '.join('{} ({})'.format(c.topic, c.msgtype) for c in self._reader.connections) or 'no topics'))
+                ', '.join('{!r} ({})'.format(c.topic, c.msgtype) for c in self._reader.connections) or 'no topics'))
         self.start_ns = self._reader.start_time
         self.duration_ns = self._reader.duration
 
@@ -72,6 +89,34 @@ class Bag:
         except Exception as error:  # As above.
             raise self._error(error) from error
 
-    def _error(self, text: object) -> ConfigError:
-        return ConfigError('bag {}: {}. Give the folder of a ROS 2 bag, or a .mcap or .bag file.'.format(
-            self._path, str(text).rstrip('.') or type(text).__name__))
+    def _error(self, reason: object) -> ConfigError:
+        return ConfigError('bag {}: {}. {}'.format(self._path, _line(reason), _remedy(Path(self._path))))
+
+
+def _storage_files(folder: Path) -> List[Path]:
+    """Return the storage files in the folder of a ROS 2 bag: of one kind, in the order of their recording."""
+    found = ([] if not folder.is_dir() else sorted(folder.glob('*' + ending), key=_natural)
+             for ending in ('.mcap', '.db3'))
+    return next(filter(None, found), [])
+
+
+def _natural(path: Path) -> List[Any]:
+    """Return what sorts bag_10 after bag_9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', path.name)]
+
+
+def _line(reason: object) -> str:
+    return ' '.join(str(reason).split()).rstrip('.') or type(reason).__name__
+
+
+def _remedy(path: Path) -> str:
+    if path.name.endswith('.bag.active') or path.suffix == '.bag' and path.is_file():
+        return 'It was not closed: try `rosbag reindex`, or give another.'
+    if path.suffix in ('.zstd', '.zst'):
+        return 'Unpack it first: zstd -d {}.'.format(path.name)
+    files = [path] if path.is_file() else _storage_files(path)
+    if files and files[0].suffix == '.mcap':
+        return 'It was cut or not closed: try `mcap recover {} -o whole.mcap`.'.format(files[0].name)
+    if files and files[0].suffix == '.db3':
+        return 'It is damaged: try `sqlite3 {} .recover | sqlite3 whole.db3`.'.format(files[0].name)
+    return 'Give the folder of a ROS 2 bag, or a .mcap, .db3 or .bag file.'

@@ -1,4 +1,4 @@
-"""Fast DDS over shared memory: without it, its default settings lose most camera images between processes."""
+"""How images reach this process: the Fast DDS profile that suits this machine, and what to do about losses."""
 import importlib
 import os
 from typing import Dict
@@ -6,7 +6,33 @@ from typing import Dict
 from .core.share import share_path
 
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+RAISE_BUFFER = 'sudo sysctl -w net.core.rmem_max=33554432'
+"""The line for the shell that lets a socket buffer one 4K image."""
+
+LEAST_BUFFER = 2**21
+"""1280x720 in colour arrives whole with so many bytes, and not with half of it: docs/measurements/transport.md."""
+
 _FAST_DDS_2 = ('foxy', 'galactic', 'humble', 'iron', 'jazzy')
+_BUFFER_LIMIT = '/proc/sys/net/core/rmem_max'
+
+
+def receive_buffer_limit() -> int:
+    """Return the largest receive buffer of a socket that this machine's kernel allows, bytes; 0 = it does not say."""
+    try:
+        with open(_BUFFER_LIMIT) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def profile_file() -> str:
+    """Return the path of the shipped profile that suits this machine.
+
+    Images come in over UDP where the kernel's buffers hold one, so that a camera driver without any profile is heard;
+    elsewhere over shared memory, which serves cameras that have a profile.
+    """
+    over_udp = receive_buffer_limit() >= LEAST_BUFFER
+    return share_path('config', 'fastdds_shm.xml' if over_udp else 'fastdds_shm_both.xml')
 
 
 def profile_variable() -> str:
@@ -25,9 +51,19 @@ def profile_environment() -> Dict[str, str]:
     """Return the environment that selects the shipped profile; empty where the user has chosen one."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return {}
-    return {profile_variable(): share_path('config', 'fastdds_shm.xml')}
+    return {profile_variable(): profile_file()}
 
 
 def use_shared_memory_profile() -> None:
     """Select the shipped profile for this process; call it before rclpy.init()."""
     os.environ.update(profile_environment())
+
+
+def loss_remedy(image_bytes: int) -> str:
+    """Return what to do where images of this size get lost between a camera and this process."""
+    limit = receive_buffer_limit()
+    if limit < max(image_bytes, LEAST_BUFFER):
+        return 'The kernel buffers {} bytes per socket, less than {}. Run: {}'.format(
+            limit, 'one image' if limit < image_bytes else 'the packets of one image need', RAISE_BUFFER)
+    return 'Let the camera publish reliable, or start it from a shell with: export {}={}'.format(
+        profile_variable(), share_path('config', 'fastdds_shm_both.xml'))

@@ -1,4 +1,4 @@
-"""Expected times on boards that are not here, by roofline (trt_perception_tools estimate), and what reaches 30 Hz.
+"""Expected times on boards you do not have, by roofline (trt_perception_tools estimate), and what reaches 30 Hz.
 
     .venv/bin/python docs/measurements/expected_times.py
 

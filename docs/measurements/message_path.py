@@ -64,7 +64,7 @@ def main() -> None:
     for size in SIZES:
         turns = [(other_process(size, True), other_process(size, False)) for _ in range(3)]
         ours, other = np.median(turns, axis=0)
-        row('take an image with freed memory kept, instead of mapped anew', size, ours, other)
+        row('take an image with freed memory kept, instead of mapped again', size, ours, other)
     for size in SIZES:
         labels = np.random.default_rng(0).integers(0, 11, size).astype(np.uint8)
         writer, message = ImageWriter('mono8'), Image()

@@ -53,7 +53,7 @@ def make_variants(model: Model, folder: Path) -> dict[str, tuple[str, Path]]:
         turned = onnx.shape_inference.infer_shapes(simplify(onnx.load(source)))
         if decide_channels_last(turned):
             onnx.save(turned, str(folder / 'turned.onnx'))
-            files['FP32, classes beside each other'] = 'fp32', folder / 'turned.onnx'
+            files['FP32, channels last'] = 'fp32', folder / 'turned.onnx'
     else:
         pictures = ['--bag', CLIP]
     tool('quantize', model.path, '--precision', 'fp16', '--output', files['FP16'][1])

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from trt_perception.core.colors import color_flow
-from trt_perception.core.image import encode_png, frame_from_picture
+from trt_perception.core.compressed import encode_png
+from trt_perception.core.image import frame_from_picture
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.tasks import SEGMENTATION

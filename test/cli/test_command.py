@@ -108,3 +108,11 @@ def test_as_a_program_of_its_own_a_verb_drops_what_launch_adds(monkeypatch, verb
     assert {key: given[key] for key in expected} == expected
     assert cli.main_of(verb, argv) == 0
     assert calls == [given, given]
+
+
+def test_without_docstrings_every_verb_still_works():
+    done = subprocess.run([sys.executable, '-OO', '-m', 'trt_perception', '--help'], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b'')
+    for verb in OPTIONS:
+        assert verb in done.stdout.decode()

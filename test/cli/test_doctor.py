@@ -5,7 +5,8 @@ from collections import namedtuple
 
 import pytest
 
-from trt_perception.cli import main
+from trt_perception import transport
+from trt_perception.cli import doctor, main
 from trt_perception.core import share
 from trt_perception.core.share import share_path
 from trt_perception.engines import BACKENDS
@@ -16,10 +17,11 @@ Usage = namedtuple('Usage', 'total used free')
 
 @pytest.fixture(autouse=True)
 def quiet_shell(monkeypatch):
-    """No transport profile chosen and room in /dev/shm, whatever machine this is."""
+    """No transport profile chosen, large buffers and room in /dev/shm, whatever machine this is."""
     for name in PROFILE_VARIABLES + ('RMW_IMPLEMENTATION',):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(2**30, 0, 2**30))
+    monkeypatch.setattr(transport, 'receive_buffer_limit', lambda: 2**25)
 
 
 @pytest.fixture
@@ -113,22 +115,39 @@ def test_a_broken_model_file_is_a_finding_and_not_the_end(capsys, monkeypatch, t
     assert 'model tinypwc' in found
 
 
-def test_without_a_transport_profile_it_gives_the_line_for_the_shell(capsys):
-    _, found = findings(capsys)
-    level, text = found['transport']
-    assert level == 'note'
-    assert text.endswith('Run: export {}={}'.format(profile_variable(), share_path('config', 'fastdds_shm.xml')))
+def profile(name='fastdds_shm.xml'):
+    return share_path('config', name)
+
+
+def test_without_a_transport_profile_the_nodes_choose_one(capsys):
+    assert findings(capsys)[1]['transport'] == (
+        'ok', 'nodes and launch files choose {}; a camera needs no profile'.format(profile()))
 
 
 @pytest.mark.parametrize('variable', PROFILE_VARIABLES)
 def test_the_transport_profile_of_the_shell_is_recognised(capsys, monkeypatch, variable):
-    monkeypatch.setenv(variable, share_path('config', 'fastdds_shm.xml'))
-    assert findings(capsys)[1]['transport'] == (
-        'ok', 'shared memory, 64 MB: ' + share_path('config', 'fastdds_shm.xml'))
+    monkeypatch.setenv(variable, profile())
+    assert findings(capsys)[1]['transport'][1].startswith('nodes and launch files choose ' + profile())
+    monkeypatch.setenv(variable, profile('fastdds_shm_both.xml'))
+    found = findings(capsys)[1]
+    assert found['transport'][1].startswith('shared memory both ways: every camera on this machine must have the same ')
+    assert 'net.core.rmem_max' not in found
     monkeypatch.setenv(variable, '/etc/mine.xml')
     level, text = findings(capsys)[1]['transport']
     assert level == 'note'
     assert text.startswith('your own profile /etc/mine.xml. ')
+
+
+@pytest.mark.parametrize(('limit', 'level', 'text'), [
+    (212992, 'note', '212992 bytes: images from a camera without a Fast DDS profile get lost. Run: {}. Or give the '
+                     'camera shared memory: export {}={}'.format(
+                         transport.RAISE_BUFFER, profile_variable(), profile('fastdds_shm_both.xml'))),
+    (2**22, 'note',
+     '4194304 bytes: a best-effort camera loses images larger than that. Run: ' + transport.RAISE_BUFFER),
+    (2**25, 'ok', '33554432 bytes')])
+def test_the_kernel_s_limit_of_buffers_is_judged_by_what_images_need(capsys, monkeypatch, limit, level, text):
+    monkeypatch.setattr(doctor, 'receive_buffer_limit', lambda: limit)
+    assert findings(capsys)[1]['net.core.rmem_max'] == (level, text)
 
 
 def test_too_little_shared_memory_fails(capsys, monkeypatch):

@@ -1,10 +1,11 @@
+import re
 import signal
 import time
 
 import cv2
 import numpy as np
 import pytest
-from rig import Program, picture, pixels_of, stamp_of, trt_perception
+from rig import PATIENCE_S, Program, picture, pixels_of, stamp_of, trt_perception
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -12,6 +13,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
+from trt_perception import bag
 from trt_perception.bag import Bag
 from trt_perception.cli import main
 from trt_perception.core.errors import ConfigError
@@ -208,7 +210,7 @@ def test_an_image_that_cannot_be_decompressed_is_left_out(rig, tmp_path):
     played = Played(rig, raw=(Image, RAW))
     output = played.play(tmp_path, str(tmp_path / 'bag'), '--decompress', '--rate', '5')
     assert [stamp_of(m) for m in played.messages['raw']] == stamps()[:3] + stamps()[4:]
-    assert COMPRESSED + ': compressed image: got 20 bytes' in output
+    assert COMPRESSED + ": format 'rgb8; png compressed bgr8': PNG: got 20 bytes" in output
 
 
 # The bag itself
@@ -266,14 +268,14 @@ def test_a_folder_that_is_no_bag_is_named(capsys, tmp_path):
 
 def test_a_bag_without_images_tells_what_it_has(capsys, tmp_path):
     path = write_bag(tmp_path / 'bag', (INFO, CHATTER))
-    assert ('no image topic; it has {} (sensor_msgs/msg/CameraInfo), {} (std_msgs/msg/String).'.format(INFO, CHATTER)
-            in fails(capsys, path))
+    line = fails(capsys, path)
+    assert 'no image topic; it has {!r} (sensor_msgs/msg/CameraInfo), {!r} (std_msgs'.format(INFO, CHATTER) in line
 
 
 def test_topics_that_are_not_in_the_bag_are_named_with_those_that_are(capsys, tmp_path):
     path = write_bag(tmp_path / 'bag', (RAW, CHATTER))
     line = fails(capsys, path, '--topics', '/left', '/right')
-    assert 'no image topic among /left, /right; it has {} (sensor_msgs/msg/Image), '.format(RAW) in line
+    assert 'no image topic among /left, /right; it has {!r} (sensor_msgs/msg/Image), '.format(RAW) in line
 
 
 @pytest.mark.parametrize('damage', [
@@ -301,7 +303,7 @@ def spoil_chunk(file):
 def test_damage_in_the_middle_of_a_bag_ends_the_replay_with_one_line(domain, tmp_path):
     path = write_bag(tmp_path / 'bag')
     spoil_chunk(tmp_path / 'bag' / 'bag.mcap')
-    with pytest.raises(ConfigError, match='bag {}: Chunk checksum mismatch. Give '.format(path)):
+    with pytest.raises(ConfigError, match='bag {}: Chunk checksum mismatch. It was cut '.format(path)):
         list(Bag(path).messages())
     with Program(trt_perception('replay', path, '--rate', '20'), tmp_path / 'output') as program:
         assert program.end(None) == 2
@@ -327,3 +329,133 @@ def test_a_name_that_ros_does_not_allow_is_refused_without_a_traceback(domain, t
         assert program.end(None) == 2
         assert "ConfigError: ROS arguments: failed to initialize rcl: Couldn't parse remap rule" in program.output
         assert 'Traceback' not in program.output
+
+
+# Bags that are not as they should be.
+
+def replayed(folder, times_ns, topic=RAW, data=None, **options):
+    """Write a bag of one topic, replay it and return (exit status, output)."""
+    store = get_typestore(Stores.ROS2_FOXY)
+    kind = 'sensor_msgs/msg/CompressedImage' if 'compressed' in topic else 'sensor_msgs/msg/Image'
+    like = RAW if kind.endswith('/Image') else COMPRESSED
+    [message] = [each for name, each, _ in recorded(store) if name == like][:1]
+    with Writer(folder / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(topic, kind, typestore=store)
+        for time_ns in times_ns:
+            writer.write(connection, time_ns, store.serialize_cdr(message, kind) if data is None else data)
+    with Program(trt_perception('replay', folder / 'bag', *options.get('arguments', [])), folder / 'output') as program:
+        status = program.end(None)
+        return status, program.output
+
+
+@pytest.mark.parametrize('storage', [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize('metadata', [None, 'a: [', 'storage_identifier: ""'])
+def test_a_bag_without_usable_metadata_is_read_all_the_same(tmp_path, storage, metadata):
+    folder = tmp_path / 'bag'
+    write_bag(folder, storage=storage)
+    whole = [(each.topic, each.time_ns, each.data) for each in Bag(str(folder)).messages()]
+    file = folder / 'metadata.yaml'
+    text = file.read_text()
+    file.unlink()
+    if metadata is not None:
+        file.write_text(re.sub('storage_identifier: .*', metadata, text) if 'storage' in metadata else metadata)
+    found = Bag(str(folder))
+    assert [(each.topic, each.time_ns, each.data) for each in found.messages()] == whole
+    assert found.note.startswith('bag {}: '.format(folder))
+    assert found.note.endswith('without it; `ros2 bag reindex` would write it anew.')
+    assert '\n' not in found.note
+
+
+@pytest.mark.parametrize(('name', 'remedy'), [
+    ('whole.mcap', 'It was cut or not closed: try `mcap recover whole.mcap -o whole.mcap`.'),
+    ('drive.db3', 'It is damaged: try `sqlite3 drive.db3 .recover | sqlite3 whole.db3`.'),
+    ('drive.bag', 'It was not closed: try `rosbag reindex`, or give another.'),
+    ('drive.bag.active', 'It was not closed: try `rosbag reindex`, or give another.'),
+    ('drive.mcap.zstd', 'Unpack it first: zstd -d drive.mcap.zstd.'),
+    ('drive.avi', 'Give the folder of a ROS 2 bag, or a .mcap, .db3 or .bag file.')])
+def test_a_damaged_file_is_refused_with_what_helps_its_kind(tmp_path, name, remedy):
+    (tmp_path / name).write_bytes(b'SQLite format 3\0' + bytes(range(256)))
+    with pytest.raises(ConfigError) as caught:
+        Bag(str(tmp_path / name))
+    assert str(caught.value).startswith('bag {}: '.format(tmp_path / name))
+    assert str(caught.value).endswith('. ' + remedy)
+
+
+def test_the_files_of_a_bag_without_metadata_keep_their_order(tmp_path):
+    assert [path.name for path in bag._storage_files(tmp_path)] == []
+    for number in (10, 9, 1):
+        (tmp_path / 'bag_{}.db3'.format(number)).touch()
+    assert [path.name for path in bag._storage_files(tmp_path)] == ['bag_1.db3', 'bag_9.db3', 'bag_10.db3']
+
+
+def test_a_long_time_without_messages_is_skipped_and_said(domain, tmp_path):
+    began_s = time.monotonic()
+    status, output = replayed(tmp_path, [0, START_NS, START_NS + 10**8, START_NS + 10 * 365 * 86400 * 10**9])
+    assert status == 0
+    assert 'Nothing was recorded for 1700000000 s: skipped (--longest-gap).' in output
+    assert 'Nothing was recorded for 315360000 s: skipped (--longest-gap).' in output
+    assert time.monotonic() - began_s < PATIENCE_S
+
+
+def test_a_gap_that_may_be_played_is_played(domain, tmp_path):
+    began_s = time.monotonic()
+    status, output = replayed(tmp_path, [START_NS, START_NS + 3 * 10**9], arguments=['--longest-gap', '3.5'])
+    assert status == 0
+    assert 'skipped' not in output
+    assert time.monotonic() - began_s > 3
+
+
+@pytest.mark.parametrize(('topic', 'text'), [
+    ('/cam/image raw', "bag topic '/cam/image raw': it cannot be published: Invalid topic name"),
+    ('/cam/\x1b[31mimage', "bag topic '/cam/\\x1b[31mimage': it cannot be published: Invalid topic name"),
+    ('/' + 300 * 'x', 'it cannot be published: Invalid topic name'),
+    ('/clock', "bag topic '/clock': it cannot be published: Failed to create publisher")])
+def test_a_topic_that_cannot_be_published_is_refused_in_one_line(domain, tmp_path, topic, text):
+    status, output = replayed(tmp_path, [START_NS], topic)
+    assert status == 2
+    [line] = [line for line in output.splitlines() if 'Error' in line]
+    assert line.startswith('trt_perception replay: ConfigError: bag topic ')
+    assert text in line
+    assert '\x1b' not in output
+    assert 'Traceback' not in output
+
+
+def test_a_message_that_is_cut_is_left_out(domain, tmp_path):
+    status, output = replayed(tmp_path, [START_NS], COMPRESSED, b'\0\1\0\0\1\0', arguments=['--decompress'])
+    assert status == 0
+    assert COMPRESSED + ': recorded message: got 6 bytes that are no CompressedImage. It is left out.' in output
+
+
+def test_times_that_ros_cannot_tell_are_played_without_a_clock_only(domain, tmp_path):
+    status, output = replayed(tmp_path, [2**31 * 10**9])
+    assert status == 2
+    assert 'recorded 2147483648 s after 1970, expected less than 2**31 s' in output
+    with Program(trt_perception('replay', tmp_path / 'bag', '--no-clock'), tmp_path / 'output') as program:
+        assert program.end(None) == 0
+
+
+def test_an_image_that_was_recorded_raw_too_is_not_decompressed(rig, tmp_path):
+    images = rig.watch(Image, RAW)
+    path = write_bag(tmp_path / 'bag', [RAW, COMPRESSED])
+    with Program(trt_perception('replay', path, '--decompress', '--wait', '30'), tmp_path / 'output') as program:
+        rig.until(lambda: program.process.poll() is not None, 'the end')
+        rig.work(0.2)
+        assert '{} is left out: {} is in the bag, too.'.format(COMPRESSED, RAW) in program.output
+    assert [stamp_of(each) for each in images] == stamps()
+
+
+@pytest.mark.parametrize('arguments', [
+    ['--wait', 'nan'], ['--wait', '-1'], ['--longest-gap', 'inf'], ['--rate', 'inf']])
+def test_a_time_that_is_none_is_refused(capsys, tmp_path, arguments):
+    assert main(['replay', write_bag(tmp_path / 'bag')] + arguments) == 2
+    assert 'ConfigError: {}: got {}, expected '.format(*arguments) in capsys.readouterr().err
+
+
+def test_rules_after_ros_args_rename_topics_too(rig, tmp_path):
+    images = rig.watch(Image, '/front/image')
+    path = write_bag(tmp_path / 'bag', [RAW])
+    code = 'import sys; from trt_perception.cli import replay; sys.exit(replay.main())'
+    with Program(['-c', code, path, '--wait', '30', '--ros-args', '-r', '__node:=replay', '-r', RAW + ':=/front/image'],
+                 tmp_path / 'output') as program:
+        rig.until(lambda: program.process.poll() is not None, 'the end')
+    rig.until(lambda: len(images) == COUNT, 'the images')

@@ -6,26 +6,27 @@ import cv2
 import numpy as np
 import pytest
 
+from trt_perception.core import compressed
+from trt_perception.core.compressed import as_bayer, decode_compressed, encode_png
 from trt_perception.core.errors import FrameError
 from trt_perception.core.image import (
     ENCODINGS,
     FrameDecoder,
     NearestResizer,
-    decode_compressed,
-    encode_png,
     frame_from_picture,
     make_frame,
+    narrow_mono16,
     resize_flow,
 )
 
-# As in the table of interfaces: written out here, so that a line lost from ENCODINGS is noticed.
-PLAIN = ['rgb8', 'bgr8', 'rgba8', 'bgra8', '8UC3', 'mono8', '8UC1']
+# Written out here, so that a line lost from ENCODINGS is noticed.
+PLAIN = ['rgb8', 'bgr8', 'rgba8', 'bgra8', '8UC3', '8UC4', 'mono8', '8UC1']
 BAYER = ['bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8']
-YUV = ['yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24']
+YUV = ['yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12', 'nv21', 'nv24', 'i420']
 ALL = PLAIN + ['mono16'] + BAYER + YUV
 
-BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, '8UC3': 3, 'rgba8': 4, 'bgra8': 4, 'mono16': 2, 'yuv422': 2, 'uyvy': 2,
-                   'yuv422_yuy2': 2, 'yuyv': 2}
+BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, '8UC3': 3, 'rgba8': 4, 'bgra8': 4, '8UC4': 4, 'mono16': 2, 'yuv422': 2,
+                   'uyvy': 2, 'yuv422_yuy2': 2, 'yuyv': 2}
 
 
 def bt601(y, u, v):
@@ -59,10 +60,10 @@ def rows_and_rgb(encoding, height=6, width=8, seed=0):
     def levels(*shape):
         return random.randint(16, 236, shape).astype(np.uint8)
 
-    if encoding in ('rgb8', 'bgr8', '8UC3', 'rgba8', 'bgra8'):
+    if encoding in ('rgb8', 'bgr8', '8UC3', 'rgba8', 'bgra8', '8UC4'):
         rgb = levels(height, width, 3)
         stored = rgb if encoding.startswith('rgb') else rgb[..., ::-1]
-        if encoding.endswith('a8'):
+        if encoding.endswith(('a8', 'C4')):
             stored = np.dstack([stored, levels(height, width)])
         return [stored.reshape(height, -1)], rgb.astype(float)
     if encoding in ('mono8', '8UC1'):
@@ -81,6 +82,10 @@ def rows_and_rgb(encoding, height=6, width=8, seed=0):
         pair = (u, v) if encoding == 'nv12' else (v, u)
         planes = [y, np.stack(pair, -1).reshape(height // 2, width)]
         u, v = [np.repeat(np.repeat(c, 2, axis=0), 2, axis=1) for c in (u, v)]
+    elif encoding == 'i420':
+        u, v = levels(height // 2, width // 2), levels(height // 2, width // 2)
+        planes = [y, u, v]
+        u, v = [np.repeat(np.repeat(c, 2, axis=0), 2, axis=1) for c in (u, v)]
     elif encoding == 'nv24':
         u, v = levels(height, width), levels(height, width)
         planes = [y, np.stack([u, v], -1).reshape(height, 2 * width)]
@@ -97,8 +102,8 @@ def frame_of(encoding, height=6, width=8, seed=0, padding=0, trailing=0, stamp_n
     planes, rgb = rows_and_rgb(encoding, height, width, seed)
     step = width * BYTES_PER_PIXEL.get(encoding, 1) + padding
     data = []
-    for plane in planes:  # The chroma rows of nv24 are twice as long, and so is their padding.
-        wide = np.full((len(plane), step * (-(-plane.shape[1] // step))), 0xAA, np.uint8)
+    for plane in planes:  # The chroma rows of nv24 are twice as long, of i420 half as long, and so is their padding.
+        wide = np.full((len(plane), step * plane.shape[1] // planes[0].shape[1]), 0xAA, np.uint8)
         wide[:, :plane.shape[1]] = plane
         data.append(wide.reshape(-1))
     data.append(np.full(trailing, 0x55, np.uint8))
@@ -128,7 +133,7 @@ def test_exactly_the_documented_encodings_are_known():
     assert sorted(ENCODINGS) == sorted(ALL)
 
 
-@pytest.mark.parametrize('padding', [0, 5])
+@pytest.mark.parametrize('padding', [0, 6])
 @pytest.mark.parametrize('encoding', ALL)
 def test_every_encoding_gives_the_colours_that_its_bytes_mean(encoding, padding):
     frame, rgb = frame_of(encoding, padding=padding)
@@ -147,8 +152,8 @@ def test_every_encoding_gives_the_colours_that_its_bytes_mean(encoding, padding)
 
 @pytest.mark.parametrize('encoding', ALL)
 def test_bytes_after_the_last_row_change_nothing(encoding):
-    exact, _ = frame_of(encoding, padding=3)
-    longer, _ = frame_of(encoding, padding=3, trailing=7)
+    exact, _ = frame_of(encoding, padding=4)
+    longer, _ = frame_of(encoding, padding=4, trailing=7)
     np.testing.assert_array_equal(longer.data, exact.data)
     np.testing.assert_array_equal(FrameDecoder().picture(longer, 'rgb', (6, 8)),
                                   FrameDecoder().picture(exact, 'rgb', (6, 8)))
@@ -248,22 +253,69 @@ def test_an_odd_size_is_refused_where_colours_are_subsampled(encoding, height, w
 @pytest.mark.parametrize('encoding', ALL)
 def test_a_step_shorter_than_a_row_is_refused(encoding):
     needed = 8 * BYTES_PER_PIXEL.get(encoding, 1)
-    make_frame(np.zeros(1000, np.uint8), 6, 8, needed, encoding, 0, '')
+    rows = {'nv12': 9, 'nv21': 9, 'i420': 9, 'nv24': 18}.get(encoding, 6)
+    make_frame(np.zeros(rows * needed, np.uint8), 6, 8, needed, encoding, 0, '')
+    short = needed - (2 if encoding == 'i420' else 1)
     with pytest.raises(FrameError) as caught:
-        make_frame(np.zeros(1000, np.uint8), 6, 8, needed - 1, encoding, 0, '')
+        make_frame(np.zeros(rows * needed, np.uint8), 6, 8, short, encoding, 0, '')
     assert str(caught.value) == 'image step: got {}, expected at least {} (8 px of {}).'.format(
-        needed - 1, needed, encoding)
+        short, needed, encoding)
 
 
 @pytest.mark.parametrize(('encoding', 'step', 'rows'), [
-    ('rgb8', 26, 6), ('mono8', 8, 6), ('mono16', 16, 6), ('bayer_rggb8', 9, 6), ('yuyv', 16, 6), ('nv12', 8, 9),
-    ('nv21', 10, 9), ('nv24', 8, 18)])
+    ('rgb8', 24, 6), ('mono8', 8, 6), ('mono16', 16, 6), ('bayer_rggb8', 8, 6), ('yuyv', 16, 6), ('nv12', 8, 9),
+    ('nv21', 8, 9), ('nv24', 8, 18), ('i420', 8, 9)])
 def test_data_that_end_too_early_are_refused(encoding, step, rows):
     make_frame(np.zeros(rows * step, np.uint8), 6, 8, step, encoding, 0, '')
     with pytest.raises(FrameError) as caught:
         make_frame(np.zeros(rows * step - 1, np.uint8), 6, 8, step, encoding, 0, '')
     assert str(caught.value) == 'image data: got {} bytes, expected {} ({} rows of step {}).'.format(
         rows * step - 1, rows * step, rows, step)
+
+
+@pytest.mark.parametrize('encoding', sorted(set(ALL) - {'nv24', 'i420'}))
+def test_the_last_row_may_lack_its_padding(encoding):
+    frame, rgb = frame_of(encoding, padding=6)
+    short = make_frame(frame.data.reshape(-1)[:-6], 6, 8, frame.data.shape[1], encoding, 0, '')
+    assert short.data.shape == frame.data.shape
+    np.testing.assert_array_equal(FrameDecoder().picture(short, 'rgb', (6, 8)),
+                                  FrameDecoder().picture(frame, 'rgb', (6, 8)))
+    with pytest.raises(FrameError, match='^image data: got '):
+        make_frame(frame.data.reshape(-1)[:-7], 6, 8, frame.data.shape[1], encoding, 0, '')
+
+
+@pytest.mark.parametrize(('encoding', 'rows'), [('nv12', 9), ('nv21', 9), ('nv24', 18), ('i420', 9)])
+def test_rows_of_padding_between_luma_and_chroma_are_refused(encoding, rows):
+    make_frame(np.zeros((rows + 1) * 8 - 1, np.uint8), 6, 8, 8, encoding, 0, '')
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros((rows + 2) * 8, np.uint8), 6, 8, 8, encoding, 0, '')
+    assert str(caught.value) == (
+        'image data: got {} bytes, expected {} ({} rows of step 8) for encoding {}. Turn off the padding between luma '
+        'and chroma in the camera driver.'.format((rows + 2) * 8, rows * 8, rows, encoding))
+
+
+def test_an_odd_step_of_i420_is_refused():
+    with pytest.raises(FrameError, match='^image step: got 9, expected an even number for encoding i420[.]$'):
+        make_frame(np.zeros(81, np.uint8), 6, 8, 9, 'i420', 0, '')
+
+
+def test_an_enormous_image_is_refused_whatever_its_message_holds():
+    with pytest.raises(FrameError) as caught:
+        make_frame(np.zeros(10, np.uint8), 2**20, 2**20, 2**20, 'mono8', 0, '')
+    assert str(caught.value) == (
+        'image size: got 1048576x1048576, expected at most 33554432 px in all. Reduce the resolution.')
+
+
+@pytest.mark.parametrize('is_bigendian', [False, True])
+@pytest.mark.parametrize(('bits', 'levels'), [
+    (8, [0, 0xFF, 0xFF, 0xFF]), (10, [0, 0x3F, 0x40, 0xFF]), (12, [0, 0x0F, 0x10, 0xFF])])
+def test_mono16_with_fewer_bits_fills_all_gray_levels(bits, levels, is_bigendian):
+    gray = np.array([[0, 0xFF, 0x100, 0x1234]])
+    rows = gray.astype('>u2' if is_bigendian else '<u2').view(np.uint8)
+    frame = make_frame(np.append(rows, [7, 7]).astype(np.uint8), 1, 4, 10, 'mono16', 3, 'cam', is_bigendian)
+    narrow = narrow_mono16(frame, bits)
+    assert narrow[1:] == (1, 4, 'mono8', 3, 'cam', False)
+    assert narrow.data.tolist() == [levels]
 
 
 # Sharing and memory.
@@ -403,7 +455,28 @@ def test_a_jpeg_becomes_a_bgr_frame():
     assert np.abs(decoded - picture)[:, [0, 1, 2, 3, 4, 5, 16, 17, 20, 23]].max() <= 4
 
 
-@pytest.mark.parametrize(('channels', 'kind'), [(1, 'uint8'), (4, 'uint8'), (1, 'uint16'), (3, 'uint16')])
+def test_a_gray_png_of_16_bits_becomes_a_mono16_frame():
+    gray = np.random.RandomState(4).randint(0, 2**16, (5, 7)).astype(np.uint16)
+    frame = decode_compressed(cv2.imencode('.png', gray)[1].reshape(-1), 1, 'cam')
+    assert frame[1:4] == (5, 7, 'mono16')
+    np.testing.assert_array_equal(FrameDecoder().picture(frame, 'gray', (5, 7)), gray >> 8)
+
+
+@pytest.mark.parametrize('kind', ['uint8', 'uint16'])
+def test_a_mosaic_in_a_png_becomes_a_bayer_frame(kind):
+    levels = np.random.RandomState(4).randint(0, 256, (6, 8))
+    stored = (levels * (257 if kind == 'uint16' else 1)).astype(kind)
+    bayer = as_bayer(decode_compressed(cv2.imencode('.png', stored)[1].reshape(-1), 1, 'cam'), 'bayer_gbrg8')
+    assert bayer[1:] == (6, 8, 'bayer_gbrg8', 1, 'cam', False)
+    np.testing.assert_array_equal(bayer.data, levels)
+
+
+def test_a_colour_image_is_no_mosaic():
+    with pytest.raises(FrameError, match="^image encoding: got 'bayer_rggb8' for a colour image, expected a gray one"):
+        as_bayer(frame_from_picture(np.arange(72, dtype=np.uint8).reshape(4, 6, 3)), 'bayer_rggb8')
+
+
+@pytest.mark.parametrize(('channels', 'kind'), [(1, 'uint8'), (4, 'uint8'), (3, 'uint16')])
 def test_a_png_of_any_kind_becomes_bgr8(channels, kind):
     levels = np.random.RandomState(4).randint(0, 256, (5, 7, channels))
     stored = (levels * (257 if kind == 'uint16' else 1)).astype(kind)
@@ -413,27 +486,76 @@ def test_a_png_of_any_kind_becomes_bgr8(channels, kind):
     np.testing.assert_array_equal(frame.data.reshape(5, 7, 3), expected)
 
 
-def _png_header(width, height):
+def _whole(extension, *options, **kwargs):
+    width, height = kwargs.get('size', (120, 80))
+    noise = np.random.RandomState(4).randint(0, 256, (height // 10, width // 10, 3)).astype(np.uint8)
+    return cv2.imencode(extension, cv2.resize(noise, (width, height)), list(options))[1].tobytes()
+
+
+JPEGS = {'baseline': (), 'progressive': (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+         'with restart markers': (cv2.IMWRITE_JPEG_RST_INTERVAL, 3), 'optimised': (cv2.IMWRITE_JPEG_OPTIMIZE, 1)}
+
+
+@pytest.fixture(params=['simplejpeg', 'OpenCV alone'])
+def jpeg_decoder(request, monkeypatch):
+    """Decode JPEGs with each of the libraries that may be there."""
+    if request.param == 'OpenCV alone':
+        monkeypatch.setattr(compressed, 'simplejpeg', None)
+    elif compressed.simplejpeg is None:
+        pytest.skip('simplejpeg is not installed')
+    return request.param
+
+
+@pytest.mark.parametrize('kind', JPEGS)
+def test_a_jpeg_without_its_end_marker_is_whole(jpeg_decoder, kind):
+    whole = _whole('.jpg', *JPEGS[kind])
+    expected = decode_compressed(np.frombuffer(whole, np.uint8), 0, '').data
+    np.testing.assert_array_equal(expected.reshape(80, 120, 3), cv2.imdecode(np.frombuffer(whole, np.uint8), 1))
+    for end in (b'', b'\xff', b'\xff\xff'):
+        np.testing.assert_array_equal(
+            decode_compressed(np.frombuffer(whole[:-2] + end, np.uint8), 0, '').data, expected)
+
+
+@pytest.mark.parametrize('kind', JPEGS)
+def test_a_jpeg_that_was_cut_is_refused(jpeg_decoder, kind):
+    whole = _whole('.jpg', *JPEGS[kind])
+    for length in np.linspace(0, len(whole) - 10, 25).astype(int):
+        with pytest.raises(FrameError, match='JPEG|compressed image'):
+            decode_compressed(np.frombuffer(whole[:length], np.uint8), 0, '')
+
+
+def test_a_jpeg_that_lost_bytes_in_the_middle_is_refused(jpeg_decoder):
+    # A few lost bytes cannot be told from another image: JPEG has no checksum.
+    whole = _whole('.jpg', size=(480, 360))
+    for at in range(1000, len(whole) - 2000, 1500):
+        with pytest.raises(FrameError, match='^JPEG: got '):
+            decode_compressed(np.frombuffer(whole[:at] + whole[at + 1000:], np.uint8), 0, '')
+
+
+@pytest.mark.parametrize('kind', JPEGS)
+def test_a_gray_jpeg_that_looks_like_missing_pixels_is_whole(jpeg_decoder, kind):
+    gray = np.full((80, 120, 3), 128, np.uint8)
+    data = cv2.imencode('.jpg', gray, list(JPEGS[kind]))[1].reshape(-1)
+    np.testing.assert_array_equal(decode_compressed(data, 0, '').data.reshape(gray.shape), gray)
+
+
+def test_a_jpeg_of_unusual_subsampling_is_read():
+    if not hasattr(cv2, 'IMWRITE_JPEG_SAMPLING_FACTOR'):
+        pytest.skip('this OpenCV writes JPEGs of one subsampling')
+    for factor in ('411', '420', '422', '440', '444'):
+        data = np.frombuffer(_whole('.jpg', cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+                                    getattr(cv2, 'IMWRITE_JPEG_SAMPLING_FACTOR_' + factor)), np.uint8)
+        np.testing.assert_array_equal(decode_compressed(data, 0, '').data.reshape(80, 120, 3), cv2.imdecode(data, 1))
+
+
+def test_pixels_that_are_missing_in_a_sound_png_are_refused():
     def chunk(name, data):
         return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data) & 0xFFFFFFFF)
-    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
-            + chunk(b'IDAT', zlib.compress(bytes(100))) + chunk(b'IEND', b''))
-
-
-def _whole(extension):
-    picture = np.random.RandomState(4).randint(0, 256, (32, 48, 3)).astype(np.uint8)
-    return cv2.imencode(extension, picture)[1].tobytes()
-
-
-@pytest.mark.parametrize('data', [
-    b'', b'\0', bytes(range(200)), _whole('.png')[:-30], _whole('.jpg')[:len(_whole('.jpg')) // 2],
-    _whole('.jpg')[:-2], _png_header(40000, 40000), _png_header(0, 5)],
-    ids=['empty', 'one byte', 'noise', 'cut png', 'half jpeg', 'jpeg without end', 'more than 2**30 px', 'no width'])
-def test_bytes_that_are_no_whole_picture_are_refused(data):
-    with pytest.raises(FrameError) as caught:
-        decode_compressed(np.frombuffer(data, np.uint8), 0, '')
-    assert str(caught.value) == (
-        'compressed image: got {} bytes that are no whole picture, expected JPEG or PNG.'.format(len(data)))
+    for rows in (0, 1, 4):
+        data = (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 4, 5, 8, 0, 0, 0, 0))
+                + chunk(b'IDAT', zlib.compress(b'\0\1\2\3\4' * rows)) + chunk(b'IEND', b''))
+        with pytest.raises(FrameError, match='^PNG: got .* whose pixels are damaged or missing, expected 5x4 px'):
+            decode_compressed(np.frombuffer(data, np.uint8), 0, '')
 
 
 def test_a_jpeg_may_be_followed_by_padding():

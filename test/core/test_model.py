@@ -184,9 +184,10 @@ WRONG_SEGMENTATION = [
     (('keep_fp32',), [''], "keep_fp32: got [''], expected a list of parts of layer names."),
     (('keep_fp32',), [1], 'keep_fp32: got [1], expected a list of parts of layer names.'),
     (('lables',), 'x',
-     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
-    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, precision_loss, keep_fp32.".format(_ROOT)),
-    ((5,), 'x', 'unknown field 5. Known: {}, labels, precision_loss, keep_fp32.'.format(_ROOT)),
+     "unknown field 'lables'. Did you mean 'labels'? Known: {}, labels, sha256, precision_loss, keep_fp32.".format(
+         _ROOT)),
+    (('qqqq',), 'x', "unknown field 'qqqq'. Known: {}, labels, sha256, precision_loss, keep_fp32.".format(_ROOT)),
+    ((5,), 'x', 'unknown field 5. Known: {}, labels, sha256, precision_loss, keep_fp32.'.format(_ROOT)),
     (('input',), GONE, 'input: missing, expected a mapping of fields.'),
     (('input',), [1], 'input: got [1], expected a mapping of fields.'),
     (('input', 'names'), GONE, 'input: names: missing, expected a list of input names.'),
@@ -215,7 +216,7 @@ WRONG_SEGMENTATION = [
 ]
 
 WRONG_FLOW = [
-    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, precision_loss, keep_fp32.".format(_ROOT)),
+    (('labels',), 'camvid', "unknown field 'labels'. Known: {}, sha256, precision_loss, keep_fp32.".format(_ROOT)),
     (('input', 'names'), ['first'], "input: names: got ['first'], expected a list of 2 different input names."),
     (('input', 'names'), ['a', 'a'], "input: names: got ['a', 'a'], expected a list of 2 different input names."),
     (('input', 'mean'), [1, 2, 3], 'input: mean: got [1, 2, 3], expected a list of 1 finite number.'),
@@ -334,13 +335,28 @@ def test_a_yaml_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize(('content', 'part'), [
     (b'task: [segmentation', 'line 1'), (b'a: b: c', 'mapping values are not allowed'),
-    (b'\xff\xfe\x00task', 'codec can'), (b'task: \x01', 'special characters')])
+    (b'task: \x01', 'special characters')])
 def test_a_file_that_is_not_yaml_is_refused_with_the_parsers_text(tmp_path, content, part):
     path = tmp_path / 'bad.yaml'
     path.write_bytes(content)
     text = error_of(load_model, str(path))
     assert text.startswith('{}: not valid YAML: '.format(path))
     assert part in text
+
+
+def test_a_binary_file_is_refused_with_the_verb_that_makes_a_yaml_for_a_network(tmp_path):
+    (tmp_path / 'bad.yaml').write_bytes(b'\xff\xfe\x00task')
+    assert error_of(load_model, str(tmp_path / 'bad.yaml')).endswith(
+        'bad.yaml: got a binary file, expected a YAML. If it is a network, `trt_perception_tools '
+        'import-model` makes the YAML.')
+
+
+@pytest.mark.parametrize('name', ['net.onnx', 'sub/net.tflite', 'net.engine', 'net.pth'])
+def test_a_network_in_place_of_a_model_is_refused_with_the_verb_that_imports_it(name):
+    assert error_of(load_model, name) == (
+        '{}: got a network, expected a model: a YAML that says how to feed and read one. Make both with '
+        '`trt_perception_tools import-model {} --task segmentation|optical_flow --output DIR`, and give DIR/net.yaml.'
+        .format(name, name))
 
 
 @pytest.mark.parametrize(('content', 'shown'), [('', 'None'), ('just words', "'just words'"), ('- a', "['a']")])

@@ -203,6 +203,25 @@ def outcome(pipeline, frame):
     return None if result is None else levels(result) + (result.interval_ns,)
 
 
+@pytest.mark.parametrize(('first', 'second', 'reason'), [
+    ((0, 'cam'), (10**9, 'cam'), '1.000 s between two images, more than max_pair_gap, 0.5 s'),
+    ((5, 'cam'), (5, 'cam'), 'two images have the same stamp. Let the camera driver stamp them'),
+    ((2 * 10**9, 'cam'), (10**9, 'cam'), 'stamps go back, by 1.000 s'),
+    ((5, 'cam'), (6, 'other'), "the frame_id of two images differs: 'cam', 'other'")])
+def test_frames_that_make_no_pair_leave_the_reason(tmp_path, first, second, reason):
+    pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap=0.5)
+    assert pipeline.lacks == ''
+    pipeline.process(frame_showing(1, *first))
+    assert pipeline.lacks == ''
+    assert pipeline.process(frame_showing(2, *second)) is None
+    assert pipeline.lacks == reason
+    assert pipeline.process(frame_showing(3, second[0] + 1, second[1])) is not None
+    assert pipeline.lacks == ''
+    pipeline.process(frame_showing(2, *second))
+    pipeline.reset()
+    assert pipeline.lacks == ''
+
+
 def test_a_gap_starts_a_new_pair(tmp_path):
     pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap=100e-9)
     assert outcome(pipeline, frame_showing(1, 0)) is None

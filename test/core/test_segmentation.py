@@ -186,19 +186,20 @@ def error_of(model):
     return str(caught.value)
 
 
-def test_logits_are_refused_with_the_advice_to_export_the_argmax(tmp_path):
+def test_logits_are_refused_with_the_advice_to_import_the_network(tmp_path):
     model = networks.segmentation_model(tmp_path, labels='float32')
     assert error_of(model) == (
-        "{}: output 'labels': got float32 (1, 6, 8, 3), expected uint8 (1, H, W). These look like logits: put the "
-        'argmax into the graph at export, so that bytes are copied instead of floats.'.format(
+        "{}: output 'labels': got float32 (1, 6, 8, 3), expected uint8 (1, H, W). These look like logits: "
+        '`trt_perception_tools import-model` puts the argmax into the graph, so that bytes are copied instead of '
+        'floats.'.format(
             networks.network_path(model)))
 
 
 @pytest.mark.parametrize('kind', ['int64', 'int32'])
 def test_wide_labels_are_refused_with_the_advice_to_cast(tmp_path, kind):
     model = networks.segmentation_model(tmp_path, labels=kind)
-    assert error_of(model) == "{}: output 'labels': got {} (1, 6, 8), expected uint8 (1, H, W). Cast it in the graph " \
-        'at export.'.format(networks.network_path(model), kind)
+    assert error_of(model) == "{}: output 'labels': got {} (1, 6, 8), expected uint8 (1, H, W). " \
+        '`trt_perception_tools import-model` casts it in the graph.'.format(networks.network_path(model), kind)
 
 
 def test_labels_that_are_no_map_are_refused(tmp_path):

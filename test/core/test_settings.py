@@ -13,7 +13,7 @@ SWITCH = Setting('lazy', True, 'x')
 TEXT = Setting('model', 'a', 'x')
 CHOICE = Setting('precision', '', 'x', choices=('', 'fp32'))
 
-OF_THE_INTERFACE = {  # Of the table in interfaces.md: name -> default.
+OF_THE_INTERFACE = {  # Name -> default: written out here, so that a change is noticed.
     'segmentation.model': 'swiftnet_camvid', 'optical_flow.model': '', 'engine': 'auto',
     'image_transport': 'raw', 'output_size': 'camera', 'flow_grid': 'current', 'max_frame_age': 0.2,
     'max_pair_gap': 0.5, 'lazy': True, 'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0,

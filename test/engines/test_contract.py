@@ -12,7 +12,7 @@ from tensorrt_double import VERSIONS
 
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import EngineError
-from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines import BACKENDS, EngineOptions, open_engine
 
 SIZE = (6, 8)
 
@@ -116,6 +116,10 @@ class OpenCv(Backend):
 
 ON_THE_CPU = ['onnxruntime', 'openvino', 'tflite']
 NETWORKS = ON_THE_CPU + ['tensorrt ' + generation for generation in VERSIONS]
+
+
+def test_each_back_end_of_the_table_is_tested_here():
+    assert {name.partition(' ')[0] for name in NETWORKS + ['opencv']} == set(BACKENDS)
 
 
 @pytest.fixture(params=NETWORKS)

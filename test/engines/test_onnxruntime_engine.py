@@ -97,8 +97,8 @@ def test_a_flow_network_is_not_taken_for_a_segmentation_network(tmp_path):
     ({'batch': 'N'}, "['N', 6, 8, 3]"), ({'size': ('height', 8)}, "[1, 'height', 8, 3]")])
 def test_a_dynamic_shape_is_refused(tmp_path, options, shape):
     model = networks.segmentation_model(tmp_path, **options)
-    assert error_of(open_engine, model) == "{}: 'image' has the dynamic shape {}, expected fixed sizes. Export it " \
-        'with static shapes and batch 1.'.format(networks.network_path(model), shape)
+    assert error_of(open_engine, model) == "{}: 'image' has the dynamic shape {}, expected fixed sizes. " \
+        '`trt_perception_tools import-model` makes it static, with batch 1.'.format(networks.network_path(model), shape)
 
 
 def test_a_batch_of_two_is_refused(tmp_path):

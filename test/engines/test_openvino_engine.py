@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 
 import networks
 import numpy as np
@@ -180,7 +183,7 @@ def test_the_number_of_threads_reaches_the_compiled_network(tmp_path, monkeypatc
                          int(compiled.get_property('NUM_STREAMS')), pinned))
             return compiled
 
-    monkeypatch.setattr(openvino_engine.ov, 'Core', Core)
+    monkeypatch.setattr(openvino_engine, '_core', Core)
     OpenVinoEngine(segmentation_model(tmp_path), 'fp32', EngineOptions(num_threads=count))
     assert seen == [(count, 1, False)]
 
@@ -199,7 +202,7 @@ def test_a_dynamic_shape_is_refused(tmp_path, options):
     model = segmentation_model(tmp_path, **options)
     text = error_of(open_engine, model, OPENVINO)
     assert text.startswith("{}: 'image' has the dynamic shape ".format(networks.network_path(model)))
-    assert text.endswith('expected fixed sizes. Export it with static shapes and batch 1.')
+    assert text.endswith('expected fixed sizes. `trt_perception_tools import-model` makes it static, with batch 1.')
 
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path, monkeypatch):
@@ -233,3 +236,33 @@ def test_inputs_are_read_in_place(tmp_path):
     engine = open_engine(segmentation_model(tmp_path), OPENVINO)
     engine._tensors['image'][...] = [0, 9, 3]
     assert (engine.infer()['labels'] == 1).all()
+
+
+SIGNAL_AFTER_TWO_ENGINES = """
+import gc, os, signal, sys, time
+from trt_perception.core.model import load_model
+from trt_perception.engines import EngineOptions, open_engine
+engines = [open_engine(load_model(path), EngineOptions('openvino', 'fp32', 1)) for path in sys.argv[1:]]
+for engine in engines:
+    engine.close()
+while engines:  # In the order of their opening.
+    engine = None
+    del engines[0]
+    gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print('interrupted')
+"""
+
+
+def test_a_signal_after_two_engines_were_closed_interrupts_as_always(tmp_path):
+    paths = []
+    for name in ('first', 'second'):
+        (tmp_path / name).mkdir()
+        fields = dict(networks.segmentation_fields(), files={'onnx': {'fp32': 'tiny.onnx'}})
+        paths.append(networks.segmentation_model(tmp_path / name, fields=fields).path)
+    done = subprocess.run([sys.executable, '-c', SIGNAL_AFTER_TWO_ENGINES] + paths, stdout=subprocess.PIPE,
+                          cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    assert (done.returncode, done.stdout) == (0, b'interrupted\n')

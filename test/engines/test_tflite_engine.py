@@ -194,7 +194,8 @@ def test_an_onnx_file_is_refused(tmp_path):
 def test_a_dynamic_shape_is_refused(tmp_path, signature):
     model = tflite_networks.segmentation_model(tmp_path, signature=signature)
     assert error_of(open_engine, model, TFLITE) == (
-        "{}: 'image' has the dynamic shape {}, expected fixed sizes. Export it with static shapes and batch 1.".format(
+        "{}: 'image' has the dynamic shape {}, expected fixed sizes. `trt_perception_tools "
+        "import-model` makes it static, with batch 1.".format(
             tflite_networks.network_path(model), [1] + list(signature[1:])))
 
 

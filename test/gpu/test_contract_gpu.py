@@ -34,6 +34,11 @@ def backend(tmp_path, cache):
     return RealTensorRT(tmp_path, cache)
 
 
+@pytest.fixture
+def any_backend(backend):
+    return backend
+
+
 def test_labels_are_those_of_every_frame(backend):
     engine = backend.segmentation()
     for seed in range(20):

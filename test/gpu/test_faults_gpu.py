@@ -116,7 +116,7 @@ def test_after_a_fault_of_cuda_a_new_engine_works(cache, tmp_path):
 def test_an_engine_of_another_tensorrt_is_refused_in_its_words(real_gpu, tmp_path):
     model = tensorrt_networks.segmentation_model(tmp_path, fields=dict(
         networks.segmentation_fields(), files={'tensorrt': {'fp32': 'tiny.engine'}}))
-    (tmp_path / 'tiny.engine').write_bytes(b'ptrt' + bytes(1000))
+    (tmp_path / 'tiny.engine').write_bytes(b'an engine of nobody' + bytes(1000))
     with pytest.raises(EngineError, match='cannot open it: .+ Run: trt_perception build-engine'):
         tensorrt_networks.tensorrt_engine().TensorRTEngine(model, str(tmp_path / 'tiny.engine'), 'fp32',
                                                            EngineOptions('tensorrt'))

@@ -2,17 +2,14 @@ import re
 
 import networks
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rig import DEEP, header, image, picture, stamp_of
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from sensor_msgs.msg import Image
 
 from trt_perception.core import board
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
-from trt_perception.ros import diagnostics, perception_node
-from trt_perception.ros.qos import BEST_EFFORT
+from trt_perception.ros import diagnostics
 from trt_perception.ros.worker import DROPS
 
 STAGES = ['preprocess', 'infer', 'decode', 'publish', 'latency', 'age']
@@ -155,8 +152,9 @@ def test_the_level_follows_the_state(rig, arguments):
     assert seen[2][0] == warn
     assert seen[2][1].startswith("frames dropped: bad 1, too_old 2; last error: image encoding: got 'yuv999'") or \
         seen[2][1].startswith("frames dropped: too_old 2, bad 1; last error: image encoding: got 'yuv999'")
-    assert seen[3:] == [(warn, 'frames dropped: too_old 1'), (ok, 'running: 0.0 Hz in, 0.0 Hz out'), (ok, 'paused'),
-                        (ok, 'running: 0.0 Hz in, 0.0 Hz out')]
+    assert seen[3][0] == warn
+    assert seen[3][1].startswith('frames dropped: too_old 1. Stamps of another clock: ')
+    assert seen[4:] == [(ok, 'running: 0.0 Hz in, 0.0 Hz out'), (ok, 'paused'), (ok, 'running: 0.0 Hz in, 0.0 Hz out')]
 
 
 def test_diagnostics_come_every_second_on_the_clock_of_the_node(rig, arguments):
@@ -184,104 +182,18 @@ def test_diagnostics_come_every_second_on_the_clock_of_the_node(rig, arguments):
     assert arrays[0].status[0].name == 'perception: perception'
 
 
-@pytest.fixture
-def stranger(domain):
-    """Give the test a node with a context of its own: within one context a topic can have but one type."""
-    context = rclpy.Context()
-    rclpy.init(args=[], context=context, domain_id=domain)
-    node = rclpy.create_node('stranger', context=context)
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr(perception_node, '_SILENCE_S', 0.1)
-
-
-def warnings_of(rig):
-    return [entry.msg for entry in rig.log if entry.name == 'perception' and entry.level == entry.WARN]
-
-
-def tick(rig):
-    """Let the diagnostics timer fire, without waiting for its second."""
-    rig.work(0.15)
-    rig.node._publish_diagnostics()
-    rig.work(0.1)
-
-
-def test_without_a_publisher_the_silence_is_explained(rig, arguments, impatient):
-    rig.start([SEGMENTATION], '-r', 'image:=/front/image_raw', *arguments, kind=None)
-    tick(rig)
-    rig.until(lambda: warnings_of(rig), 'the warning')
-    assert warnings_of(rig) == ["Nobody publishes /front/image_raw. Remap `image` to the camera's topic."]
-
-
-@pytest.mark.parametrize(('transport', 'topic', 'asked', 'kind', 'offered'), [
-    ('raw', '/image', 'sensor_msgs/msg/Image', Image, 'sensor_msgs/msg/Image'),
-    ('raw', '/image', 'sensor_msgs/msg/Image', String, 'std_msgs/msg/String'),
-    ('compressed', '/image/compressed', 'sensor_msgs/msg/CompressedImage', CompressedImage,
-     'sensor_msgs/msg/CompressedImage')])
-def test_a_publisher_that_does_not_reach_the_node_is_named_with_both_profiles(
-        rig, stranger, arguments, impatient, transport, topic, asked, kind, offered):
-    publisher = stranger.create_publisher(kind, topic, DEEP)
-    rig.start([SEGMENTATION], '-p', 'image_transport:=' + transport, *arguments, kind=None)
-    rig.until(lambda: rig.node.get_publishers_info_by_topic(topic), 'the node to see the publisher')
-    if kind is String:
-        publisher.publish(String(data='no image'))
-    tick(rig)
-    rig.until(lambda: warnings_of(rig), 'the warning')
-    [text] = warnings_of(rig)
-    assert text.startswith('No image on {} for 0 s although there is a publisher. Asked for: {}, BEST_EFFORT, '
-                           'VOLATILE. /stranger offers {}, RELIABLE, VOLATILE. '.format(topic, asked, offered))
-    assert rig.worker.counts['received'] == 0
-
-
-def test_profiles_that_do_not_fit_are_both_named(rig, arguments, impatient):
-    publisher = rig.outside.create_publisher(Image, '/image', BEST_EFFORT)
-    rig.start([SEGMENTATION], '-p', 'qos_overrides./image.subscription.reliability:=reliable', *arguments, kind=None)
-    publisher.publish(image(picture(0), 1))
-    tick(rig)
-    rig.until(lambda: any('No image on' in text for text in warnings_of(rig)), 'the warning')
-    [text] = [text for text in warnings_of(rig) if 'No image on' in text]
-    assert 'Asked for: sensor_msgs/msg/Image, RELIABLE, VOLATILE. ' in text
-    assert '/outside offers sensor_msgs/msg/Image, BEST_EFFORT, VOLATILE. ' in text
-    assert rig.worker.counts['received'] == 0
-
-
-def test_the_silence_begins_with_the_last_image(rig, arguments):
-    rig.start([SEGMENTATION], *arguments)
-    rig.node._timer.cancel()
-    rig.node._silent_since_s -= 1000
-    show(rig, [0])
-    for _ in range(3):
-        rig.node._publish_diagnostics()
-    rig.work(0.2)
-    assert warnings_of(rig) == []
-    rig.node._silent_since_s -= 1000
-    rig.node._publish_diagnostics()
-    rig.until(lambda: warnings_of(rig), 'the warning')
-
-
-def test_a_publisher_that_has_just_come_is_not_late(rig, arguments):
-    rig.start([SEGMENTATION], *arguments, kind=None)
-    rig.node._timer.cancel()
-    rig.node._publish_diagnostics()
-    rig.node._silent_since_s -= 1000
-    publisher = rig.outside.create_publisher(Image, '/image', DEEP)
-    rig.until(lambda: rig.node.get_publishers_info_by_topic('/image'), 'the node to see the publisher')
-    rig.node._publish_diagnostics()
-    rig.work(0.2)
-    assert warnings_of(rig) == []
-    rig.outside.destroy_publisher(publisher)
-
-
-def test_while_images_come_there_is_no_such_warning(rig, arguments, impatient):
-    rig.start([SEGMENTATION], *arguments)
+def test_a_camera_too_slow_for_flow_is_named(rig, arguments):
+    rig.watch(Image, 'optical_flow/flow')
+    rig.start(TASKS, *arguments)
+    rig.watched('optical_flow/flow')
+    assert status_of(rig).level == DiagnosticStatus.OK
     for number in range(3):
-        show(rig, [number])
-        tick(rig)
-    assert warnings_of(rig) == []
-    tick(rig)
-    rig.until(lambda: warnings_of(rig), 'the warning')
+        rig.show(image(picture(number), (1 + number) * 10**9))
+    status = status_of(rig)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.WARN, 'no optical_flow: 1.000 s between two images, more than max_pair_gap, 0.5 s')
+
+
+def test_nodes_of_two_cameras_have_different_names(rig, arguments):
+    rig.start([SEGMENTATION], *arguments, namespace='front', camera='/front/image')
+    assert status_of(rig).name == 'front/perception: perception'

@@ -1,5 +1,7 @@
 import copy
 import json
+import sys
+import types
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from trt_perception.core.data import FlowField, Frame
 from trt_perception.core.errors import FrameError
+from trt_perception.core.image import ENCODINGS, FrameDecoder
 from trt_perception.core.model import LabelClass, LabelSet
 from trt_perception.ros import messages
 
@@ -59,7 +62,8 @@ def test_bytes_after_the_last_row_are_ignored():
     ({'step': 0}, 'image step: got 0, expected at least 18 (6 px of bgr8).'),
     ({'data': b'123'}, 'image data: got 3 bytes, expected 80 (4 rows of step 20).'),
     ({'data': b''}, 'image data: got 0 bytes, expected 80 (4 rows of step 20).'),
-    ({'height': 2**32 - 1, 'width': 1, 'step': 2**32 - 1}, 'image data: got 80 bytes, expected 18446744065119617025 '),
+    ({'height': 2**32 - 1, 'width': 1, 'step': 2**32 - 1}, 'image size: got 4294967295x1, expected at most '),
+    ({'height': 2**20, 'step': 2**32 - 1}, 'image data: got 80 bytes, expected 4503599626321920 '),
     ({'encoding': 'nv12', 'height': 3}, 'image height: got 3, expected an even number for encoding nv12.'),
 ])
 def test_a_message_whose_fields_do_not_fit_is_refused_with_the_reason(fields, text):
@@ -84,8 +88,147 @@ def test_a_compressed_image_becomes_a_bgr8_frame():
 
 @pytest.mark.parametrize('data', [b'', b'abc', b'\xff\xd8\xff\xe0' + 60 * b'x', b'\x89PNG\r\n\x1a\n' + 60 * b'x'])
 def test_bytes_that_are_no_picture_are_refused(data):
-    with pytest.raises(FrameError, match='compressed image: got {} bytes'.format(len(data))):
+    with pytest.raises(FrameError, match="^format 'jpeg': .* got {} bytes".format(len(data))):
         messages.frame_from_compressed(CompressedImage(header=header(STAMP_NS), format='jpeg', data=data))
+
+
+DEPTH = np.arange(35, dtype=np.uint16).reshape(5, 7) * 1000
+
+
+def compressed(format, pixels, stamp_ns=STAMP_NS):
+    data = cv2.imencode('.png', pixels)[1].tobytes()
+    return CompressedImage(header=header(stamp_ns), format=format, data=data)
+
+
+@pytest.mark.parametrize('format', ['16UC1; png compressed ', '32FC1; png compressed', '16UC1; compressedDepth png',
+                                    '16UC1; compressedDepth rvl', '; compressedDepth'])
+def test_depth_is_refused_compressed_as_it_is_raw(format):
+    with pytest.raises(FrameError) as caught:
+        messages.frame_from_compressed(compressed(format, DEPTH))
+    assert str(caught.value) == ("format {!r}: got depth or raw values, expected colours or gray. Remap to a camera's "
+                                 'colour topic.'.format(format))
+    with pytest.raises(FrameError, match="^image encoding: got '16UC1'"):
+        messages.frame_from_image(message_of(encoding='16UC1'))
+
+
+@pytest.mark.parametrize('format', ['h264', 'nv12', 'tiff', 'x' * 300])
+def test_another_format_is_refused_by_its_name(format):
+    message = CompressedImage(header=header(STAMP_NS), format=format, data=b'\0\0\0\1\x67' + bytes(99))
+    with pytest.raises(FrameError) as caught:
+        messages.frame_from_compressed(message)
+    assert str(caught.value) == ('format {!r}: compressed image: got 104 bytes that begin with '
+                                 "b'\\x00\\x00\\x00\\x01g\\x00\\x00\\x00', expected a JPEG or PNG file.".format(
+                                     format[:80]))
+
+
+@pytest.mark.parametrize('format', [
+    '', 'jpeg', 'jpg', 'png', 'MJPEG', 'bgr8; png compressed bgr8', 'rgb8; jpeg compressed bgr8',
+    '8UC3; png compressed', 'bayer_rggb8; png compressed bgr8'])
+def test_the_bytes_decide_where_the_format_does_not_speak_of_depth(format):
+    pixels = picture(2, (6, 8), 1)
+    frame = messages.frame_from_compressed(compressed(format, pixels))
+    assert (frame.encoding, frame.data.tobytes()) == ('bgr8', pixels.tobytes())
+
+
+def test_a_compressed_mosaic_is_taken_for_one():
+    mosaic = picture(2, (6, 8), 1)[..., 0]
+    frame = messages.frame_from_compressed(compressed('bayer_rggb8; png compressed ', mosaic))
+    assert (frame.encoding, frame.data.tobytes()) == ('bayer_rggb8', mosaic.tobytes())
+
+
+@pytest.mark.parametrize(('bits', 'encoding', 'levels'), [
+    (16, 'mono16', None), (12, 'mono8', [0, 1, 16, 255]), (10, 'mono8', [0, 4, 64, 255])])
+def test_mono16_fills_its_gray_levels_raw_and_compressed(bits, encoding, levels):
+    gray = np.array([[0, 16, 256, 4095]], np.uint16)
+    raw = Image(header=header(STAMP_NS), height=1, width=4, step=8, encoding='mono16', data=gray.tobytes())
+    for frame in (messages.frame_from_image(raw, bits),
+                  messages.frame_from_compressed(compressed('mono16; png compressed ', gray), bits)):
+        assert frame.encoding == encoding
+        assert frame.data.tolist() == ([levels] if levels else [[0, 0, 16, 0, 0, 1, 255, 15]])
+
+
+@pytest.mark.parametrize('nanosec', [10**9, 1_500_000_000, 2**32 - 1])
+def test_a_stamp_with_a_second_too_many_is_refused(nanosec):
+    message = message_of()
+    message.header.stamp.nanosec = nanosec
+    file = compressed('png', picture(2, (5, 7), 1))
+    file.header.stamp.nanosec = nanosec
+    for read, each in ((messages.frame_from_image, message), (messages.frame_from_compressed, file)):
+        with pytest.raises(FrameError, match='image stamp: got {} ns beside '.format(nanosec)):
+            read(each)
+
+
+# Through cv_bridge.
+
+class Bridge:
+    """Stands for cv_bridge.CvBridge: knows rgb16 alone."""
+
+    def imgmsg_to_cv2(self, message, desired_encoding):
+        assert desired_encoding == 'bgr8'
+        if message.encoding != 'rgb16':
+            raise RuntimeError('[{}] is not a color format. but [bgr8] is.'.format(message.encoding))
+        pixels = np.frombuffer(message.data, '<u2').reshape(message.height, message.width, 3)
+        return (pixels[..., ::-1] // 257).astype(np.uint8)
+
+
+@pytest.fixture
+def bridge(monkeypatch):
+    monkeypatch.setattr(messages.cv_bridge, '_tried', False)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=Bridge))
+
+
+def rgb16():
+    pixels = picture(3, (4, 6), 1)
+    return pixels, Image(header=header(STAMP_NS, 'left'), height=4, width=6, step=36, encoding='rgb16',
+                         data=(pixels.astype(np.uint16) * 257).tobytes())
+
+
+def test_an_encoding_that_only_cv_bridge_knows_goes_through_it(bridge):
+    pixels, message = rgb16()
+    frame = messages.frame_from_image(message)
+    assert frame[1:] == (4, 6, 'bgr8', STAMP_NS, 'left', False)
+    assert frame.data.tobytes() == pixels[..., ::-1].tobytes()
+    own = message_of()
+    assert np.shares_memory(messages.frame_from_image(own).data, np.frombuffer(own.data, np.uint8))
+
+
+def test_what_cv_bridge_does_not_know_either_is_refused_with_its_reason(bridge):
+    with pytest.raises(FrameError) as caught:
+        messages.frame_from_image(message_of(encoding='32FC1'))
+    assert str(caught.value) == (
+        "image encoding: got '32FC1', which cv_bridge cannot convert to bgr8: [32FC1] is not a color format. but "
+        '[bgr8] is. Convert in the camera driver.')
+    with pytest.raises(FrameError, match='which cv_bridge cannot convert to bgr8: cannot reshape array'):
+        messages.frame_from_image(message_of(encoding='rgb16'))
+    with pytest.raises(FrameError, match='^image size: got 4294967295x6, expected 1 to 33554432 px in all[.]$'):
+        messages.frame_from_image(message_of(encoding='rgb16', height=2**32 - 1))
+
+
+@pytest.mark.parametrize('module', [None, types.SimpleNamespace(), types.SimpleNamespace(CvBridge=lambda: 1 / 0)])
+def test_without_a_cv_bridge_that_works_the_refusal_names_what_is_known(monkeypatch, module):
+    monkeypatch.setattr(messages.cv_bridge, '_tried', False)
+    monkeypatch.setattr(messages.cv_bridge, '_bridge', None)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', module)
+    with pytest.raises(FrameError, match="^image encoding: got 'rgb16', expected one of rgb8, bgr8, "):
+        messages.frame_from_image(rgb16()[1])
+
+
+def test_every_encoding_that_both_know_looks_as_in_cv_bridge():
+    cv_bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not installed')
+    bridge, decoder = cv_bridge.CvBridge(), FrameDecoder()
+    compared = 0
+    for encoding, layout in ENCODINGS.items():
+        step = 8 * layout.bytes_per_pixel
+        data = np.random.default_rng(1).integers(16, 236, 6 * layout.planes[0] // layout.planes[1] * step, np.uint8)
+        message = Image(height=6, width=8, step=step, encoding=encoding, data=data.tobytes())
+        try:
+            expected = bridge.imgmsg_to_cv2(message, 'bgr8')
+        except Exception:  # Not a colour format in its eyes, or not known to it.
+            continue
+        found = decoder.picture(messages.frame_from_image(message), 'bgr', (6, 8))
+        assert np.abs(found.astype(int) - expected).max() <= 1, encoding
+        compared += 1
+    assert compared >= 8
 
 
 @pytest.mark.parametrize(('encoding', 'shape', 'dtype', 'step'), [
@@ -208,6 +351,40 @@ def test_a_calibration_that_is_not_finite_is_refused(name, value, size):
     assert text.startswith('camera_info {}: got ['.format(name))
     assert repr(value) in text
     assert 'expected finite numbers' in text
+
+
+@pytest.mark.parametrize(('size', 'roi', 'binning', 'fits'), [
+    ((48, 64), None, (0, 0), True), ((48, 64), None, (1, 1), True), ((24, 32), None, (2, 2), True),
+    ((20, 30), (4, 2, 20, 30), (1, 1), True), ((10, 15), (4, 2, 20, 30), (2, 2), True),
+    ((24, 32), None, (1, 1), False), ((48, 32), None, (2, 1), False), ((64, 48), None, (1, 1), False),
+    ((21, 30), (4, 2, 20, 30), (1, 1), False), ((96, 128), None, (2, 2), False)])
+def test_a_calibration_of_another_size_than_the_image_is_refused(size, roi, binning, fits):
+    info = camera_info(48, 64, STAMP_NS)
+    info.binning_y, info.binning_x = binning
+    if roi is not None:
+        info.roi = RegionOfInterest(y_offset=roi[0], x_offset=roi[1], height=roi[2], width=roi[3])
+    if fits:
+        assert messages.scaled_camera_info(info, size, size, header(5)).k.tolist() == info.k.tolist()
+        return
+    with pytest.raises(FrameError) as caught:
+        messages.scaled_camera_info(info, size, size, header(5))
+    assert str(caught.value).startswith(
+        "camera_info: got a calibration of 48x64 px, expected one of the image's {}x{} px.".format(*size))
+
+
+def test_a_camera_that_does_not_know_its_size_is_believed():
+    assert messages.scaled_camera_info(CameraInfo(), (48, 64), (24, 32), header(5)).k.tolist() == [0.0] * 9
+
+
+@pytest.mark.parametrize('name', ['x_offset', 'y_offset', 'height', 'width'])
+def test_a_region_that_no_message_can_hold_once_it_is_scaled_is_refused(name):
+    info = camera_info(48, 64, STAMP_NS)
+    info.roi = RegionOfInterest(height=48, width=64)
+    setattr(info.roi, name, 2**32 - 1)
+    with pytest.raises(FrameError) as caught:
+        messages.scaled_camera_info(info, (48, 64), (480, 640), header(5))
+    assert str(caught.value) == (
+        'camera_info: {}: got 4294967295, expected a size in px. Correct the camera driver.'.format(name))
 
 
 def test_label_info_names_every_id():

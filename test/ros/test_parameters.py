@@ -9,12 +9,11 @@ from rig import image, picture, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.settings import settings_for
+from trt_perception.core.settings import defaults, settings_for
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.ros.parameters import declare_parameters, on_change
 
-RUNTIME = {'segmentation.min_confidence', 'segmentation.overlay_alpha', 'optical_flow.color_max', 'max_pair_gap',
-           'max_frame_age', 'lazy'}
+RUNTIME = {setting.name for setting in settings_for() if setting.runtime}
 
 
 @pytest.fixture
@@ -37,13 +36,7 @@ def node_of(domain):
 def test_without_arguments_everything_is_at_its_default(node_of):
     node = node_of()
     settings = declare_parameters(node, TASKS)
-    assert settings == {
-        'segmentation.model': 'swiftnet_camvid', 'segmentation.min_confidence': 0.0,
-        'segmentation.overlay_alpha': 0.5, 'optical_flow.model': '',
-        'optical_flow.color_max': 0.0, 'flow_grid': 'current', 'max_pair_gap': 0.5, 'engine': 'auto', 'precision': '',
-        'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0, 'dla_core': -1, 'gpu_id': 0,
-        'serve_while_building': '', 'build_only': False, 'num_threads': 0, 'image_transport': 'raw',
-        'output_size': 'camera', 'max_frame_age': 0.2, 'lazy': True}
+    assert settings == defaults()
     assert {name: node.get_parameter(name).value for name in settings} == settings
 
 

@@ -324,12 +324,13 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
                 DurabilityPolicy.TRANSIENT_LOCAL if topic in latched else DurabilityPolicy.VOLATILE)
         qos = published['/' + topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
+    rig.until(lambda: {'/image', '/camera_info'} <= {s.topic_name for s in rig.node.subscriptions}, 'both topics')
     subscribed = {s.topic_name: s for s in rig.node.subscriptions}
     for topic, kind in {'/image': Image, '/camera_info': CameraInfo}.items():
         [info] = rig.outside.get_subscriptions_info_by_topic(topic)
         assert info.topic_type == 'sensor_msgs/msg/' + kind.__name__
         for qos in (info.qos_profile, subscribed[topic].qos_profile):
-            assert qos.reliability == ReliabilityPolicy.BEST_EFFORT
+            assert qos.reliability == ReliabilityPolicy.RELIABLE
             assert qos.durability == DurabilityPolicy.VOLATILE
         qos = subscribed[topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)

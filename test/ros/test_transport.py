@@ -11,17 +11,20 @@ from trt_perception import transport
 from trt_perception.core.share import share_path
 
 PROFILE = share_path('config', 'fastdds_shm.xml')
+BOTH_WAYS = share_path('config', 'fastdds_shm_both.xml')
 NAMESPACE = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
 
 
 @pytest.fixture
 def no_choice(monkeypatch):
+    monkeypatch.setattr(transport, 'receive_buffer_limit', lambda: 2**22)
     for name in transport.PROFILE_VARIABLES + ('ROS_DISTRO',):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_profile_is_xml_with_room_for_images():
-    root = ElementTree.parse(PROFILE).getroot()
+@pytest.mark.parametrize('path', [PROFILE, BOTH_WAYS])
+def test_the_profile_is_xml_with_room_for_images(path):
+    root = ElementTree.parse(path).getroot()
     assert root.tag == NAMESPACE + 'profiles'
     transports = {t.findtext(NAMESPACE + 'type'): t for t in root.iter(NAMESPACE + 'transport_descriptor')}
     assert set(transports) == {'SHM', 'UDPv4'}
@@ -31,6 +34,40 @@ def test_the_profile_is_xml_with_room_for_images():
     assert next(participant.iter(NAMESPACE + 'useBuiltinTransports')).text == 'false'
     used = [each.text for each in next(participant.iter(NAMESPACE + 'userTransports'))]
     assert used == [t.findtext(NAMESPACE + 'transport_id') for t in (transports['SHM'], transports['UDPv4'])]
+
+
+def test_images_come_in_over_udp_and_what_ros_itself_needs_does_not_change():
+    root = ElementTree.parse(PROFILE).getroot()
+    readers = {reader.get('profile_name'): reader for reader in root.iter(NAMESPACE + 'data_reader')}
+    assert readers['over_udp'].get('is_default_profile') == 'true'
+    assert [each.tag for each in readers['over_udp'].iter() if each.tag.startswith(NAMESPACE + 'udp')] == [
+        NAMESPACE + 'udpv4']
+    assert len(readers['ros_discovery_info']) == 0
+    assert not list(ElementTree.parse(BOTH_WAYS).getroot().iter(NAMESPACE + 'data_reader'))
+
+
+@pytest.mark.parametrize(('limit', 'path'), [
+    (0, BOTH_WAYS), (212992, BOTH_WAYS), (2**20, BOTH_WAYS), (2**21, PROFILE), (2**26, PROFILE)])
+def test_where_the_kernel_buffers_no_image_shared_memory_is_chosen(no_choice, monkeypatch, limit, path):
+    monkeypatch.setattr(transport, 'receive_buffer_limit', lambda: limit)
+    assert list(transport.profile_environment().values()) == [path]
+
+
+def test_the_buffer_limit_is_what_the_kernel_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(transport, '_BUFFER_LIMIT', str(tmp_path / 'rmem_max'))
+    assert transport.receive_buffer_limit() == 0
+    (tmp_path / 'rmem_max').write_text('212992\n')
+    assert transport.receive_buffer_limit() == 212992
+
+
+@pytest.mark.parametrize(('limit', 'image_bytes', 'text'), [
+    (212992, 921600, 'The kernel buffers 212992 bytes per socket, less than one image. Run: ' + transport.RAISE_BUFFER),
+    (2**22, 25 * 10**6, 'buffers 4194304 bytes per socket, less than one image. Run: ' + transport.RAISE_BUFFER),
+    (2**20, 10**5, 'less than the packets of one image need. Run: ' + transport.RAISE_BUFFER),
+    (2**25, 25 * 10**6, 'Let the camera publish reliable, or start it from a shell with: export ')])
+def test_the_remedy_for_lost_images_fits_their_size(monkeypatch, limit, image_bytes, text):
+    monkeypatch.setattr(transport, 'receive_buffer_limit', lambda: limit)
+    assert text in transport.loss_remedy(image_bytes)
 
 
 @pytest.mark.parametrize(('distribution', 'variable'), [

@@ -1,17 +1,20 @@
 import os
+import threading
 import time
 
+import cv2
 import networks
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from rig import header, image, picture, pixels_of, stamp_of
+from rig import PATIENCE_S, header, image, picture, pixels_of, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.errors import EngineError
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
-from trt_perception.ros import node_task, segmentation_publishers, worker
+from trt_perception.ros import diagnostics, node_task, segmentation_publishers, worker
+from trt_perception.ros.clock_check import age_hint, ahead_hint
 
 TEXT = 'tiny.onnx: ONNX Runtime failed to run it: out of memory'
 
@@ -158,18 +161,129 @@ def test_a_fault_of_one_engine_starts_both_anew(rig, faults, running):
     assert len(faults.opened) == 4
 
 
-def test_a_bug_ends_the_worker_and_is_handed_to_the_main_thread(rig, running, monkeypatch):
-    running([SEGMENTATION])
-    error = ZeroDivisionError('a bug')
+@pytest.mark.parametrize('error', [MemoryError(), ValueError('a bug'), cv2.error('Insufficient memory')])
+def test_what_goes_wrong_with_one_frame_costs_that_frame_alone(rig, running, monkeypatch, error):
+    labels = running([SEGMENTATION])[SEGMENTATION]
+    publish = segmentation_publishers.SegmentationPublishers.publish
 
-    def publish(*args):
+    def failing(self, frame, *args):
+        if frame.stamp_ns == 10**9 + 10**7:
+            raise error
+        publish(self, frame, *args)
+    monkeypatch.setattr(segmentation_publishers.SegmentationPublishers, 'publish', failing)
+    assert show(rig, 0, 1, 2) == ['processed', 'bad', 'processed']
+    rig.until(lambda: len(labels) == 2, 'the label maps')
+    assert rig.worker.last_error.startswith(type(error).__name__ + ': ')
+    rig.until(lambda: rig.logged('Frame skipped: Traceback'), 'the error with its place in the log')
+    assert status_of(rig).level == DiagnosticStatus.WARN
+
+
+@pytest.mark.parametrize('error', [ZeroDivisionError('a bug'), SystemExit(3)])
+def test_what_goes_wrong_outside_of_a_frame_ends_the_worker_and_is_handed_to_the_main_thread(
+        rig, running, monkeypatch, error):
+    running([SEGMENTATION])
+
+    def handle(*args):
         raise error
-    monkeypatch.setattr(segmentation_publishers.SegmentationPublishers, 'publish', publish)
+    monkeypatch.setattr(rig.worker, '_handle', handle)
     rig.camera.publish(image(picture(0), 1))
     rig.until(rig.node.stopped.done, 'the end of the worker')
-    assert rig.node.stopped.exception() is error
+    found = rig.node.stopped.exception()
+    assert found is error or str(found) == 'the worker ended: SystemExit(3)'
     rig.until(lambda: not rig.worker.is_alive(), 'the end of the worker')
     assert rig.worker.tasks[0].engine is None
+    status = status_of(rig)
+    assert (status.level, status.message) == (DiagnosticStatus.ERROR, 'the worker has ended; see the log')
+
+
+def test_a_stamp_with_a_second_too_many_costs_that_frame_alone(rig, running):
+    running([SEGMENTATION])
+    rig.worker.settings['max_frame_age'] = 3600.0
+    message = image(picture(0), 1)
+    message.header.stamp.nanosec = 2**32 - 1
+    assert rig.show(message) == 'bad'
+    assert rig.worker.last_error.startswith('image stamp: got 4294967295 ns beside 0 s')
+
+
+def test_a_worker_that_hangs_in_a_frame_is_reported_as_an_error(rig, running, monkeypatch):
+    running([SEGMENTATION])
+    monkeypatch.setattr(diagnostics, '_STUCK_S', 0.1)
+    go_on = threading.Event()
+    process = rig.worker.tasks[0].pipeline.process
+
+    def hanging(frame):
+        assert go_on.wait(PATIENCE_S)
+        return process(frame)
+    monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', hanging)
+    rig.camera.publish(image(picture(0), 1))
+    rig.until(lambda: rig.worker.busy_s > 0.2, 'the worker to hang')
+    status = status_of(rig)
+    assert status.level == DiagnosticStatus.ERROR
+    assert status.message.startswith('one frame has been in work for ')
+    go_on.set()
+    rig.until(lambda: not rig.worker.busy_s, 'the worker to go on')
+    assert status_of(rig).level == DiagnosticStatus.OK
+
+
+def test_a_result_that_grew_old_while_the_process_stood_still_is_not_published(rig, running, monkeypatch):
+    labels = running([SEGMENTATION])[SEGMENTATION]
+    rig.worker.settings['max_frame_age'] = 0.5
+    pause_s = [0.0]
+    process = rig.worker.tasks[0].pipeline.process
+
+    def pausing(frame):
+        time.sleep(pause_s[0])
+        return process(frame)
+    monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', pausing)
+    for pause_s[0], outcome in ((0.0, 'processed'), (0.0, 'processed'), (1.5, 'too_old'), (0.0, 'processed')):
+        assert rig.show(image(picture(0), rig.node.get_clock().now().nanoseconds)) == outcome
+    rig.until(lambda: len(labels) == 3, 'the label maps')
+    rig.until(lambda: rig.logged('Was the process stopped, or the machine asleep?'), 'the reason')
+
+
+def test_a_network_that_is_slower_than_the_age_limit_still_gives_results(rig, running, monkeypatch):
+    running([SEGMENTATION])
+    rig.worker.settings['max_frame_age'] = 0.1
+    process = rig.worker.tasks[0].pipeline.process
+
+    def slow(frame):
+        time.sleep(0.7)
+        return process(frame)
+    monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', slow)
+    outcomes = [rig.show(image(picture(0), rig.node.get_clock().now().nanoseconds)) for _ in range(3)]
+    assert outcomes == ['processed'] * 3
+
+
+def test_frames_of_two_cameras_make_no_pairs(rig, running):
+    flows = running([OPTICAL_FLOW])[OPTICAL_FLOW]
+    assert show(rig, 0, 1) == ['processed', 'processed']
+    rig.until(lambda: len(flows) == 1, 'the flow')
+    rig.worker.is_mixed = True
+    assert show(rig, 2, 3) == ['processed', 'processed']
+    rig.worker.is_mixed = False
+    assert show(rig, 4) == ['processed']
+    rig.until(lambda: len(flows) == 2, 'the flow')
+    assert [stamp_of(each) for each in flows] == [10**9 + n * 10**7 for n in (1, 4)]
+
+
+@pytest.mark.parametrize(('age_s', 'stamp_s', 'text'), [
+    (0.5, 1000.0, 'The camera, the network or this machine is slower than that.'),
+    (1800.0, 1e9, 'Stamps of another clock: for a bag set use_sim_time'),
+    (1.7e9, 0.0, 'for a driver that leaves the stamp empty set max_frame_age to 0.'),
+    (1.7e9, 999.0, 'Stamps are of the time since start of the machine: let the driver use the system clock')])
+def test_the_age_of_an_image_tells_which_clock_its_stamp_is_of(age_s, stamp_s, text):
+    assert text in age_hint(age_s, int(stamp_s * 1e9), 1000.0)
+
+
+def test_stamps_ahead_of_the_clock_are_said(rig, running):
+    running([SEGMENTATION])
+    rig.worker.settings['max_frame_age'] = 0.2
+    assert ahead_hint(-0.9) == ahead_hint(0.0) == ''
+    assert rig.show(image(picture(0), rig.node.get_clock().now().nanoseconds + 5 * 10**9)) == 'processed'
+    rig.until(lambda: rig.logged('s ahead of this clock, so that max_frame_age finds no image too old.'), 'it')
+    status = status_of(rig)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message.startswith('Stamps are ')
 
 
 def test_an_engine_that_cannot_be_opened_at_start_ends_the_worker(rig, faults, tmp_path):

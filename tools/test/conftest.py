@@ -3,12 +3,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).parents[2]
 for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test', _ROOT / 'tools' / 'test',
                 _ROOT / 'tools' / 'test' / 'graphs'):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
+
+# A busy machine takes its time; failures are printed so that they can be repeated, not kept in a folder.
+settings.register_profile('busy', deadline=None, print_blob=True, database=None)
+settings.load_profile('busy')
 
 
 @pytest.fixture(scope='session')

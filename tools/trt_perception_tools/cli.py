@@ -28,9 +28,10 @@ VERBS = {
     'quantize': Verb('quantize.command', 'make an FP16 or INT8 network from an FP32 one'),
     'describe-network': Verb('export.describe_network',
                              'count parameters, operations and layers before and after export'),
-    'estimate': Verb('estimate.command', 'how long a network takes on a board that is not here'),
+    'estimate': Verb('estimate.command', 'how long a network takes on a board you do not have'),
     'golden': Verb('export.golden', 'store what a network makes of a picture, to check TensorRT engines with'),
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
+    'overlay': Verb('evaluate.overlay', 'show what a model makes of an image, or of two: labels or flow in colours'),
     'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),
     'report': Verb('report.command', 'make a page with plots from the numbers that a bench wrote'),
@@ -38,7 +39,7 @@ VERBS = {
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
     'demo': Verb('demo.command', 'run the nodes on a street clip and make pictures of what they publish'),
     'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),
-    'readme': Verb('readme', "renew the README's generated tables"),
+    'readme': Verb('readme', 'renew the generated parts of the documentation and of config/perception.yaml'),
 }
 
 

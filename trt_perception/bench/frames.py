@@ -5,9 +5,10 @@ from typing import Any, List, NamedTuple
 import numpy as np
 
 from ..bag import CAMERA_INFO, IMAGE, Bag
+from ..core.compressed import decode_compressed
 from ..core.data import Frame
 from ..core.errors import ConfigError
-from ..core.image import Size, decode_compressed, make_frame
+from ..core.image import Size, make_frame
 
 _MOST_BYTES = 256 * 2**20
 

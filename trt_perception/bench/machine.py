@@ -10,9 +10,11 @@ from typing import Dict, List, NamedTuple, Optional
 from .. import __version__
 from ..core.board import Board, Clock, read_board
 from ..core.share import share_directory
+from ..engines import BACKENDS
 
-_LIBRARIES = ('numpy', 'cv2', 'onnxruntime', 'openvino', 'tensorrt', 'pycuda', 'ai_edge_litert', 'tflite_runtime',
-              'torch', 'rclpy', 'rosbags')
+_LIBRARIES = list(dict.fromkeys(
+    ['numpy', 'cv2'] + [name for backend in BACKENDS.values() for each in backend.packages for name in each.split('|')]
+    + ['torch', 'rclpy', 'rosbags']))
 
 
 class Moment(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from ..engines.tensorrt.cache import network_sha256
+from ..core.network_files import network_sha256
 from .contender import STAGES
 from .measure import Series
 from .ros_path import NodeRun

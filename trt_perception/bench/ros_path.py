@@ -1,10 +1,10 @@
 """What is measured of the whole ROS path, and of which nodes. Needs no ROS: `bench.node` does the measuring."""
-import sys
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ..core.model import Model
+from ..core.python_child import python_command
 from ..core.settings import settings_for
 from ..engines import EngineOptions
 from .contender import RESTING
@@ -71,20 +71,20 @@ def node_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpe
                    if setting.name in RESTING]
     words = [word for parameter in parameters for word in ('-p', parameter)]
     return NodeSpec(model.name + ' node', model.task,
-                    (sys.executable, '-m', 'trt_perception', 'run', model.task) + tuple(words))
+                    tuple(python_command('trt_perception', 'run', model.task)) + tuple(words))
 
 
 def bare_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpec:
     """Return the node that does no more than ROS must."""
     return NodeSpec('bare node', model.task, (
-        sys.executable, '-m', 'trt_perception.bench.node.bare_node', model.path, options.backend, options.precision,
+        *python_command('trt_perception.bench.node.bare_node'), model.path, options.backend, options.precision,
         str(options.num_threads), 'compressed' if compressed else 'raw', '--ros-args'))
 
 
 def tutorial_spec(file: str, model: Model, threads: int) -> NodeSpec:
     """Return the node that tutorials write."""
     return NodeSpec('tutorial node', model.task, (
-        sys.executable, '-m', 'trt_perception.bench.node.tutorial_node', file, model.path, str(threads), '--ros-args'))
+        *python_command('trt_perception.bench.node.tutorial_node'), file, model.path, str(threads), '--ros-args'))
 
 
 def stream_of(sent: Sequence[int], received: Dict[int, int]) -> Stream:

@@ -18,7 +18,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB')
     for name in VERBS:
         module = _module(name)
-        text = (module.__doc__ or '').strip()
+        text = (module.__doc__ or name).strip()  # Python -OO leaves docstrings out.
         module.add_arguments(verbs.add_parser(name, help=text.splitlines()[0], description=text,
                                               formatter_class=argparse.RawDescriptionHelpFormatter))
     args = parser.parse_args(argv)
@@ -46,9 +46,19 @@ def main_of(verb: str, argv: Optional[List[str]] = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
     argv = sys.argv[1:] if argv is None else argv
+    ros_args: List[str] = []
     if '--ros-args' in argv:
-        argv = argv[:argv.index('--ros-args')]
-    return execute(verb, parser.parse_args(argv))
+        at = argv.index('--ros-args')
+        argv, ros_args = argv[:at], argv[at + 1:]
+    args = parser.parse_args(argv)
+    # Of what follows --ros-args, launch's own name and namespace mean nothing to these programs.
+    rules = [value for option, value in zip(ros_args, ros_args[1:])
+             if option in ('-r', '--remap') and not value.startswith('__')]
+    if rules and not hasattr(args, 'remap'):
+        parser.error('--ros-args: {} has no topics to remap'.format(verb))
+    if rules:
+        args.remap = args.remap + rules
+    return execute(verb, args)
 
 
 def _module(verb: str) -> Any:

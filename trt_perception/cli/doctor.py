@@ -13,11 +13,19 @@ from ..core.errors import ConfigError
 from ..core.model import load_model, model_names
 from ..core.share import share_directory, share_path
 from ..engines import BACKENDS, available_backends
-from ..transport import PROFILE_VARIABLES, profile_variable
+from ..transport import (
+    LEAST_BUFFER,
+    PROFILE_VARIABLES,
+    RAISE_BUFFER,
+    profile_file,
+    profile_variable,
+    receive_buffer_limit,
+)
 from . import main_of
 
 OK, NOTE, FAIL = 'ok', 'note', 'FAIL'
 _SEGMENT_BYTES = 64 * 2**20
+_LARGE_IMAGE_BYTES = 3840 * 2160 * 3
 
 Finding = Tuple[str, str, str]
 """(OK, NOTE or FAIL; what was looked at; what was found and what to do)"""
@@ -64,18 +72,7 @@ def check_ros() -> Iterator[Finding]:
         yield NOTE, 'transport', '{}: the shared-memory profile is for Fast DDS; see that its buffers hold ' \
                                  'images'.format(rmw)
         return
-    profile = share_path('config', 'fastdds_shm.xml')
-    chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
-    if profile in chosen:
-        yield OK, 'transport', 'shared memory, 64 MB: ' + profile
-    elif chosen:
-        yield NOTE, 'transport', 'your own profile {}. Its shared-memory segment_size must hold several ' \
-                                 'images'.format(', '.join(sorted(chosen)))
-    else:
-        yield NOTE, 'transport', (
-            'no Fast DDS profile in this shell. Our nodes and launch files set one for themselves; a camera driver or '
-            'rosbag started from here would lose most best-effort images. Run: export {}={}'.format(
-                profile_variable(), profile))
+    yield from _check_transport()
     try:
         free = shutil.disk_usage('/dev/shm').free
     except OSError as error:
@@ -86,6 +83,28 @@ def check_ros() -> Iterator[Finding]:
                                 'stale /dev/shm/fastdds_* of killed processes'.format(free // 2**20)
     else:
         yield OK, '/dev/shm', '{} MB free'.format(free // 2**20)
+
+
+def _check_transport() -> Iterator[Finding]:
+    both_ways = share_path('config', 'fastdds_shm_both.xml')
+    chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
+    if both_ways in chosen:
+        yield OK, 'transport', 'shared memory both ways: every camera on this machine must have the same profile, ' \
+                               + both_ways
+        return
+    if share_path('config', 'fastdds_shm.xml') in chosen or not chosen:
+        yield OK, 'transport', 'nodes and launch files choose {}; a camera needs no profile'.format(profile_file())
+    else:
+        yield NOTE, 'transport', 'your own profile {}. See that its buffers hold several images'.format(
+            ', '.join(sorted(chosen)))
+    limit = receive_buffer_limit()
+    text = '{} bytes'.format(limit)
+    if limit < LEAST_BUFFER:
+        text += ': images from a camera without a Fast DDS profile get lost. Run: {}. Or give the camera shared ' \
+                'memory: export {}={}'.format(RAISE_BUFFER, profile_variable(), both_ways)
+    elif limit < _LARGE_IMAGE_BYTES:
+        text += ': a best-effort camera loses images larger than that. Run: ' + RAISE_BUFFER
+    yield OK if limit >= _LARGE_IMAGE_BYTES else NOTE, 'net.core.rmem_max', text
 
 
 def check_models() -> Iterator[Finding]:

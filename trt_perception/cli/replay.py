@@ -5,6 +5,7 @@ CameraInfo topics. Nodes that listen need use_sim_time, or they find every image
     trt_perception replay demo/street --decompress --loop
 """
 import argparse
+import sys
 
 from ..bag import Bag
 from ..core.errors import ConfigError
@@ -23,12 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-clock', action='store_true', help='do not publish /clock')
     parser.add_argument('--wait', type=float, default=0.0, metavar='S',
                         help='wait up to S seconds until every image topic has a subscriber (default: 0)')
+    parser.add_argument('--longest-gap', type=float, default=30.0, metavar='S',
+                        help='skip what is longer without messages; 0 = play all of it (default: 30)')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Play the bag."""
-    if not args.rate > 0:  # Nor NaN.
+    if not 0 < args.rate < 1e6:  # Nor NaN.
         raise ConfigError('--rate: got {:g}, expected a number above 0.'.format(args.rate))
+    for name, value in (('--wait', args.wait), ('--longest-gap', args.longest_gap)):
+        if not 0 <= value < 1e9:
+            raise ConfigError('{}: got {:g}, expected 0 or a number of seconds.'.format(name, value))
     for rule in args.remap:
         if not all(rule.partition(':=')):
             raise ConfigError('--remap {}: expected FROM:=TO.'.format(rule))
@@ -37,10 +43,13 @@ def execute(args: argparse.Namespace) -> int:
         from ..ros.bag_player import PlayOptions, play
     except ImportError as error:
         raise ros_missing(error) from error
+    if bag.note:
+        print('trt_perception replay: ' + bag.note, file=sys.stderr)
     print('{}: {:.1f} s'.format(args.bag, bag.duration_ns * 1e-9))
     for topic, kind in bag.types.items():
-        print('  {} ({})'.format(topic, kind))
-    play(bag, PlayOptions(args.rate, args.loop, tuple(args.remap), args.decompress, not args.no_clock, args.wait))
+        print('  {} ({})'.format(ascii(topic)[1:-1], kind))
+    play(bag, PlayOptions(args.rate, args.loop, tuple(args.remap), args.decompress, not args.no_clock, args.wait,
+                          args.longest_gap))
     return 0
 
 

@@ -10,6 +10,7 @@ from .data import Frame, TensorSpec
 from .errors import EngineError, PerceptionError
 from .image import FrameDecoder, Size
 from .model import Model
+from .network_files import check_network_files
 from .preprocess import InputWriter
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Engine(abc.ABC):
         self._tensors: Dict[str, Any] = {}
         self._closed = False
         try:
+            check_network_files(model, file)
             inputs, outputs = self._open()
             self.inputs: Tuple[TensorSpec, ...] = tuple(inputs)
             self.outputs: Tuple[TensorSpec, ...] = self._named(outputs)

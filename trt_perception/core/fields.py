@@ -1,5 +1,6 @@
 """One mapping of a YAML file: hands out checked values, then refuses the fields that nobody asked for."""
 import difflib
+import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -66,6 +67,14 @@ class Fields:
             raise self.error(key, values, expected)
         return tuple(values)
 
+    def digests(self, key: str) -> Dict[str, str]:
+        """Return a mapping of file names to SHA-256 digests; an empty one where there is no such field."""
+        expected = 'a mapping of file names to SHA-256 digests, 64 hexadecimal digits each'
+        values = self.take(key, dict, expected, {})
+        if not all(isinstance(name, str) and re.match('[0-9a-f]{64}$', str(value)) for name, value in values.items()):
+            raise self.error(key, values, expected)
+        return dict(values)
+
     def section(self, key: str, default: Optional[Dict[str, Any]] = None) -> 'Fields':
         """Return the mapping of a field. Without default the field must be there."""
         return Fields('{}: {}'.format(self.where, key), self.take(key, dict, 'a mapping of fields', default))
@@ -78,10 +87,15 @@ class Fields:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+    """Return whether a value is a number that float32 can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) \
+        and abs(value) <= float(np.finfo(np.float32).max)  # False for NaN, too.
 
 
 def show(value: Any) -> str:
     """Return a value as error texts write it: at most 80 characters."""
-    return repr(value) if len(repr(value)) < 80 else repr(value)[:77] + '...'
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out integers of thousands of digits.
+        text = type(value).__name__
+    return text if len(text) < 80 else text[:77] + '...'

@@ -1,4 +1,4 @@
-"""Camera encodings and picture geometry: the only user of OpenCV in the package.
+"""Camera encodings and image geometry. Only this module and `compressed` use OpenCV.
 
 Grey levels are uint8, 0..255. Sizes are (height, width). Resampling uses half-pixel centres.
 """
@@ -9,6 +9,7 @@ import numpy as np
 
 from .data import Frame, Size
 from .errors import FrameError
+from .limits import MAX_IMAGE_PIXELS
 
 
 class Encoding(NamedTuple):
@@ -46,6 +47,7 @@ ENCODINGS: Dict[str, Encoding] = {
     'mono16': Encoding(2, order='GRAY'),
     '8UC1': _GRAY,
     '8UC3': _BGR,
+    '8UC4': Encoding(4, order='BGRA'),
     # OpenCV names a Bayer pattern after the second row's second and third pixel, ROS after the first four.
     'bayer_rggb8': _bayer(cv2.COLOR_BayerBG2RGB),
     'bayer_bggr8': _bayer(cv2.COLOR_BayerRG2RGB),
@@ -58,6 +60,8 @@ ENCODINGS: Dict[str, Encoding] = {
     'nv12': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_NV12),
     'nv21': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_NV21),
     'nv24': Encoding(1, (3, 1)),
+    # Luma, then U and V in planes of their own, whose rows are half as long, padding included.
+    'i420': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_I420),
 }
 
 _ENCODING_OF = {'rgb': 'rgb8', 'bgr': 'bgr8', 'gray': 'mono8'}
@@ -72,56 +76,51 @@ def make_frame(data: np.ndarray, height: int, width: int, step: int, encoding: s
     """Check the fields of an image message and return a Frame that views its bytes.
 
     Args:
-        data: (N,) uint8, the message's bytes; bytes after the last row are ignored.
+        data: (N,) uint8, the message's bytes; bytes after the last row are ignored. The last row may lack its padding:
+            then the bytes are copied.
         step: bytes from one row to the next, padding included.
 
     Raises:
-        FrameError: unknown encoding, empty or odd size, step too small, data too short.
+        FrameError: unknown encoding, empty, odd or enormous size, step too small, data too short, or, where planes
+            follow each other, rows of padding between them.
     """
     layout = ENCODINGS.get(encoding)
     if layout is None:
         raise FrameError('image encoding: got {!r}, expected one of {}. Convert in the camera driver.'.format(
-            encoding, ', '.join(ENCODINGS)))
+            encoding[:80], ', '.join(ENCODINGS)))
     if height <= 0 or width <= 0:
         raise FrameError('image size: got {}x{}, expected at least 1x1.'.format(height, width))
+    if height * width > MAX_IMAGE_PIXELS:
+        raise FrameError('image size: got {}x{}, expected at most {} px in all. Reduce the resolution.'.format(
+            height, width, MAX_IMAGE_PIXELS))
     for name, value, even in zip(('height', 'width'), (height, width), layout.even):
         if even and value % 2:
             raise FrameError('image {}: got {}, expected an even number for encoding {}.'.format(
                 name, value, encoding))
+    if encoding == 'i420' and step % 2:
+        raise FrameError('image step: got {}, expected an even number for encoding i420.'.format(step))
     if step < width * layout.bytes_per_pixel:
         raise FrameError('image step: got {}, expected at least {} ({} px of {}).'.format(
             step, width * layout.bytes_per_pixel, width, encoding))
     rows = height * layout.planes[0] // layout.planes[1]
-    if data.size < rows * step:
+    whole, least = rows * step, (rows - 1) * step + width * layout.bytes_per_pixel
+    if data.size < least:
         raise FrameError('image data: got {} bytes, expected {} ({} rows of step {}).'.format(
-            data.size, rows * step, rows, step))
-    return Frame(data[:rows * step].reshape(rows, step), height, width, encoding, stamp_ns, frame_id, is_bigendian)
+            data.size, whole, rows, step))
+    if layout.planes != (1, 1) and data.size >= whole + step:
+        raise FrameError('image data: got {} bytes, expected {} ({} rows of step {}) for encoding {}. Turn off the '
+                         'padding between luma and chroma in the camera driver.'.format(
+                             data.size, whole, rows, step, encoding))
+    if data.size < whole:
+        data = np.concatenate([data, np.zeros(whole - data.size, np.uint8)])
+    return Frame(data[:whole].reshape(rows, step), height, width, encoding, stamp_ns, frame_id, is_bigendian)
 
 
-def decode_compressed(data: np.ndarray, stamp_ns: int, frame_id: str) -> Frame:
-    """Decode a JPEG or PNG file, (N,) uint8, into a bgr8 frame.
-
-    Raises:
-        FrameError: the bytes are no whole picture.
-    """
-    # OpenCV before 5 fills the missing rows of a JPEG without its end marker with anything.
-    whole = data.size > 0 and (data[0] != 0xFF or data.tobytes().rfind(b'\xff\xd9') > 0)
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if whole else None
-    except cv2.error:  # The header claims more pixels than OpenCV allows.
-        picture = None
-    if picture is None:
-        raise FrameError('compressed image: got {} bytes that are no whole picture, expected JPEG or PNG.'.format(
-            data.size))
-    return frame_from_picture(picture, stamp_ns, frame_id)
-
-
-def encode_png(picture: np.ndarray) -> bytes:
-    """Encode (H, W) uint8 losslessly as PNG, at the fastest compression level."""
-    done, data = cv2.imencode('.png', picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise FrameError('PNG: OpenCV could not encode a picture of shape {}.'.format(picture.shape))
-    return data.tobytes()
+def narrow_mono16(frame: Frame, bits: int) -> Frame:
+    """Return a mono16 frame whose pixels use the lower `bits` alone as a mono8 frame; brighter pixels become white."""
+    pixels = frame.data[:, :2 * frame.width].reshape(-1).view('>u2' if frame.is_bigendian else '<u2')
+    levels = np.minimum(pixels >> (bits - 8), 255).astype(np.uint8).reshape(frame.height, frame.width)
+    return Frame(levels, frame.height, frame.width, 'mono8', frame.stamp_ns, frame.frame_id)
 
 
 def frame_from_picture(picture: np.ndarray, stamp_ns: int = 0, frame_id: str = '', color: str = 'bgr') -> Frame:
@@ -195,7 +194,12 @@ class FrameDecoder:
             yuv[..., 0] = frame.data[:height, :width]
             yuv[..., 1:] = np.ndarray((height, width, 2), np.uint8, frame.data, height * step, (2 * step, 2, 1))
             return cv2.transform(yuv, _YUV_TO_RGB, dst=self._buffer('RGB', (height, width, 3)))
-        if layout.bytes_per_pixel == 1:
+        if frame.encoding == 'i420' and step > width:
+            pixels = self._buffer('I420', (height * 3 // 2, width))
+            pixels[:height] = frame.data[:height, :width]
+            halves = frame.data[height:].reshape(-1, step // 2)[:, :width // 2]
+            pixels[height:] = halves.reshape(-1, width)
+        elif layout.bytes_per_pixel == 1:
             pixels = frame.data[:, :width]
         else:
             pixels = np.ndarray((height, width, layout.bytes_per_pixel), np.uint8, frame.data,

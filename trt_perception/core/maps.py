@@ -21,7 +21,8 @@ class MapOutput:
         EngineError: the output is no map of bytes.
     """
 
-    def __init__(self, engine: Engine, name: str, hint: str = 'Cast it in the graph at export.') -> None:
+    def __init__(self, engine: Engine, name: str,
+                 hint: str = '`trt_perception_tools import-model` casts it in the graph.') -> None:
         spec = {spec.name: spec for spec in engine.outputs}[name]
         size = map_size(spec.shape)
         if size is None or spec.dtype != np.uint8:

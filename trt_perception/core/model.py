@@ -5,19 +5,21 @@ A model is a network plus how to feed and read it. Nothing here opens the networ
 import glob
 import math
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
-import yaml
 
 from .data import VOID
 from .errors import ConfigError, did_you_mean
 from .fields import Fields, is_number
 from .share import share_path
 from .tasks import TASKS, Task
+from .yaml_file import read_yaml
 
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 CHANNELS = {'rgb': 3, 'bgr': 3, 'gray': 1}
+_NETWORKS = ('.onnx', '.tflite', '.pb', '.engine', '.plan', '.trt', '.pt', '.pth', '.h5')
+"""Suffixes of network files, which people give where a model is wanted."""
 ONNX = 'onnx'
 """Key in `files` of networks for all back-ends that read ONNX and have no entry of their own."""
 
@@ -97,6 +99,8 @@ class Model(NamedTuple):
     input: ModelInput
     output: ModelOutput
     labels: Optional[LabelSet]
+    sha256: Dict[str, str] = {}
+    """File name -> digest, of networks and the weights that they name; a file that differs is refused."""
     precision_loss: Mapping[str, float] = {}
     """Precision -> what it was measured to cost against FP32, points of mean IoU or per cent of the EPE; infinity where
     nobody has measured it."""
@@ -145,8 +149,13 @@ def load_model(name: str) -> Model:
     Raises:
         ConfigError: no such model, or a field is missing, unknown or wrong; the text names file and field.
     """
+    if name.endswith(_NETWORKS):
+        raise ConfigError('{}: got a network, expected a model: a YAML that says how to feed and read one. Make '
+                          'both with `trt_perception_tools import-model {} --task {} --output DIR`, and give '
+                          'DIR/{}.yaml.'.format(
+                              name, name, '|'.join(TASKS), os.path.splitext(os.path.basename(name))[0]))
     path = _find('models', name)
-    fields = Fields(path, _read_yaml(path))
+    fields = Fields(path, read_yaml(path))
     name = fields.choice('task', tuple(TASKS))
     task = TASKS[name]
     model = Model(
@@ -160,6 +169,7 @@ def load_model(name: str) -> Model:
         output=_output(fields.section('output'), task),
         labels=load_labels(fields.take('labels', str, 'a name in config/labels'), os.path.dirname(path))
         if task.has_labels else None,
+        sha256=fields.digests('sha256'),
         precision_loss=_precision_loss(fields.section('precision_loss', {})),
         keep_fp32=fields.texts('keep_fp32', 'a list of parts of layer names'))
     fields.done()
@@ -173,7 +183,7 @@ def load_labels(name: str, beside: str = '') -> LabelSet:
         ConfigError: as `load_model`.
     """
     path = _find('labels', name, beside)
-    fields = Fields(path, _read_yaml(path))
+    fields = Fields(path, read_yaml(path))
     classes: List[LabelClass] = []
     for number, entry in enumerate(fields.take('classes', list, 'a list of {id, name, color}')):
         each = Fields('{}: classes[{}]'.format(path, number), entry)
@@ -214,14 +224,6 @@ def _find(kind: str, name: str, beside: str = '') -> str:
         raise ConfigError('config/{}: no {!r}{} There are: {}. A path to your own YAML works too.'.format(
             kind, name, did_you_mean(name, _names(kind)), ', '.join(_names(kind))))
     return path
-
-
-def _read_yaml(path: str) -> Any:
-    try:
-        with open(path, encoding='utf-8') as file:
-            return yaml.safe_load(file)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError('{}: not valid YAML: {}'.format(path, error)) from error
 
 
 def _files(fields: Fields) -> Dict[str, Dict[str, str]]:

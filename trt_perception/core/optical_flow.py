@@ -44,7 +44,8 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         # Only the identity of the frame is kept: its bytes belong to a message that is about to be reused.
         self._before = frame._replace(data=np.empty((0, 0), np.uint8))
         try:
-            if before is None or not self._makes_pair(before, frame):
+            self.lacks = self._unpaired(before, frame)
+            if before is None or self.lacks:
                 return None
             self._set_target(frame)
             confidence = self._confidence if self._confidence is not None and self._wants('confidence') else None
@@ -61,6 +62,7 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     def reset(self) -> None:
         """Forget the previous frame."""
         self._before = None
+        self.lacks = ''
 
     @staticmethod
     def difference(result: np.ndarray, other: np.ndarray) -> str:
@@ -86,11 +88,23 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         self._flow_scale = self._model.output.flow_scale * (-1 if is_current else 1)
         self._max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
 
-    def _makes_pair(self, before: Frame, frame: Frame) -> bool:
+    def _unpaired(self, before: Optional[Frame], frame: Frame) -> str:
+        """Return why two frames make no pair, for people; '' = they do, or there is but one."""
+        if before is None:
+            return ''
         interval_ns = frame.stamp_ns - before.stamp_ns
-        return (interval_ns > 0 and (not self._max_pair_gap_ns or interval_ns <= self._max_pair_gap_ns)
-                and (frame.height, frame.width, frame.encoding, frame.frame_id)
-                == (before.height, before.width, before.encoding, before.frame_id))
+        if interval_ns == 0:
+            return 'two images have the same stamp. Let the camera driver stamp them'
+        if interval_ns < 0:
+            return 'stamps go back, by {:.3f} s'.format(-interval_ns * 1e-9)
+        if self._max_pair_gap_ns and interval_ns > self._max_pair_gap_ns:
+            return '{:.3f} s between two images, more than max_pair_gap, {:g} s'.format(
+                interval_ns * 1e-9, self._max_pair_gap_ns * 1e-9)
+        for name in ('height', 'width', 'encoding', 'frame_id'):
+            if getattr(frame, name) != getattr(before, name):
+                return 'the {} of two images differs: {!r}, {!r}'.format(
+                    name, getattr(before, name), getattr(frame, name))
+        return ''
 
     def _resize(self, target: Size) -> None:
         height, width = self._engine.input_size

@@ -42,6 +42,8 @@ class Pipeline(abc.ABC, Generic[Result]):
 
     task = ''
     """Key in tasks.TASKS."""
+    lacks = ''
+    """Why the last frame had no result, for people; '' = it had one, or it was the first."""
 
     def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,

@@ -58,8 +58,8 @@ class SegmentationPipeline(Pipeline[LabelMap]):
     def _check_outputs(self) -> Size:
         types = {spec.name: spec.dtype for spec in self._engine.outputs}
         names = self._model.output.names
-        scores = 'These look like logits: put the argmax into the graph at export, so that bytes are copied instead ' \
-                 'of floats.'
+        scores = 'These look like logits: `trt_perception_tools import-model` puts the argmax into the graph, so ' \
+                 'that bytes are copied instead of floats.'
         self._maps = {role: MapOutput(self._engine, name, scores) if role == 'labels' and types[name] == np.float32
                       else MapOutput(self._engine, name) for role, name in names.items()}
         sizes = {each.size for each in self._maps.values()}

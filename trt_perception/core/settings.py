@@ -14,9 +14,8 @@ Settings = Dict[str, Any]
 
 
 COMMON = (
-    Setting('engine', 'auto', 'Inference runtime: auto, tensorrt, opencv, onnxruntime, openvino or tflite; auto = the '
-            'first of tensorrt (where there is a GPU), opencv and onnxruntime for which the model has a file. If a '
-            'named one is unavailable, the node exits with an error'),
+    Setting('engine', 'auto', 'Back-end, by name (`trt_perception doctor` lists them); auto = the first that can run '
+            'here and for which the model has a file. If a named one is unavailable, the node exits with an error'),
     Setting('precision', '', "Arithmetic of the network; '' = fp16 on TensorRT; int8 on a CPU with "
             "INT8 dot products (VNNI, AMX, DotProd) where it costs the model at most 0.5 points; else fp32",
             ('',) + PRECISIONS),
@@ -33,6 +32,8 @@ COMMON = (
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),
+    Setting('mono16_bits', 16, 'Bits that the pixels of mono16 images use, from the lowest: 10 or 12 for drivers that '
+            'leave the upper ones empty', limits=(8, 16)),
     Setting('output_size', 'camera', 'Pixel grid of the outputs: the camera image, or what the network gives',
             ('camera', 'network')),
     Setting('max_frame_age', 0.2, 'Older frames are dropped and counted (s); 0 = no limit', limits=(0, 3600),

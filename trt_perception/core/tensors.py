@@ -21,8 +21,8 @@ def static_spec(file: str, name: str, shape: Sequence[Any], kind: Any, dtypes: O
         EngineError: the shape is dynamic, or there is no such type.
     """
     if not all(isinstance(side, int) and side > 0 for side in shape):
-        raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. Export it with static shapes and '
-                          'batch 1.'.format(file, name, list(shape)))
+        raise EngineError('{}: {!r} has the dynamic shape {}, expected fixed sizes. `trt_perception_tools '
+                          'import-model` makes it static, with batch 1.'.format(file, name, list(shape)))
     if dtypes is not None and kind not in dtypes:
         raise EngineError('{}: {!r} is a {}, expected one of {}.'.format(
             file, name, kind, ', '.join(sorted(str(each) for each in dtypes))))

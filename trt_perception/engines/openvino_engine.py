@@ -1,4 +1,5 @@
 """ONNX networks on x86 CPUs with OpenVINO: FP32, BF16 on CPUs with BF16 units, INT8 from graphs with Q/DQ nodes."""
+import functools
 from typing import Any, Collection, Dict, Optional
 
 import numpy as np
@@ -18,6 +19,16 @@ if not hasattr(ov, 'Core'):  # Up to 2022.3, the last for Python 3.6 and 3.7, th
 # Precision -> arithmetic of what is not quantised, capability that the CPU must name.
 _ARITHMETIC = {'fp32': ('f32', 'FP32'), 'bf16': ('bf16', 'BF16'), 'int8': ('f32', 'INT8')}
 _HEAVY = ('Convolution', 'GroupConvolution', 'Deconvolution', 'MatMul', 'FullyConnected')
+
+
+@functools.lru_cache(maxsize=None)
+def _core() -> Any:
+    """Return the one Core of this process, which is never closed.
+
+    Each installs a stack for signal handlers. Two that are closed in the order of their opening leave the second's,
+    unmapped, behind: the next signal would end the process with a segmentation fault.
+    """
+    return ov.Core()
 
 
 def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
@@ -43,7 +54,7 @@ class OpenVinoEngine(Engine):
         super().__init__(model, model.network_file(self.backend, listed), precision, decoder)
 
     def _open(self) -> Specs:
-        core = ov.Core()
+        core = _core()
         settings = _settings(core, self.precision, self._threads)
         self._compiled = core.compile_model(core.read_model(self.file), 'CPU', settings)
         self._request = self._compiled.create_infer_request()

@@ -3,6 +3,9 @@ import sys
 import time
 from typing import Any, Dict, NamedTuple, Tuple
 
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -10,11 +13,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
-from ..core.errors import FrameError
+from ..core.errors import ConfigError, FrameError
+from ..core.image import FrameDecoder
 from .messages import ImageWriter, frame_from_compressed
 from .session import session
 
 _TICK_NS = 10 * 10**6
+_END_OF_TIME_NS = 2**31 * 10**9
+_DISCOVERY_S = 5.0
 _SUFFIX = '/compressed'
 _CLASSES = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -35,6 +41,8 @@ class PlayOptions(NamedTuple):
     """Publish /clock."""
     wait_s: float = 0.0
     """Longest time to wait until every image topic has a subscriber."""
+    longest_gap_s: float = 30.0
+    """Time without messages that is played; of a longer one the rest is skipped. 0 = everything is played."""
 
 
 class BagPlayer(Node):
@@ -45,29 +53,68 @@ class BagPlayer(Node):
         self._bag = bag
         self._options = options
         self._decoded: Dict[str, ImageWriter] = {}
+        self._decoder = FrameDecoder()
         self._topics: Dict[str, Any] = {}
         for topic, kind in bag.types.items():
             name = topic
             if options.decompress and kind == COMPRESSED_IMAGE:
-                self._decoded[topic] = ImageWriter('bgr8')
                 name, kind = topic[:-len(_SUFFIX)] if topic.endswith(_SUFFIX) else topic + '/raw', IMAGE
-            self._topics[topic] = self.create_publisher(_CLASSES[kind], name, _QOS)
-        self._clock_topic = self.create_publisher(Clock, '/clock', _QOS) if options.clock else None
+                if name in bag.types:  # Recorded raw as well: once is enough.
+                    self.get_logger().warning('{} is left out: {} is in the bag, too.'.format(topic, name))
+                    continue
+                self._decoded[topic] = ImageWriter('bgr8')
+            self._topics[topic] = self._create(_CLASSES[kind], name)
+        self._unheard = set(self._topics) if options.wait_s else set()
+        self._clock_topic = self._create(Clock, '/clock') if options.clock else None
         self._time = Clock()
+
+    def _create(self, kind: type, name: str) -> Any:
+        try:
+            return self.create_publisher(kind, name, _QOS)
+        except (RuntimeError, InvalidTopicNameException) as error:
+            reason = str(error).split('\n')[0].rstrip(':')
+            raise ConfigError('bag topic {!r}: it cannot be published: {}. Choose others with --topics; where it is '
+                              '/clock, --no-clock helps, too.'.format(name, reason)) from error
 
     def wait(self) -> None:
         """Wait until every image topic has a subscriber, at most as long as the options say."""
         end_s = time.monotonic() + self._options.wait_s
-        images = [self._topics[topic] for topic, kind in self._bag.types.items() if kind != CAMERA_INFO]
+        images = [self._topics[topic] for topic, kind in self._bag.types.items()
+                  if kind != CAMERA_INFO and topic in self._topics]
         while time.monotonic() < end_s and not all(image.get_subscription_count() for image in images):
             time.sleep(0.05)
+
+    def _wait_until_heard(self, topic: str) -> float:
+        """Wait until the first message of a topic is acknowledged; return how long that took, s.
+
+        A subscriber that this node has discovered may not have discovered this node yet. Then it hears nothing before
+        it has, however reliable it is, and more than the messages that are kept for it would be lost.
+        """
+        self._unheard.discard(topic)
+        began_s = time.monotonic()
+        publisher = self._topics[topic]
+        if hasattr(publisher, 'wait_for_all_acked'):
+            publisher.wait_for_all_acked(Duration(seconds=min(self._options.wait_s, _DISCOVERY_S)))
+        else:  # Foxy
+            time.sleep(min(self._options.wait_s, 0.5))
+        return time.monotonic() - began_s
 
     def play(self) -> None:
         """Play the bag once."""
         began_s = time.monotonic()
         now_ns = self._bag.start_ns
         self._tick(now_ns)  # Before the first image, which in a loop would be too old for the clock of the end.
+        longest_ns = int(self._options.longest_gap_s * 1e9)
         for count, recorded in enumerate(self._bag.messages()):
+            if recorded.topic not in self._topics:
+                continue
+            gap_ns = recorded.time_ns - now_ns
+            if longest_ns and gap_ns > longest_ns:
+                self.get_logger().warning('Nothing was recorded for {:.0f} s: skipped (--longest-gap).'.format(
+                    gap_ns * 1e-9))
+                began_s -= gap_ns * 1e-9 / self._options.rate
+                now_ns = recorded.time_ns
+                self._tick(now_ns)
             while now_ns < recorded.time_ns:  # Between two images time goes on, in ticks.
                 now_ns = min(now_ns + _TICK_NS, recorded.time_ns)
                 wait_s = began_s + (now_ns - self._bag.start_ns) * 1e-9 / self._options.rate - time.monotonic()
@@ -75,6 +122,8 @@ class BagPlayer(Node):
                     time.sleep(wait_s)
                 self._tick(now_ns)
             self._publish(recorded)
+            if recorded.topic in self._unheard:
+                began_s += self._wait_until_heard(recorded.topic)
             self._show_progress(now_ns, count + 1)
 
     def run_on(self, seconds: float) -> None:
@@ -86,6 +135,9 @@ class BagPlayer(Node):
 
     def _tick(self, now_ns: int) -> None:
         if self._clock_topic is not None:
+            if not 0 <= now_ns < _END_OF_TIME_NS:
+                raise ConfigError('bag: recorded {:.0f} s after 1970, expected less than 2**31 s, which is what ROS '
+                                  'can tell. Play it with --no-clock.'.format(now_ns * 1e-9))
             self._time.clock.sec, self._time.clock.nanosec = divmod(now_ns, 10**9)
             self._clock_topic.publish(self._time)
 
@@ -100,11 +152,15 @@ class BagPlayer(Node):
         self._topics[recorded.topic].publish(message)
 
     def _decompressed(self, recorded: Recorded) -> Image:
-        compressed = deserialize_message(recorded.data, CompressedImage)
+        try:
+            compressed = deserialize_message(recorded.data, CompressedImage)
+        except Exception as error:  # Of rmw, and differently named in each distribution.
+            raise FrameError('recorded message: got {} bytes that are no CompressedImage. It is left out.'.format(
+                len(recorded.data))) from error
         frame = frame_from_compressed(compressed)
         writer = self._decoded[recorded.topic]
-        pixels = writer.array((frame.height, frame.width, 3), frame.data.dtype.type)
-        pixels[...] = frame.data.reshape(pixels.shape)
+        pixels = writer.array((frame.height, frame.width, 3), np.uint8)
+        pixels[...] = self._decoder.picture(frame, 'bgr', (frame.height, frame.width))
         return writer.stamped(compressed.header)
 
     def _show_progress(self, now_ns: int, count: int) -> None:

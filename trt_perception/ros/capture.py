@@ -7,8 +7,9 @@ from typing import Any, List, NamedTuple
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..core.compressed import encode_png
 from ..core.errors import ConfigError, FrameError
-from ..core.image import FrameDecoder, encode_png
+from ..core.image import FrameDecoder
 from .messages import frame_from_compressed, frame_from_image
 from .qos import BEST_EFFORT
 from .session import session
@@ -16,6 +17,7 @@ from .session import session
 _READERS = {'sensor_msgs/msg/Image': (Image, frame_from_image),
             'sensor_msgs/msg/CompressedImage': (CompressedImage, frame_from_compressed)}
 _SILENCE_S = 10.0
+_DISCOVERY_S = 5.0
 
 
 class CaptureOptions(NamedTuple):
@@ -28,7 +30,7 @@ class CaptureOptions(NamedTuple):
     every_s: float = 0.0
     """Shortest time between two of them; 0 = every image."""
     wait_s: float = 10.0
-    """Longest time to wait for a publisher."""
+    """Longest time to wait for a publisher, once any other node is seen."""
 
 
 class Capture(Node):
@@ -68,7 +70,10 @@ class Capture(Node):
         """Return the type of the topic, once somebody publishes it."""
         topic = '/' + self._options.topic.lstrip('/')
         end_s = time.monotonic() + self._options.wait_s
+        latest_s = end_s + _DISCOVERY_S
         while True:
+            if len(self.get_node_names()) < 2:  # Only this one: discovery itself is still under way, or ROS is empty.
+                end_s = min(time.monotonic() + self._options.wait_s, latest_s)
             types = dict(self.get_topic_names_and_types())
             found = [each for each in types.get(topic, []) if each in _READERS]
             if found:

@@ -6,16 +6,19 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from ..core.board import Clock, read_board
+from .camera import Camera
 from .engine_supervisor import State
 from .worker import DROPS, Worker
+
+_STUCK_S = 5.0
 
 
 class Diagnostics:
     """Turns the worker's counters and timers into one DiagnosticArray per call."""
 
-    def __init__(self, name: str, hardware_id: str, worker: Worker) -> None:
+    def __init__(self, name: str, camera: Camera, worker: Worker) -> None:
         self._name = name
-        self._hardware_id = hardware_id
+        self._camera = camera
         self._worker = worker
         self._last: Dict[str, int] = {}
 
@@ -28,8 +31,13 @@ class Diagnostics:
                  for key in ('received', 'processed')}
         unusable = {key: counts.get(key, 0) - self._last.get(key, 0) for key in ('bad', 'too_old', 'engine_fault')}
         self._last = counts
-        status = DiagnosticStatus(name=self._name, hardware_id=self._hardware_id)
-        if state == State.FAULT:
+        status = DiagnosticStatus(name=self._name, hardware_id=self._camera.image.topic_name)
+        if not worker.is_alive() and state != State.OPENING:
+            status.level, status.message = DiagnosticStatus.ERROR, 'the worker has ended; see the log'
+        elif worker.busy_s > _STUCK_S and state == State.RUNNING:
+            status.level, status.message = DiagnosticStatus.ERROR, \
+                'one frame has been in work for {:.0f} s: the inference runtime hangs'.format(worker.busy_s)
+        elif state == State.FAULT:
             status.level, status.message = DiagnosticStatus.ERROR, '{}: {}'.format(state.value, worker.last_error)
         elif not worker.enabled:
             status.level, status.message = DiagnosticStatus.OK, 'paused'
@@ -38,7 +46,14 @@ class Diagnostics:
         elif any(unusable.values()):
             status.level, status.message = DiagnosticStatus.WARN, 'frames dropped: {}{}'.format(
                 ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
-                '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else '')
+                '; last error: ' + worker.last_error if unusable['bad'] or unusable['engine_fault'] else
+                '. ' + worker.clock_complaint if worker.clock_complaint else '')
+        elif worker.clock_complaint and rates['received']:
+            status.level, status.message = DiagnosticStatus.WARN, worker.clock_complaint
+        elif self._camera.complaint:
+            status.level, status.message = DiagnosticStatus.WARN, self._camera.complaint
+        elif self._lacking():
+            status.level, status.message = DiagnosticStatus.WARN, self._lacking()
         else:
             status.level, status.message = DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
                 state.value, rates['received'], rates['processed'])
@@ -46,6 +61,7 @@ class Diagnostics:
             status.message += '; ' + worker.building
         values = [('rate in (Hz)', '{:.2f}'.format(rates['received'])),
                   ('rate out (Hz)', '{:.2f}'.format(rates['processed'])),
+                  ('images lost on the way', str(self._camera.image.lost)),
                   ('frames received', str(counts.get('received', 0))),
                   ('frames processed', str(counts.get('processed', 0)))]
         values += [('frames dropped: ' + reason, str(counts.get(reason, 0))) for reason in DROPS]
@@ -57,6 +73,12 @@ class Diagnostics:
         values += _board()
         status.values = [KeyValue(key=key, value=value) for key, value in values]
         return DiagnosticArray(header=header, status=[status])
+
+    def _lacking(self) -> str:
+        """Return which tasks had no result for the last frame, and why; '' = none."""
+        pipelines = [(task.name, task.pipeline) for task in self._worker.tasks]  # The worker may close them meanwhile.
+        return '; '.join('no {}: {}'.format(name, pipeline.lacks) for name, pipeline in pipelines
+                         if pipeline is not None and pipeline.lacks)
 
     def _engines(self) -> List[tuple]:
         values = []

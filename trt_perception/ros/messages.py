@@ -1,19 +1,21 @@
 """ROS messages to and from frames, label maps and flow fields. Bytes are viewed and written in place."""
 import copy
 import json
-import math
+import re
 from array import array
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from ..core.compressed import as_bayer, decode_compressed
 from ..core.data import VOID, FlowField, Frame
 from ..core.errors import FrameError
-from ..core.image import Size, decode_compressed, make_frame
+from ..core.image import ENCODINGS, Size, frame_from_picture, make_frame, narrow_mono16
 from ..core.model import LabelSet
+from . import cv_bridge
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -21,8 +23,18 @@ except ImportError:  # Not on PyPI, and not in every distribution: the JSON topi
     LabelInfo = None
 
 
+_OPENCV_TYPE = re.compile(r'(8|16|32|64)[USF]C\d+$')
+
+
 def stamp_ns(stamp: Time) -> int:
-    """Return a message stamp as ns."""
+    """Return a message stamp as ns.
+
+    Raises:
+        FrameError: its nanoseconds are a second or more, so that no result could carry the same stamp.
+    """
+    if stamp.nanosec >= 10**9:
+        raise FrameError('image stamp: got {} ns beside {} s, expected less than 1000000000. Correct the camera '
+                         'driver.'.format(stamp.nanosec, stamp.sec))
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
@@ -31,25 +43,46 @@ def header(stamp: int, frame_id: str) -> Header:
     return Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=frame_id)
 
 
-def frame_from_image(message: Image) -> Frame:
+def frame_from_image(message: Image, mono16_bits: int = 16) -> Frame:
     """View an Image message as a Frame; nothing is copied.
 
-    Raises:
-        FrameError: the message's fields do not fit together.
-    """
-    return make_frame(np.frombuffer(message.data, np.uint8), message.height, message.width, message.step,
-                      message.encoding, stamp_ns(message.header.stamp), message.header.frame_id,
-                      bool(message.is_bigendian))
-
-
-def frame_from_compressed(message: CompressedImage) -> Frame:
-    """Decode a CompressedImage message (JPEG, PNG) into a bgr8 Frame.
+    Args:
+        mono16_bits: how many bits the pixels of a mono16 image use, from the lowest; below 16 the Frame is mono8.
 
     Raises:
-        FrameError: the bytes are no picture.
+        FrameError: the message's fields do not fit together, or its encoding is not known here nor to cv_bridge.
     """
-    return decode_compressed(np.frombuffer(message.data, np.uint8), stamp_ns(message.header.stamp),
-                             message.header.frame_id)
+    stamp = stamp_ns(message.header.stamp)
+    if message.encoding not in ENCODINGS and cv_bridge.available():
+        return frame_from_picture(cv_bridge.to_bgr8(message), stamp, message.header.frame_id)
+    frame = make_frame(np.frombuffer(message.data, np.uint8), message.height, message.width, message.step,
+                       message.encoding, stamp, message.header.frame_id, bool(message.is_bigendian))
+    return _with_bits(frame, mono16_bits)
+
+
+def frame_from_compressed(message: CompressedImage, mono16_bits: int = 16) -> Frame:
+    """Decode a CompressedImage message (JPEG, PNG) into a bgr8 Frame, or a mono16 or Bayer one where it holds that.
+
+    What a raw image of the same encoding would be refused for, depth for example, is refused here too.
+
+    Raises:
+        FrameError: the bytes are no whole image of a format that is read here, or not of colours or gray.
+    """
+    encoding, _, transport = (part.strip() for part in message.format.partition(';'))
+    try:
+        if 'compressedDepth' in transport or _OPENCV_TYPE.match(encoding) and encoding not in ENCODINGS:
+            raise FrameError("got depth or raw values, expected colours or gray. Remap to a camera's colour topic.")
+        frame = decode_compressed(np.frombuffer(message.data, np.uint8), stamp_ns(message.header.stamp),
+                                  message.header.frame_id)
+    except FrameError as error:
+        raise FrameError('format {!r}: {}'.format(message.format[:80], error)) from error
+    if encoding.startswith('bayer_') and transport.endswith('compressed'):  # Not converted to colours before.
+        return as_bayer(frame, encoding)
+    return _with_bits(frame, mono16_bits)
+
+
+def _with_bits(frame: Frame, mono16_bits: int) -> Frame:
+    return narrow_mono16(frame, mono16_bits) if frame.encoding == 'mono16' and mono16_bits < 16 else frame
 
 
 class ImageWriter:
@@ -85,10 +118,11 @@ def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Head
     (c + 0.5) * scale - 0.5, as cv2.resize moves the picture.
 
     Raises:
-        FrameError: K or P is not finite.
+        FrameError: K or P is not finite, or the calibration is of another size than the image.
     """
+    _check_calibrated_size(info, source)
     for name, values in (('k', info.k), ('p', info.p)):
-        if not all(math.isfinite(value) for value in values):
+        if not all(abs(value) < 1e300 for value in values):  # Nor NaN; so that scaling keeps them finite, too.
             raise FrameError('camera_info {}: got {}, expected finite numbers. Calibrate the camera, or unset the '
                              'matrix with zeros.'.format(name, [float(value) for value in values]))
     scaled = copy.copy(info)
@@ -96,7 +130,7 @@ def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Head
     if source == target:
         return scaled
     y, x = target[0] / source[0], target[1] / source[1]
-    scaled.height, scaled.width = int(round(info.height * y)), int(round(info.width * x))
+    _scale(scaled, info, (('height', y), ('width', x)))
     k, p = [float(v) for v in info.k], [float(v) for v in info.p]
     if any(k):  # All zeros means uncalibrated, and must stay so.
         k[0], k[1], k[2] = k[0] * x, k[1] * x, (k[2] + 0.5) * x - 0.5
@@ -106,9 +140,29 @@ def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Head
         p[5], p[6], p[7] = p[5] * y, (p[6] + 0.5) * y - 0.5, p[7] * y
     scaled.k, scaled.p = k, p
     scaled.roi = copy.copy(info.roi)
-    scaled.roi.x_offset, scaled.roi.width = int(round(info.roi.x_offset * x)), int(round(info.roi.width * x))
-    scaled.roi.y_offset, scaled.roi.height = int(round(info.roi.y_offset * y)), int(round(info.roi.height * y))
+    _scale(scaled.roi, info.roi, (('x_offset', x), ('width', x), ('y_offset', y), ('height', y)))
     return scaled
+
+
+def _scale(scaled: Any, original: Any, factors: Iterable[Tuple[str, float]]) -> None:
+    """Set the sizes of a message to those of the original, multiplied."""
+    for name, factor in factors:
+        value = int(round(getattr(original, name) * factor))
+        if value >= 2**32:
+            raise FrameError('camera_info: {}: got {}, expected a size in px. Correct the camera driver.'.format(
+                name, getattr(original, name)))
+        setattr(scaled, name, value)
+
+
+def _check_calibrated_size(info: CameraInfo, image: Size) -> None:
+    """Check that an image has the size that its calibration says: of the sensor, or of the ROI, binned or not."""
+    sizes = {(info.height, info.width), (info.roi.height or info.height, info.roi.width or info.width)}
+    binning = max(info.binning_y, 1), max(info.binning_x, 1)
+    sizes |= {(height // binning[0], width // binning[1]) for height, width in sizes}
+    if image not in sizes and any((info.height, info.width)):  # 0x0: the driver does not know.
+        raise FrameError("camera_info: got a calibration of {}x{} px, expected one of the image's {}x{} px. Calibrate "
+                         'at this resolution, or set binning and roi in the camera driver.'.format(
+                             info.height, info.width, *image))
 
 
 def label_info_json(model: str, labels: LabelSet) -> str:

@@ -20,7 +20,6 @@ class OpticalFlowPublishers(TaskPublishers):
     """flow, confidence, flow_info, camera_info, color."""
 
     task = OPTICAL_FLOW
-    _needs_inference = ('flow', 'confidence', 'flow_info', 'color')
 
     def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
         super().__init__(node, model, settings, decoder)
@@ -41,12 +40,12 @@ class OpticalFlowPublishers(TaskPublishers):
         """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
         header = messages.header(result.stamp_ns, result.frame_id)
         size = result.flow.shape[:2]
+        if self._watched('flow_info'):  # First: without a header, it must be there when the flow comes.
+            self._publishers['flow_info'].publish(
+                String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
         self._publish_image('flow', header)
         if result.confidence is not None:
             self._publish_image('confidence', header)
-        if self._watched('flow_info'):
-            self._publishers['flow_info'].publish(
-                String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
         self._publish_camera_info(info, frame, size, header)
         if self._watched('color'):
             color_flow(result.flow, self._settings['optical_flow.color_max'],

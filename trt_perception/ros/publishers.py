@@ -1,6 +1,6 @@
 """What the publishers of all tasks share: the topics, who watches them, and with whose header they are published."""
 import abc
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from rclpy.node import Node
@@ -15,7 +15,7 @@ from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings
 from . import messages
-from .qos import RELIABLE, overridable
+from .qos import RELIABLE, checked_overrides, overridable
 
 
 class TaskPublishers(abc.ABC):
@@ -26,8 +26,6 @@ class TaskPublishers(abc.ABC):
 
     task = ''
     """Key in tasks.TASKS, and the first part of the topics' names."""
-    _needs_inference: Tuple[str, ...] = ()
-    """Topics that are made from results of the network."""
 
     def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
         self._node = node
@@ -35,7 +33,8 @@ class TaskPublishers(abc.ABC):
         self._decoder = decoder
         self._publishers: Dict[str, Publisher] = {}
         self._images: Dict[str, messages.ImageWriter] = {}
-        self._camera_info = self._create('camera_info', CameraInfo)
+        self._results: List[str] = []
+        self._camera_info = self._create('camera_info', CameraInfo, is_result=False)
 
     @abc.abstractmethod
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
@@ -55,11 +54,15 @@ class TaskPublishers(abc.ABC):
 
     def watched(self) -> bool:
         """Return whether anybody subscribes to a topic that needs the network."""
-        return any(self._watched(topic) for topic in self._needs_inference)
+        return any(self._watched(topic) for topic in self._results)
 
-    def _create(self, topic: str, kind: type, qos: QoSProfile = RELIABLE) -> Publisher:
-        self._publishers[topic] = self._node.create_publisher(
-            kind, '{}/{}'.format(self.task, topic), **overridable(qos))
+    def _create(self, topic: str, kind: type, qos: QoSProfile = RELIABLE, is_result: bool = True) -> Publisher:
+        """Create a publisher on TASK/topic; whoever subscribes to a result makes the network run."""
+        if is_result:
+            self._results.append(topic)
+        name = '{}/{}'.format(self.task, topic)
+        with checked_overrides(name):
+            self._publishers[topic] = self._node.create_publisher(kind, name, **overridable(qos))
         return self._publishers[topic]
 
     def _create_image(self, topic: str, encoding: str) -> None:

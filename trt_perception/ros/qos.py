@@ -1,13 +1,23 @@
 """Quality of service of the topics, and the user's right to override it."""
+import contextlib
 import copy
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from ..core.errors import ConfigError
+
 try:
+    from rclpy.qos import QoSPolicyKind
     from rclpy.qos_overriding_options import QoSOverridingOptions
 except ImportError:  # Foxy
     QoSOverridingOptions = None  # type: ignore[assignment,misc]
+
+AUTOMATIC = 'automatic'
+_RELIABILITIES = (AUTOMATIC, 'reliable', 'best_effort')
 
 # History and depth in words: SystemDefaults would leave them to the vendor.
 BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT,
@@ -24,3 +34,38 @@ def overridable(profile: QoSProfile) -> Dict[str, Any]:
     if QoSOverridingOptions is not None:
         arguments['qos_overriding_options'] = QoSOverridingOptions.with_default_policies()
     return arguments
+
+
+@contextlib.contextmanager
+def checked_overrides(topic: str) -> Iterator[None]:
+    """Turn what rclpy raises for wrong `qos_overrides` of a topic into a ConfigError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, ParameterException) as error:
+        raise ConfigError('topic {}: {}. Correct its qos_overrides, if it has any.'.format(
+            topic, str(error).split(', at /')[0])) from error
+
+
+def without_reliability(profile: QoSProfile) -> Dict[str, Any]:
+    """Return the same for a subscription whose reliability may change: see `reliability_override`."""
+    arguments = overridable(profile)
+    if QoSOverridingOptions is not None:
+        arguments['qos_overriding_options'] = QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
+    return arguments
+
+
+def reliability_override(node: Node, topic: str) -> str:
+    """Return what the user chose for a subscription: reliable, best_effort, or automatic = as the publishers offer.
+
+    Raises:
+        ConfigError: something else.
+    """
+    if QoSOverridingOptions is None:
+        return AUTOMATIC
+    name = 'qos_overrides.{}.subscription.reliability'.format(topic)
+    descriptor = ParameterDescriptor(description='automatic: as the publishers of the topic offer', read_only=True)
+    value: Any = node.declare_parameter(name, AUTOMATIC, descriptor).value
+    if value not in _RELIABILITIES:
+        raise ConfigError('parameter {}: got {!r}, expected one of {}.'.format(
+            name, value, ', '.join(_RELIABILITIES)))
+    return str(value)

@@ -7,8 +7,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import String
 
 from ..core.colors import color_labels, label_palette, overlay_labels
+from ..core.compressed import encode_png
 from ..core.data import Frame, LabelMap
-from ..core.image import FrameDecoder, encode_png
+from ..core.image import FrameDecoder
 from ..core.model import LabelSet, Model
 from ..core.settings import Settings
 from ..core.tasks import SEGMENTATION
@@ -21,7 +22,6 @@ class SegmentationPublishers(TaskPublishers):
     """label_map, confidence, label_info, camera_info, color, overlay."""
 
     task = SEGMENTATION
-    _needs_inference = ('label_map', 'confidence', 'color', 'overlay', 'label_map/compressed')
 
     def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
         super().__init__(node, model, settings, decoder)
@@ -32,11 +32,12 @@ class SegmentationPublishers(TaskPublishers):
         self._create_image('color', 'rgb8')
         self._create_image('overlay', 'rgb8')
         self._create('label_map/compressed', CompressedImage)
-        self._create('label_info_json', String, LATCHED).publish(
+        self._create('label_info_json', String, LATCHED, is_result=False).publish(
             String(data=messages.label_info_json(model.name, model.labels)))
         if messages.LabelInfo is not None:
             stamp = messages.header(node.get_clock().now().nanoseconds, '')
-            self._create('label_info', messages.LabelInfo, LATCHED).publish(messages.label_info(model.labels, stamp))
+            self._create('label_info', messages.LabelInfo, LATCHED, is_result=False).publish(
+                messages.label_info(model.labels, stamp))
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
         """Give the pipeline the message memory for its 'labels' or 'confidence'."""

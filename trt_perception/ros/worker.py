@@ -1,6 +1,7 @@
 """The one thread that uses the engines: takes the newest frame, runs the pipelines on it, counts what became of it."""
 import threading
 import time
+import traceback
 from collections import Counter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
@@ -12,6 +13,7 @@ from ..core.image import FrameDecoder
 from ..core.mailbox import Mailbox
 from ..core.settings import Settings
 from ..core.timing import StageTimer
+from .clock_check import age_hint, ahead_hint
 from .engine_supervisor import TICK_S, EngineSupervisor, State
 from .messages import stamp_ns
 from .node_task import NodeTask
@@ -19,6 +21,9 @@ from .node_task import NodeTask
 DROPS = ('replaced', 'too_old', 'bad', 'idle', 'paused', 'engine_fault')
 """Why a frame was not processed: a newer one came; older than max_frame_age; FrameError; nobody watches; ~/enable is
 off; the engine is being reopened. With `processed` they add up to `received`, but for frames in hand."""
+
+_PATIENCE_S = 10.0
+_STANDSTILL_S = 0.5
 
 
 class Arrival(NamedTuple):
@@ -35,6 +40,12 @@ class Worker(threading.Thread):
         frame_of: turns the subscribed message into a Frame.
         ended: told, in this thread, what ended it before `stop`: the engines cannot be opened at start, or a bug; None
             when that was all there is to do (`build_only`).
+
+    Attributes:
+        enabled: whether frames are handled at all.
+        camera_info: the last calibration that came.
+        is_mixed: whether successive frames may be of two cameras: then they make no pairs.
+        clock_complaint: what is wrong with the last frame's stamp, for people; '' = nothing.
     """
 
     def __init__(self, node: Node, tasks: Sequence[str], settings: Settings, frame_of: Callable[[Any], Frame],
@@ -44,6 +55,10 @@ class Worker(threading.Thread):
         self.timer = StageTimer()
         self.enabled = True
         self.camera_info: Any = None
+        self.is_mixed = False
+        self.clock_complaint = ''
+        self._busy_since_s: Optional[float] = None
+        self._usual_s = float('inf')
         self._node = node
         self._log = node.get_logger()
         self.settings = settings
@@ -70,6 +85,12 @@ class Worker(threading.Thread):
         """How far the build of an engine is, for people; '' while none is going on."""
         return self._engines.building
 
+    @property
+    def busy_s(self) -> float:
+        """For how long the frame in hand has been worked on; 0 = there is none."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
     def put(self, message: Any) -> None:
         """Hand over an image message; an older one that waits is dropped for it."""
         self.counts['received'] += 1
@@ -85,7 +106,9 @@ class Worker(threading.Thread):
         self._engines.stop()
         self._mailbox.close()
         if self.is_alive():
-            self.join()
+            self.join(_PATIENCE_S)
+        if self.is_alive():  # Inside an inference runtime that does not return: the process ends without it.
+            self._log.error('The worker has not ended for {:.0f} s: given up.'.format(_PATIENCE_S))
 
     def run(self) -> None:
         """Open the engines, then work until `stop`."""
@@ -95,9 +118,10 @@ class Worker(threading.Thread):
                 self._ended(None)
             else:
                 self._work(lambda: True)
-        except Exception as error:  # Whatever it is, the main thread must hear of it, and reports it whole.
+        except BaseException as error:  # Whatever it is, the main thread must hear of it, and reports it whole.
             if self._node.context.ok():  # After Ctrl-C a publish fails, and nobody cares.
-                self._ended(error)
+                self._ended(error if isinstance(error, Exception) else RuntimeError('the worker ended: {!r}'.format(
+                    error)))
         finally:
             self._engines.close()
 
@@ -111,7 +135,9 @@ class Worker(threading.Thread):
         while not self._stopped and go_on():
             arrival = self._mailbox.take(patience_s)
             if arrival is not None:
+                self._busy_since_s = time.monotonic()
                 self._handle(arrival)
+                self._busy_since_s = None
 
     def _handle(self, arrival: Arrival) -> None:
         tasks = [task for task in self.tasks
@@ -123,25 +149,17 @@ class Worker(threading.Thread):
             self.counts['paused'] += 1
         elif not tasks:
             self.counts['idle'] += 1
-        elif self._too_old(arrival.message):
-            self.counts['too_old'] += 1
-        elif not self._engines.ready():
-            self.counts['engine_fault'] += 1
         else:
-            self.counts[self._process(arrival, tasks)] += 1
+            self.counts[self._outcome(arrival, tasks)] += 1
 
-    def _process(self, arrival: Arrival, tasks: List[NodeTask]) -> str:
-        """Run the tasks on one frame and return under which name it counts."""
+    def _outcome(self, arrival: Arrival, tasks: List[NodeTask]) -> str:
+        """Run the tasks on one frame, whatever it is, and return under which name it counts."""
         try:
-            frame = self._frame_of(arrival.message)
-            for task in tasks:
-                assert task.pipeline is not None  # The state is RUNNING.
-                result = task.pipeline.process(frame)
-                if result is not None:
-                    with self.timer.stage(task.name + ' publish'):
-                        task.publishers.publish(frame, result, self.camera_info)
-                    self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
-                    self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
+            if self._too_old(arrival.message):
+                return 'too_old'
+            if not self._engines.ready():
+                return 'engine_fault'
+            return self._process(arrival, tasks)
         except FrameError as error:
             self._engines.last_error = str(error)
             self._log.warning('Frame skipped: {}'.format(error), throttle_duration_sec=5.0)
@@ -149,21 +167,59 @@ class Worker(threading.Thread):
         except EngineError as error:
             self._engines.fail(str(error))
             return 'engine_fault'
+        except Exception as error:  # Want of memory, or a bug: of this frame, and the next may be better.
+            if not self._node.context.ok():
+                raise
+            self._engines.last_error = '{}: {}'.format(type(error).__name__, error)
+            self._log.error('Frame skipped: {}'.format(traceback.format_exc()), throttle_duration_sec=5.0)
+            for task in tasks:
+                if task.pipeline is not None:
+                    task.pipeline.reset()
+            return 'bad'
+
+    def _process(self, arrival: Arrival, tasks: List[NodeTask]) -> str:
+        taken_s = time.monotonic()
+        frame = self._frame_of(arrival.message)
+        for task in tasks:
+            assert task.pipeline is not None  # The state is RUNNING.
+            if self.is_mixed:
+                task.pipeline.reset()
+            result = task.pipeline.process(frame)
+            if result is not None and self._delayed(frame, time.monotonic() - taken_s):
+                return 'too_old'
+            if result is not None:
+                with self.timer.stage(task.name + ' publish'):
+                    task.publishers.publish(frame, result, self.camera_info)
+                self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
+                self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
+        took_s = time.monotonic() - taken_s
+        self._usual_s = took_s if self._usual_s == float('inf') else 0.9 * self._usual_s + 0.1 * took_s
         self._engines.succeed()
         return 'processed'
+
+    def _delayed(self, frame: Frame, took_s: float) -> bool:
+        """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""
+        limit_s = self.settings['max_frame_age']
+        age_s = self._age_s(frame.stamp_ns)
+        if not limit_s or age_s <= limit_s or took_s < _STANDSTILL_S + 3 * self._usual_s:
+            return False
+        self._log.warning('Result dropped: the frame took {:.1f} s, usually {:.3f} s, and is {:.1f} s old. Was the '
+                          'process stopped, or the machine asleep?'.format(took_s, self._usual_s, age_s))
+        return True
 
     def _age_s(self, stamp: int) -> float:
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
 
     def _too_old(self, message: Any) -> bool:
         limit_s = self.settings['max_frame_age']
-        age_s = self._age_s(stamp_ns(message.header.stamp))
-        if not limit_s or age_s <= limit_s:
-            return False
-        hint = 'The camera, the network or this machine is slower than that.'
-        if age_s > 3600:
-            hint = 'Stamps of another clock: for a bag set use_sim_time and play it with --clock; for a driver that ' \
-                   'leaves the stamp empty set max_frame_age to 0.'
-        self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
-            age_s, limit_s, hint), throttle_duration_sec=5.0)
-        return True
+        stamp = stamp_ns(message.header.stamp)
+        age_s = self._age_s(stamp)
+        is_too_old = bool(limit_s) and age_s > limit_s
+        self.clock_complaint = ahead_hint(age_s) if limit_s else ''
+        if self.clock_complaint:
+            self._log.warning(self.clock_complaint, throttle_duration_sec=30.0)
+        if is_too_old:
+            self.clock_complaint = age_hint(age_s, stamp, time.monotonic())
+            self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
+                age_s, limit_s, self.clock_complaint), throttle_duration_sec=5.0)
+        return is_too_old

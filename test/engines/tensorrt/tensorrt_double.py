@@ -1,6 +1,6 @@
 """A double of the `tensorrt` module, one per API generation, that runs networks with ONNX Runtime.
 
-It has no public name that the real bindings of that generation lack (test_tensorrt_api.py compares them). A serialized
+It has no public name that the real bindings of that generation lack (test/conformance compares them). A serialized
 engine is `serialize(onnx, header)`: what the double of the builder writes and what the double of the runtime reads.
 """
 import enum

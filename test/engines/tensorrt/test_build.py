@@ -449,7 +449,7 @@ def test_the_side_car_file_tells_how_the_engine_came_to_be(tensorrt, build, tmp_
     facts = facts_of(built)
     key = facts.pop('key')
     assert key.pop('network_sha256') == importlib.import_module(
-        'trt_perception.engines.tensorrt.cache').network_sha256(str(tmp_path / 'tiny.onnx'))
+        'trt_perception.core.network_files').network_sha256(str(tmp_path / 'tiny.onnx'))
     assert key == {'model': 'tiny', 'precision': 'fp16', 'tensorrt': '8.2.1.8', 'gpu': 'NVIDIA Tegra X2, sm_62',
                    'workspace_bytes': 2**20, 'dla_core': -1, 'keep_fp32': '', 'builder': 1}
     assert facts.pop('build_seconds') >= 0

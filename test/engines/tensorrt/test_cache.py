@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -9,8 +10,9 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from trt_perception.core.errors import ConfigError, EngineError
+from trt_perception.core.network_files import network_sha256
 from trt_perception.engines import BuiltEngine
-from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey, network_sha256
+from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey, _check_trusted
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KEY = EngineKey('tiny', 'fp16', 'a1', '8.2.1', 'NVIDIA Tegra X2, sm_62', 0, -1, '', 1)
@@ -136,7 +138,7 @@ def test_a_full_disk_is_said(cache, monkeypatch):
 CHILD = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
-from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey
+from trt_perception.engines.tensorrt.cache import EngineCache, EngineKey, _check_trusted
 cache, key = EngineCache({folder!r}), EngineKey(*{key!r})
 def say(text):
     print(text, flush=True)
@@ -243,3 +245,123 @@ def test_missing_weights_are_named(tmp_path):
         network_sha256(path)
     assert str(caught.value) == '{}: its weights are in {}: No such file or directory. Put that file beside it.'.format(
         path, tmp_path / 'tiny.weights')
+
+
+# Whose engines are used.
+
+@pytest.mark.parametrize('mode', [0o777, 0o757, 0o1777])
+def test_a_folder_that_others_may_write_to_is_refused_with_the_remedy(cache, tmp_path, mode):
+    put(cache)
+    (tmp_path / 'cache').chmod(mode)
+    for use in (lambda: cache.find(KEY), lambda: put(cache)):
+        with pytest.raises(ConfigError) as caught:
+            use()
+        assert str(caught.value) == (
+            'engine_cache_dir: {0}: others may write to it (mode {1:o}). An engine is code, so that only your own are '
+            'used. Run `chmod go-w {0}` if it is yours, or set engine_cache_dir to a folder of your own.'.format(
+                cache.folder, mode))
+
+
+def test_a_folder_of_another_user_is_refused(cache, monkeypatch):
+    put(cache)
+    owner = os.stat(cache.folder).st_uid
+    monkeypatch.setattr(os, 'geteuid', lambda: owner + 1)
+    if owner == 0:  # What root wrote is as good as one's own.
+        assert cache.find(KEY) is not None
+        os.chown(cache.folder, 12345, 12345)
+        owner = 12345
+    with pytest.raises(ConfigError, match='it belongs to user {}, not to {}[.]'.format(owner, os.geteuid())):
+        cache.find(KEY)
+
+
+@pytest.mark.parametrize('end', ['.engine', '.json'])
+def test_a_file_that_others_may_write_to_is_no_engine(cache, tmp_path, end):
+    put(cache)
+    (tmp_path / 'cache' / (KEY.stem + end)).chmod(0o646)
+    assert cache.find(KEY) is None
+    (tmp_path / 'cache' / (KEY.stem + end)).chmod(0o644)
+    assert cache.find(KEY) is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give files away')
+@pytest.mark.parametrize('end', ['.engine', '.json'])
+def test_a_file_of_another_user_is_no_engine_and_is_replaced(cache, tmp_path, end):
+    put(cache)
+    os.chown(str(tmp_path / 'cache' / (KEY.stem + end)), 12345, 12345)
+    assert cache.find(KEY) is None
+    put(cache, data=b'new')
+    assert cache.find(KEY) is not None
+
+
+@pytest.mark.parametrize(('user', 'group', 'trusted'), [(1000, 1000, True), (1000, 50, False), (1001, 1000, False)])
+def test_a_group_may_write_where_it_is_the_users_own(monkeypatch, user, group, trusted):
+    status = os.stat_result((0o40775, 1, 1, 1, 1000, 1000 if group != 50 else 50, 0, 0, 0, 0))
+    monkeypatch.setattr(os, 'geteuid', lambda: user)
+    monkeypatch.setattr(os, 'getegid', lambda: group)
+    if trusted:
+        _check_trusted(status, 'folder')
+        return
+    with pytest.raises(PermissionError):
+        _check_trusted(status, 'folder')
+
+
+def test_what_is_written_belongs_to_this_user_alone(cache):
+    old = os.umask(0)
+    try:
+        path = put(cache)
+    finally:
+        os.umask(old)
+    assert os.stat(cache.folder).st_mode & 0o777 == 0o700
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert cache.find(KEY) is not None
+
+
+@pytest.mark.parametrize('value', ['../outside/evil', '/outside/evil', 'a/b', '', 5, ['a'], None])
+def test_a_stand_in_is_a_file_of_the_same_folder(cache, tmp_path, value):
+    put(cache)
+    (tmp_path / 'outside').mkdir()
+    for end in ('.engine', '.json'):
+        (tmp_path / 'outside' / ('evil' + end)).write_bytes((tmp_path / 'cache' / (KEY.stem + end)).read_bytes())
+    path = tmp_path / 'cache' / (KEY.stem + '.json')
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), replaced_by=value)))
+    assert cache.find(KEY) is None
+
+
+@pytest.mark.parametrize('change', [
+    {'summary': 5}, {'summary': None}, {'warning': 5}, {'engine_sha256': float('nan')}, {'key': [1]}, {'key': None}])
+def test_a_side_car_of_wrong_types_is_no_engine(cache, tmp_path, change):
+    put(cache)
+    path = tmp_path / 'cache' / (KEY.stem + '.json')
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), **change)))
+    assert cache.find(KEY) is None
+
+
+@pytest.mark.parametrize('text', ['[' * 100000 + ']' * 100000, '{"a": ' + '9' * 5000 + '}', ' ' * (2**20 + 1)])
+def test_a_side_car_beyond_limits_is_no_engine(cache, tmp_path, text):
+    put(cache)
+    (tmp_path / 'cache' / (KEY.stem + '.json')).write_text(text)
+    assert cache.find(KEY) is None
+
+
+@pytest.mark.parametrize('make', [os.mkdir, os.mkfifo, lambda path: os.symlink('/dev/zero', path)])
+@pytest.mark.parametrize('name', [KEY.stem + '.engine', KEY.stem + '.json', KEY.stem + '.engine.part', 'x.part'])
+def test_what_is_no_file_is_replaced_and_not_waited_for(cache, name, make):
+    put(cache)
+    path = cache.path(name)
+    if os.path.exists(path):
+        os.remove(path)
+        make(path)
+        assert cache.find(KEY) is None
+    else:
+        make(path)
+    put(cache, data=b'new')
+    assert cache.find(KEY) is not None
+
+
+@pytest.mark.parametrize('make', [os.mkdir, os.mkfifo])
+def test_a_lock_that_is_no_file_is_not_waited_for(cache, make):
+    os.mkdir(cache.folder, 0o700)
+    make(cache.path('builder.lock'))
+    with pytest.raises(ConfigError) as caught:
+        put(cache)
+    assert str(caught.value).startswith('engine_cache_dir: {}/builder.lock is no regular file. '.format(cache.folder))

@@ -45,7 +45,7 @@ def segmentation_on_the_cpu(folder):
 def frame_of(seed, encoding, size=CAMERA, stamp_ns=0, pad=0):
     """Return a frame of random bytes whose rows end in padding."""
     layout = ENCODINGS[encoding]
-    step = size[1] * layout.bytes_per_pixel + pad
+    step = size[1] * layout.bytes_per_pixel + pad + (pad % 2 if encoding == 'i420' else 0)
     rows = size[0] * layout.planes[0] // layout.planes[1]
     data = np.random.RandomState(seed).randint(0, 256, rows * step).astype(np.uint8)
     return make_frame(data, size[0], size[1], step, encoding, stamp_ns, 'cam')

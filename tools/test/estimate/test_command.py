@@ -158,10 +158,10 @@ def test_the_command_says_what_bounds_which_size_and_what_is_missing(capsys: pyt
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (['none.onnx'], 'none.onnx: not an ONNX file'),
+    (['none.onnx'], 'none.onnx: no such file'),
     (['swiftnet_camvid', '--board', 'tx3'], "board: got 'tx3'"),
     (['swiftnet_camvid', '--precision', 'int8'], 'sm_62 has no DP4A'),
-    (['swiftnet_camvid', '--size', '512'], "--size: got '512', expected height x width"),
+    (['swiftnet_camvid', '--size', '512'], "--size: got '512', expected a height and a width in px"),
     (['swiftnet_camvid', '--rate', '0'], '--rate: got 0'),
     (['swiftnet', '--size', '100x200'], 'size: got 100x200, expected multiples of 32'),
     (['swift'], "no 'swift'"),

@@ -205,7 +205,7 @@ def test_the_confidence_is_compared_with_the_share_of_right_labels(sure: Path, c
     assert ['car', '-', '-', '-'] in lines
     text = page.read_text()
     assert 'Reliability of the confidence' in text
-    assert text.count('src="data:image/png') == 1
+    assert text.count('src="data:image/svg') == 2  # IoU and reliability.
     [stored] = json.loads((tmp_path / 'scores.json').read_text())
     assert stored['details']['reliability']['road']['right'] == 0.5
     assert stored['details']['reliability']['car']['ece'] is None
@@ -395,7 +395,7 @@ def test_the_page_shows_every_contender_and_its_worst_results_first(road: Path, 
     assert cli.main(['evaluate', str(shift), '--data', str(pairs), '--html', str(page), '--worst', '1']) == 0
     text = page.read_text()
     assert 'off: 4.00 px off the truth' in text
-    assert text.count('src="data:image/png') == 1
+    assert text.count('src="data:image/svg') == 2  # IoU and reliability.
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

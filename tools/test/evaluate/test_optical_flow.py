@@ -1,5 +1,3 @@
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 
@@ -11,11 +9,8 @@ from trt_perception_tools.evaluate.report import table
 from trt_perception_tools.evaluate.scorer import Score
 
 
-class SureFlow(NamedTuple):
-    """A flow field with a confidence."""
-
-    flow: np.ndarray
-    confidence: np.ndarray
+def sure(flow: np.ndarray) -> FlowField:
+    return FlowField(flow, 0, 'camera', 1, CONFIDENCE)
 
 
 # Ten pixels, 1 .. 10 px off; the two that are farthest off are the least sure.
@@ -24,7 +19,7 @@ FLOW = np.stack([np.arange(1, 11), np.zeros(10)], 1).astype(np.float32)[None]
 CONFIDENCE = np.uint8([[200] * 8 + [9, 3]])
 
 
-def score_of(*values: object) -> Score:
+def score_of(*values: FlowField) -> Score:
     scorer = OpticalFlowScorer(load_model('tinypwc'))
     for number, value in enumerate(values):
         scorer.add(str(number), value, TRUTH)
@@ -42,7 +37,7 @@ def test_the_surest_pixels_are_scored_where_the_truth_is_known():
 
 
 def test_a_confidence_is_worth_what_it_takes_off_the_error():
-    score = score_of(SureFlow(FLOW, CONFIDENCE), SureFlow(2 * FLOW, CONFIDENCE))
+    score = score_of(sure(FLOW), sure(2 * FLOW))
     assert score.measures['surest'] == pytest.approx(4.5 / 5.5)
     assert score.total == pytest.approx(1.5 * 5.5)
     assert ['EPE', 'of', 'the', 'surest', '80%,', 'over', 'all', '0.82'] in [

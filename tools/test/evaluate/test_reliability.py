@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 
 from trt_perception_tools.evaluate.reliability import BINS, confidence_counts, reliability, surest_mean
 
@@ -81,3 +82,24 @@ def test_the_surest_pixels_have_the_mean_error_of_the_highest_levels():
 
 def test_pixels_of_one_level_have_the_same_part():
     assert surest_mean(np.array([1.0, 3, 8]), np.array([9, 9, 9], np.uint8), 0.5) == 4
+
+
+@given(strategies.lists(strategies.tuples(strategies.integers(0, 255), strategies.booleans()), min_size=1, max_size=60))
+def test_scores_are_what_their_definitions_say_pixel_by_pixel(pixels: list[tuple[int, bool]]):
+    found = reliability(counts_of(*((level, not right, right) for level, right in pixels)))
+    bins: dict[int, list[tuple[int, bool]]] = {}
+    for level, right in pixels:
+        bins.setdefault(min(level * BINS // 255, BINS - 1), []).append((level, right))
+    assert found.ece == pytest.approx(sum(
+        abs(sum(level / 255 - right for level, right in each)) for each in bins.values()) / len(pixels))
+    pairs = [(a > b) + 0.5 * (a == b) for a, right in pixels if right for b, other in pixels if not other]
+    assert found.auroc == pytest.approx(np.mean(pairs) if pairs else np.nan, nan_ok=True)
+
+
+@given(strategies.lists(strategies.tuples(strategies.integers(0, 255), strategies.floats(0, 100)), min_size=1,
+                        max_size=40, unique_by=lambda each: each[0]), strategies.integers(1, 40))
+def test_the_surest_of_different_levels_are_the_first_of_the_sorted(pixels: list[tuple[int, float]], count: int):
+    count = min(count, len(pixels))
+    confidence, errors = np.array([level for level, _ in pixels], np.uint8), np.array([error for _, error in pixels])
+    first = errors[np.argsort(-confidence.astype(int))][:count]
+    assert surest_mean(errors, confidence, count / len(pixels)) == pytest.approx(first.mean(), abs=1e-9)

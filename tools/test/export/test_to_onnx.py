@@ -268,7 +268,7 @@ def test_both_heads_of_a_network_equal_torch_and_each_other(tmp_path: Path, name
     weights = weights_of(tmp_path, name)
     for runtime in ('onnxruntime', 'tensorrt'):
         difference = export(model, network, weights, size, tmp_path / f'{runtime}.onnx', runtime)
-        assert set(difference.measures) == ({'labels' if model.labels else 'flow_px', 'confidence'})
+        assert set(difference.measures) == {'labels' if model.labels else 'flow_px', 'confidence'}
         assert difference.is_rounding
     graph = onnx.load(str(tmp_path / 'tensorrt.onnx'))
     for generation in GENERATIONS:

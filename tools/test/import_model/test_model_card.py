@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, strategies
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import VOID, LabelClass, LabelSet, load_labels
@@ -11,10 +12,10 @@ from trt_perception_tools.import_model.model_card import (
     card_text,
     class_color,
     flow_scale,
+    image_size,
     label_set,
     labels_text,
     numbers,
-    picture_size,
     read_label_set,
 )
 
@@ -55,7 +56,7 @@ def test_other_counts_and_values_are_refused(text: str):
 
 
 def test_sizes_and_scales_are_read_as_people_write_them():
-    assert picture_size('360 480') == picture_size('360x480') == (360, 480)
+    assert image_size('360 480') == image_size('360x480') == (360, 480)
     assert flow_scale('20') == 20
     assert flow_scale('1/4.554') == pytest.approx(0.219587, abs=1e-6)
 
@@ -99,3 +100,24 @@ def test_the_card_is_yaml_with_its_source_above():
     text = card_text(card, 'net.onnx')
     assert text.startswith('# Written by trt_perception_tools import-model from net.onnx.\ntask: segmentation\n')
     assert yaml.safe_load(text) == card
+
+
+# What people type: anything that can be printed. A name may look like a number, a date, a comment or YAML itself.
+LINES = strategies.text(strategies.characters(categories=('L', 'M', 'N', 'P', 'S', 'Zs')), min_size=1, max_size=40).map(
+    str.strip).filter(bool)
+
+
+@given(strategies.lists(LINES | strategies.sampled_from(['no', '1e3', '~', '2026-11-27', '- a: b', '#', "'", '{']),
+                        min_size=1, max_size=8, unique=True))
+def test_a_label_set_is_read_as_it_was_written_whatever_its_names(tmp_path_factory: pytest.TempPathFactory,
+                                                                  names: list[str]):
+    labels = label_set(names, 'these')
+    path = tmp_path_factory.mktemp('labels') / 'these.yaml'
+    path.write_text(labels_text(labels), encoding='utf-8')
+    assert load_labels(str(path)) == labels
+
+
+@given(LINES, LINES, strategies.floats(allow_nan=False, allow_infinity=False))
+def test_a_card_keeps_text_and_numbers(description: str, license: str, scale: float):
+    fields = {'description': description, 'license': license, 'output': {'flow': 'flow', 'flow_scale': scale}}
+    assert yaml.safe_load(card_text(fields, 'net.onnx')) == fields

@@ -114,3 +114,12 @@ def test_a_histogram_has_a_strip_per_series_and_keeps_what_lies_beyond_in_the_la
 def test_nothing_to_draw_is_an_empty_plot():
     assert b'<svg' in plots.histograms({}, 'ms')
     assert b'<svg' in plots.bars([], {}, 'ms', {}, False)
+
+
+def test_a_reliability_diagram_leaves_empty_bins_out(drawn):
+    plots.reliability({'a': [(0.25, 0.3, 0.2), (0.0, float('nan'), float('nan')), (0.75, 0.9, 0.95)]})
+    diagram, amount = drawn[0].axes
+    diagonal, curve = diagram.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert curve.get_xydata().tolist() == [[0.3, 0.2], [0.9, 0.95]]
+    assert amount.lines[0].get_xydata().tolist() == [[0.3, 0.25], [0.9, 0.75]]

@@ -63,7 +63,8 @@ def _bright(image: np.ndarray, strength: float, random: np.random.Generator) -> 
 
 def _blur(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:
     """Blur by a Gaussian whose standard deviation is 1/240 of the height, x strength."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), strength * image.shape[0] / 240))
+    sigma = max(strength * image.shape[0] / 240, 0.01)  # OpenCV refuses 0.
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
 
 
 def _jpeg(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Grey textures and shapes drawn from random numbers alone: no picture of anyone is needed. Knows no motion."""
+"""Grey textures and shapes drawn from random numbers alone. Knows no motion."""
 from __future__ import annotations
 
 import math

@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.core.colors import color_flow
 from trt_perception.core.errors import PerceptionError
+from trt_perception.core.python_child import python_command
 from trt_perception.transport import use_shared_memory_profile
 
 STORE = get_typestore(Stores.LATEST)
@@ -71,7 +71,7 @@ def running(name: str, *arguments: str) -> Iterator[subprocess.Popen]:
     Raises:
         PerceptionError: it failed; its own output says why.
     """
-    process = subprocess.Popen([sys.executable, '-m', 'trt_perception', *arguments])
+    process = subprocess.Popen([*python_command('trt_perception'), *arguments])
     try:
         yield process
     finally:

@@ -11,6 +11,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.core.errors import ConfigError
 
+from ..sizes import add_size
+
 TOPIC = '/camera/image/compressed'
 START_NS = 1_700_000_000 * 10**9
 
@@ -21,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', type=Path, help='folder to make')
     parser.add_argument('--start', type=int, default=0, metavar='N', help='first frame (default: 0)')
     parser.add_argument('--frames', type=int, default=80, metavar='N', help='how many (default: 80)')
-    parser.add_argument('--size', type=int, nargs=2, default=(480, 640), metavar=('H', 'W'))
+    add_size(parser, 'of the images, px (default: 480x640)', default=(480, 640))
     parser.add_argument('--quality', type=int, default=80, help='JPEG quality (default: 80)')
 
 

@@ -1,1 +1,1 @@
-"""Times on boards that are not here: kernels of a graph on the roofline of a board."""
+"""Times on boards you do not have: kernels of a graph on the roofline of a board."""

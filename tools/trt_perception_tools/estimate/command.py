@@ -1,4 +1,4 @@
-"""Estimate by roofline how long a network takes on a board that is not here, and which size reaches a frame rate.
+"""Estimate by roofline how long a network takes on a board you do not have, and which size reaches a frame rate.
 
 TARGET is an ONNX file, a model (its graph for TensorRT, else the one for ONNX Runtime), or a network with its options,
 such as swiftnet,classes=19, which is exported with random weights. Every kernel takes the longer of computing and
@@ -19,8 +19,10 @@ from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 from trt_perception.core.model import load_model, model_names
 
-from ..graphs.check import read_graph
+from ..graphs.read import foreign, read_graph
+from ..graphs.static import image_size, static_graph
 from ..networks import NETWORKS, Network, parse_network
+from ..sizes import add_size
 from ..tasks import exporter_of, input_names
 from .boards import BOARDS, BYTES, Board, board_of
 from .roofline import COMPUTE, LAUNCH, MEMORY, Estimate, Kernel, estimate, kernels_of, total_ms
@@ -77,15 +79,9 @@ def subject_of_graph(model: ModelProto, name: str, multiple: int = _STEP) -> Sub
     """Return what an ONNX graph computes and moves.
 
     Raises:
-        ConfigError: a shape is not static, or its first input is no picture.
+        ConfigError: a shape is not static, or no input is an image.
     """
-    inputs = [[side.dim_value for side in value.type.tensor_type.shape.dim] for value in model.graph.input
-              if value.name not in {tensor.name for tensor in model.graph.initializer}]
-    if not inputs or len(inputs[0]) != 4 or not all(inputs[0]):
-        raise ConfigError(f'{name}: input: got shape {inputs[0] if inputs else "none"}, expected four fixed sides of a '
-                          'picture. Export the graph with fixed sizes.')
-    channels_last = inputs[0][3] <= 6
-    size = (inputs[0][1], inputs[0][2]) if channels_last else (inputs[0][2], inputs[0][3])
+    size = image_size(model, name)
     return Subject(name, size, kernels_of(model), multiple)
 
 
@@ -118,13 +114,20 @@ def network_graph(network: Network, options: dict[str, object], size: Size) -> M
 def subjects_of(target: str, sizes: Sequence[Size]) -> list[Subject]:
     """Return a target at every size; without any, at its own.
 
-    A network is exported at each. A file is taken as it is: for other sizes, `estimate` scales by area.
+    A network is exported at each, and so is a file of open size. A file of fixed size is taken as it is: for other
+    sizes, `estimate` scales by area.
 
     Raises:
         ConfigError: it is nothing that could be estimated.
     """
     if target.endswith('.onnx'):
-        return [subject_of_graph(read_graph(Path(target)), target)]
+        with foreign(target, 'estimate'):
+            graph = read_graph(Path(target))
+            # A graph of open size is counted at each; a fixed one once.
+            wanted: list[Size | None] = [*sizes] or [None]
+            graphs = {static.SerializeToString(): static for static in (
+                static_graph(graph, size, target) for size in wanted)}
+            return [subject_of_graph(static, target) for static in graphs.values()]
     if target.split(',')[0] in NETWORKS and target not in model_names():
         network, options = parse_network(target)
         return [subject_of_graph(network_graph(network, options, size), target, network.multiple)
@@ -195,8 +198,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f'{", ".join(BOARDS)} (default: tx2)')
     parser.add_argument('--precision', nargs='+', choices=[*BYTES], metavar='PRECISION',
                         help=f'{", ".join(BYTES)} (default: all that the board has)')
-    parser.add_argument('--size', nargs='+', metavar='HxW',
-                        help="of the network's picture, px (default: the graph's own); files are scaled by area")
+    add_size(parser, "of the network's image, px (default: the graph's own); files of fixed size are scaled by area",
+             several=True)
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ', help='frame rate to reach (default: 30)')
     parser.add_argument('--kernels', type=int, default=0, metavar='N', help='list the N kernels that take longest')
     parser.add_argument('--sources', action='store_true', help="print where the boards' figures come from")
@@ -205,7 +208,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the estimates."""
     boards = [board_of(name) for name in args.board]
-    sizes = [_size(text) for text in args.size or ()]
+    sizes = args.size
     if not args.rate > 0:
         raise ConfigError(f'--rate: got {args.rate:g}, expected a frame rate above 0 Hz.')
     rows = []
@@ -235,10 +238,3 @@ def _sources(board: Board) -> str:
     lines += [f'{precision}: {roof.share:.1%} of {roof.tera_ops:g} TFLOPS: {roof.basis}'
               for precision, roof in board.roofs.items()]
     return '\n  '.join([*lines, *board.sources])
-
-
-def _size(text: str) -> Size:
-    height, _, width = text.partition('x')
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise ConfigError(f'--size: got {text!r}, expected height x width in px, e.g. 512x1024.')
-    return int(height), int(width)

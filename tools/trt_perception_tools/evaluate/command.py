@@ -14,16 +14,18 @@ from pathlib import Path
 
 from trt_perception.bench.contender import engine_options
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.model import PRECISIONS, load_model, model_names
+from trt_perception.core.model import PRECISIONS, Model, load_model, model_names
 from trt_perception.engines import AUTO, BACKENDS
 
 from ..datasets.corruptions import CORRUPTIONS, STRENGTHS
 from ..tasks import scorer_class
+from .classes import Classes, own_classes, read_classes
 from .data import MOST_OF_BAG, open_dataset, open_video
 from .page import html_page
 from .report import as_json, table
 from .scorer import Score
 from .scoring import evaluate
+from .segmentation import open_labelled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              f'{", ".join(CORRUPTIONS)} (default: all)')
     parser.add_argument('--video', type=Path, metavar='PATH',
                         help='a bag, a folder of successive images or a video file, to find labels that flicker')
+    parser.add_argument('--classes', metavar='LABELS|YAML',
+                        help='what the ids in the annotations mean: a label set, or a mapping of them and of the '
+                             "models' classes: see evaluate/classes.py (default: the dataset's own)")
     parser.add_argument('--topic', default='', help='image topic of a bag (default: the only one)')
     parser.add_argument('--limit', type=int, default=0, metavar='N',
                         help='N images, evenly spread; the first N of a video (default: all; of a bag the first 256)')
@@ -74,7 +79,11 @@ def execute(args: argparse.Namespace) -> int:
     options = [engine_options(text, args.threads) for text in args.engine]
     if args.precision:
         options = [each if each.precision else each._replace(precision=args.precision) for each in options]
-    dataset = open_dataset(args.data, task, args.split, args.topic, args.limit or MOST_OF_BAG) if args.data else None
+    classes = _classes(args, models[0])
+    dataset = None
+    if args.data:
+        dataset = open_labelled(args.data, args.split, classes) if classes else \
+            open_dataset(args.data, task, args.split, args.topic, args.limit or MOST_OF_BAG)
     if dataset and args.limit:
         dataset = dataset.some(args.limit)
     video = open_video(args.video, args.topic, args.limit or None) if args.video else None
@@ -85,9 +94,19 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(as_json(scores), encoding='utf-8')
     if args.html:
+        labels = classes.labels_of(models[0]) if classes else models[0].labels
         title = ', '.join(each.title for each in (dataset, video) if each)
-        args.html.write_text(html_page(title, scores, worst, models[0].labels), encoding='utf-8')
+        args.html.write_text(html_page(title, scores, worst, labels), encoding='utf-8')
     return 0 if limit is None else _gate(scores, limit)
+
+
+def _classes(args: argparse.Namespace, model: Model) -> Classes | None:
+    """Return what the ids in the annotations mean, where they are not the dataset's own."""
+    if args.classes and not (args.data and model.labels):
+        raise ConfigError(f'--classes {args.classes}: is for the labels of a dataset, given with --data. Leave it out.')
+    if args.classes:
+        return read_classes(args.classes)
+    return own_classes(model, args.data, args.split) if args.data else None
 
 
 def _limit(args: argparse.Namespace, task: str) -> float | None:

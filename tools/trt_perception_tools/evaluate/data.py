@@ -16,6 +16,7 @@ from trt_perception.core.tasks import find_task
 
 from ..datasets.images import read_picture
 from ..tasks import scorer_class, tasks_with
+from .classes import Classes
 
 INTERVAL_NS = 100_000_000
 """Between images that have no stamp."""
@@ -43,6 +44,8 @@ class Dataset(NamedTuple):
     has_truth: bool
     classes: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... in the truth."""
+    mapping: Classes | None = None
+    """Where it was said what the ids in the annotations mean."""
 
     def some(self, count: int) -> Dataset:
         """Return `count` samples, evenly spread; all where there are no more."""

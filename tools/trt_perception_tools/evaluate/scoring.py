@@ -22,12 +22,14 @@ from trt_perception.engines import EngineOptions, open_engine
 
 from ..datasets.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from ..tasks import scorer_class
+from .classes import Classes
 from .data import Dataset, Sample, Video
 from .scorer import Robustness, Score, Scorer
 from .video import LabelChanges, Tracker
 
 _FP32 = 'fp32'
 _TILE_PX = 320
+_REMEDY = 'Say which is which with --classes, or evaluate a model of that label set.'
 _GAP_PX = 4
 
 Condition = tuple[str, float]
@@ -49,10 +51,12 @@ class _Bad(NamedTuple):
 class _Contender:
     """A model on an engine, and what is known of its results so far."""
 
-    def __init__(self, model: Model, options: EngineOptions, worst: int) -> None:
-        self.model = model
+    def __init__(self, model: Model, options: EngineOptions, worst: int, mapping: Classes | None = None) -> None:
+        # What is scored; the engine runs the model as it is.
+        self.model = model if mapping is None else model._replace(labels=mapping.labels_of(model))
+        self._table = None if mapping is None else mapping.model_table(model)
         self.engine = open_engine(model, options)
-        self.scorer = scorer_class(model.task)(model)
+        self.scorer = scorer_class(model.task)(self.model)
         self.pipeline: Pipeline[Any] = pipeline_class(model.task)(self.engine, model,
                                                                   {**RESTING, **self.scorer.settings})
         self.conditions: dict[Condition, Scorer] = {}
@@ -77,6 +81,8 @@ class _Contender:
         if self.value is None:
             raise ConfigError(f'{self.model.name}: got two images of different sizes, expected a pair of one size. '
                               'Give images of one camera.')
+        if self._table is not None:
+            self.value = self.value._replace(labels=self._table[self.value.labels])
 
     def score(self, number: int, name: str, sample: Sample) -> None:
         """Compare the last result with the truth and with the reference's."""
@@ -153,7 +159,8 @@ def evaluate(contenders: Sequence[tuple[Model, EngineOptions]], dataset: Dataset
     if corruptions and not (dataset and dataset.has_truth):
         raise ConfigError(f'--corrupt: {dataset.title if dataset else "no --data"}: has no truth to compare with. Give '
                           'a dataset with labels or flow with --data.')
-    runners = [_Contender(model, options, worst) for model, options in contenders]
+    mapping = dataset.mapping if dataset else None
+    runners = [_Contender(model, options, worst, mapping) for model, options in contenders]
     if dataset:
         _score(runners, dataset, corruptions)
     if video:
@@ -231,7 +238,7 @@ def _panel(frame: Frame, result: np.ndarray, expected: np.ndarray, scorer: Score
 
 
 def _check_labels(model: Model, first: Model, dataset: Dataset | None) -> None:
-    if model.labels is None:
+    if model.labels is None or (dataset and dataset.mapping):
         return
     ids = [each.id for each in model.labels.classes]
     names = [each.name for each in model.labels.classes]
@@ -240,8 +247,8 @@ def _check_labels(model: Model, first: Model, dataset: Dataset | None) -> None:
     whose = dataset.title if dataset and known else first.name
     if ids != list(range(len(classes))):
         raise ConfigError(f"{model.path}: labels: {model.labels.name} has {len(names)} classes, expected {whose}'s "
-                          f'{len(classes)}, ids 0..{len(classes) - 1}. Evaluate a model of that label set.')
+                          f'{len(classes)}, ids 0..{len(classes) - 1}. {_REMEDY}')
     for number, (name, expected) in enumerate(zip(names, classes, strict=True)):
         if name.casefold() != expected.casefold():
             raise ConfigError(f'{model.path}: labels: class {number} of {model.labels.name} is {name!r}, expected '
-                              f'{expected!r} as in {whose}. Evaluate a model of that label set.')
+                              f'{expected!r} as in {whose}. {_REMEDY}')

@@ -15,11 +15,11 @@ from trt_perception.core.model import Model, load_labels
 
 from ..datasets.camvid import labelled_pictures, read_annotation
 from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
-from ..datasets.images import read_picture
+from ..datasets.images import read_ids, read_picture
 from ..report import html
+from .classes import Classes
 from .data import Dataset, Sample, check_size
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
-from .plots import reliability_diagram
 from .reliability import LEVELS, Reliability, confidence_counts, reliability
 from .scorer import Measure, Score, Scorer, Totals
 
@@ -92,20 +92,7 @@ class SegmentationScorer(Scorer):
     @staticmethod
     def open_truth(path: Path, split: str) -> Dataset:
         """Return a split of CamVid or Cityscapes; see Scorer."""
-        read: Callable[[Path], np.ndarray]
-        if (path / _CITYSCAPES).is_dir():
-            title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
-            classes = NAMES
-        else:
-            title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
-            classes = tuple(each.name for each in load_labels('camvid').classes)
-
-        def sample(number: int) -> Sample:
-            image = images[number]
-            frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
-            check_size(image.annotation, truth, frame)
-            return Sample((frame,), truth)
-        return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes)
+        return open_labelled(path, split)
 
     @staticmethod
     def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
@@ -137,9 +124,11 @@ class SegmentationScorer(Scorer):
         sure = {score.contender: score.details['reliability'] for score in scores if 'reliability' in score.details}
         if sure:
             yield html.heading('Reliability of the confidence')
-            yield html.picture(reliability_diagram({name: classes['all'] for name, classes in sure.items()}),
-                               'On the diagonal, the confidence is the share of right labels; below it, it says too '
-                               'much.')
+            yield html.reliability(
+                {f'{name}: ECE {classes["all"].ece:.4f}': [
+                    (each.pixels / classes['all'].pixels, each.confidence, each.right) for each in classes['all'].bins]
+                 for name, classes in sure.items()},
+                'On the diagonal, the confidence is the share of right labels; below it, it says too much.')
             yield html.paragraph('Of the pixels that were given a class: mean confidence, share of right labels, '
                                  'expected calibration error (15 bins).')
             for score in scores:
@@ -150,6 +139,36 @@ class SegmentationScorer(Scorer):
             yield html.paragraph('Of the pixels of the class in the row, % that were given the class in the column.')
             for score in scores:
                 yield _confusions(score)
+
+
+def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dataset:
+    """Return a split of CamVid or Cityscapes, or of other classes in the layout of one.
+
+    Args:
+        mapping: what the ids in the annotations mean; None = what the dataset's own do.
+
+    Raises:
+        ConfigError: there is no such split, or it is not complete.
+    """
+    read: Callable[[Path], np.ndarray]
+    if (path / _CITYSCAPES).is_dir():
+        title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
+        classes = NAMES
+    else:
+        title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
+        classes = tuple(each.name for each in load_labels('camvid').classes)
+    if mapping is not None:
+        table, classes = mapping.truth_table(), mapping.names
+
+        def read(annotation: Path) -> np.ndarray:
+            return table[read_ids(annotation, 'class ids')]
+
+    def sample(number: int) -> Sample:
+        image = images[number]
+        frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
+        check_size(image.annotation, truth, frame)
+        return Sample((frame,), truth)
+    return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes, mapping)
 
 
 def _reliability_rows(score: Score) -> list[list[str]]:

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from trt_perception.core.image import Size
 from trt_perception.core.tasks import find_task
 
-from ..graphs.check import read_graph
 from ..graphs.cost import Cost, cost, cost_table
+from ..graphs.read import foreign, read_graph
 from ..graphs.slim import batch_norm_text, simplify
+from ..graphs.static import static_graph
 from ..networks import NETWORKS, Network, parse_network
 from ..networks.repvgg import merge
+from ..sizes import add_size
 from .to_onnx import to_onnx
 
 
@@ -52,8 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('networks', nargs='+', metavar='NAME[,OPTION=VALUE...] | FILE.onnx',
                         help=f'{", ".join(NETWORKS)}, with arguments of its class, e.g. swiftnet,encoder=repvgg')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
-                        help="of the network's picture, px (default: the network's own)")
+    add_size(parser, "of the network's image, px (default: the network's own)")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -61,12 +62,13 @@ def execute(args: argparse.Namespace) -> int:
     rows, remarks = [], []
     for text in args.networks:
         if text.endswith('.onnx'):
-            model = read_graph(Path(text))
+            with foreign(text, 'describe-network'):
+                model = static_graph(read_graph(Path(text)), args.size, text)
             rows.append((text, cost(model)))
             remarks.append(f'{text}: {batch_norm_text(model)}')
             continue
         network, options = parse_network(text)
-        size = tuple(args.size) if args.size else network.size
+        size = args.size or network.size
         costs, remark = describe(network, options, size)
         rows += [(f'{text} {size[0]}x{size[1]}, {stage}', each) for stage, each in costs]
         remarks.append(f'{text}, exported: {remark}')

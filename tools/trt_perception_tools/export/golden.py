@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trt_perception.core.compressed import decode_compressed
 from trt_perception.core.errors import ConfigError, FrameError
-from trt_perception.core.image import decode_compressed
 from trt_perception.core.model import load_model
 from trt_perception.engines.tensorrt import golden
 

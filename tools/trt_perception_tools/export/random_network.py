@@ -84,6 +84,7 @@ def write_card(network: Network, options: Mapping[str, Any], module: nn.Module, 
     # Exported graphs give px.
     output_fields = {key: value for key, value in known['output'].items() if key != 'flow_scale'}
     card.update(input=known['input'], output=output_fields)
+    card.update({key: known[key] for key in ('keep_fp32',) if key in known})
     path = output.with_suffix('.yaml')
     path.write_text(yaml.safe_dump(card, sort_keys=False, default_flow_style=None, width=120))
     return load_model(str(path))

@@ -30,12 +30,13 @@ from trt_perception.core.model import Model, load_model, model_names
 from ..graphs.check import check, report
 from ..graphs.cost import cost
 from ..graphs.difference import Difference
-from ..graphs.edit import IR_VERSION, OPSET
+from ..graphs.opset import IR_VERSION, OPSET
 from ..graphs.runtimes import RUNTIMES, Runtime
 from ..graphs.slim import batch_norm_text, simplify
 from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
+from ..sizes import add_size
 from ..tasks import exporter_of
 from .confidence import Calibration, read_calibration
 from .exporter import FLAGS, PLAIN, HeadOptions
@@ -182,9 +183,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--weights', required=True, metavar='FILE|random[:SEED]',
                         help='published weights: .pth or .npz; or random ones, to measure speed')
     parser.add_argument('--output', type=Path, required=True, metavar='FILE', help='the .onnx to write')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
-                        help="of the network's picture, px (default: {})".format(', '.join(
-                            f'{name} {network.size[0]} {network.size[1]}' for name, network in NETWORKS.items())))
+    add_size(parser, "of the network's image, px (default: {})".format(', '.join(
+        f'{name} {network.size[0]} {network.size[1]}' for name, network in NETWORKS.items())))
     parser.add_argument('--for', dest='runtime', choices=RUNTIMES, default=RUNTIMES[0],
                         help='onnxruntime (default): bytes in and out; tensorrt: normalised float32 NCHW in, INT32 '
                              'labels out, operators of TensorRT 8.2')
@@ -206,7 +206,7 @@ def execute(args: argparse.Namespace) -> int:
     if seed is None:
         model = load_model(args.model)
         network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
-        size = tuple(args.size) if args.size else network.size
+        size = args.size or network.size
         head = HeadOptions(args.upsample == 'input', args.head, _calibration(args.calibration, model))
         difference = export(model, network, Path(args.weights), size, args.output, args.runtime, options, head)
     else:
@@ -214,7 +214,7 @@ def execute(args: argparse.Namespace) -> int:
             raise ConfigError(f'--network {args.network}: got --weights {args.weights} as well. Give the network in '
                               f'place of the model: export {args.network} --weights {args.weights}')
         network, options = parse_network(args.model)
-        size = tuple(args.size) if args.size else network.size
+        size = args.size or network.size
         module = random_module(network, options, seed)
         with TemporaryDirectory() as folder:
             # No pipeline takes scores: a YAML of them would be of no use.

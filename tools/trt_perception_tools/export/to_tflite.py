@@ -28,11 +28,12 @@ from trt_perception.core.model import Model, load_model, model_names
 from trt_perception.core.tasks import find_task
 from trt_perception.engines import EngineOptions, open_engine
 
-from ..import_model.interface import example_pictures
+from ..import_model.examples import example_frames
 from ..networks import NETWORKS, Network, network_of, parse_network
 from ..networks.repvgg import merge
 from ..networks.weights import read_weights
 from ..quantize.calibration import bag_frames, feed, folder_frames
+from ..sizes import add_size
 from ..tasks import scorer_class
 from .to_onnx import build_head
 
@@ -88,8 +89,8 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
     head = _Channels(build_head(model, network, network.load(read_weights(weights), str(weights), **options), size,
                                 'tensorrt'))
     specs = {name: TensorSpec(name, (1, *size, network.channels), np.dtype(np.float32)) for name in model.input.names}
-    example = frames[0] if frames else [frame_from_picture(each) for each in example_pictures(
-        find_task(model.task).images, size)]
+    example = frames[0] if frames else [
+        frame_from_picture(each) for each in example_frames(size)[0][:find_task(model.task).images]]
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent.resolve(), prefix='.to-tflite-') as folder:
         file = Path(folder) / output.name
@@ -173,8 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', help=f'one of {", ".join(model_names())}, or the path of a model YAML')
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE', help='published weights: .pth or .npz')
     parser.add_argument('--output', type=Path, required=True, metavar='FILE', help='the .tflite to write')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the network's picture, px (default: "
-                                                                              'as export)')
+    add_size(parser, "of the network's image, px (default: as export)")
     parser.add_argument('--network', metavar='NAME[,OPTION=VALUE...]',
                         help=f"{', '.join(NETWORKS)} (default: the one the model's name begins with)")
     parser.add_argument('--quantise', choices=QUANTISATIONS, default='none',
@@ -189,7 +189,7 @@ def execute(args: argparse.Namespace) -> int:
     """Convert, and say how close the result is to torch and what to write into the YAML."""
     model = load_model(args.model)
     network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
-    size = tuple(args.size) if args.size else network.size
+    size = args.size or network.size
     frames: list[list[Frame]] = []
     pairs = find_task(model.task).images == 2
     if args.images:

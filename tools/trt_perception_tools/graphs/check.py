@@ -16,9 +16,8 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from trt_perception.core.errors import ConfigError
-
 from . import trial_build
+from .read import foreign, read_graph
 from .tensorrt_support import GENERATIONS, Generation
 
 _ALL = 'all'
@@ -267,18 +266,6 @@ def report(findings: Iterable[Finding]) -> str:
     return '\n'.join(lines)
 
 
-def read_graph(file: Path) -> ModelProto:
-    """Read an ONNX file.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    try:
-        return onnx.load(str(file))
-    except Exception as error:  # Protobuf's and ONNX's errors have no common base class.
-        raise ConfigError(f'{file}: not an ONNX file: {error}. Give the path of one.') from error
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('files', nargs='+', type=Path, metavar='FILE', help='an ONNX file')
@@ -295,7 +282,8 @@ def execute(args: argparse.Namespace) -> int:
     for file in args.files:
         model = read_graph(file)
         for generation in GENERATIONS if args.tensorrt == _ALL else [args.tensorrt]:
-            findings = check(model, generation)
+            with foreign(file, 'check-onnx'):
+                findings = check(model, generation)
             count = sum(finding.fault for finding in findings)
             faults += count
             print(f'{file}, TensorRT {generation}: {count or "no"} fault{"" if count == 1 else "s"} '

@@ -1,4 +1,4 @@
-"""Whom a graph is for: a back-end of the runtime. Needs no torch, unlike the graphs themselves (export/heads.py)."""
+"""Which back-end of the runtime a graph is for. Needs no torch, unlike the graphs themselves (export/heads.py)."""
 from __future__ import annotations
 
 from typing import Literal

@@ -17,7 +17,7 @@ from onnx.external_data_helper import set_external_data
 
 from trt_perception.core.errors import ConfigError
 
-from .check import read_graph
+from .read import read_graph
 
 _SMALLEST = 1024
 """Bytes; smaller tensors stay in the graph, where shapes and constants can be read without another file."""

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import ModelProto, load, numpy_helper
+from onnx import ModelProto, load
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_transpose_rule
 
 from trt_perception.core.errors import ConfigError
 
-from .check import read_graph
+from ..sizes import add_size
 from .cost import cost, cost_table
 from .edit import prune
+from .read import foreign, read_graph
+from .static import static_graph
 
-_DEFAULT_EPSILON = 1e-5
 _FUSIONS = ('ConvBNFusion', 'ConvMulFusion', 'ConvAddFusion')
 
 
@@ -43,45 +45,14 @@ def simplify(model: ModelProto, fold: bool = True) -> ModelProto:
         ort.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'],
                              disabled_optimizers=disabled)
         simple = load(str(file))
-    # ONNX Runtime declares every domain that it knows.
-    used = {node.domain for node in simple.graph.node} | {''}
-    opsets = [opset for opset in simple.opset_import if opset.domain in used]
-    del simple.opset_import[:]
-    simple.opset_import.extend(opsets)
+    if fold:  # ONNX Runtime folds batch normalisation into Conv only.
+        simple = rewrite(simple, [fuse_batchnorm_into_conv_transpose_rule])
+    prune(simple)  # ONNX Runtime declares every domain that it knows.
     simple.ir_version = model.ir_version
     del simple.metadata_props[:]
     simple.metadata_props.extend(model.metadata_props)
     simple.producer_name, simple.producer_version = model.producer_name, model.producer_version
-    if fold:
-        _fold_into_deconvolutions(simple)
     return simple
-
-
-def _fold_into_deconvolutions(model: ModelProto) -> None:
-    # ONNX Runtime folds batch normalisation into Conv only.
-    graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {output: node for node in graph.node for output in node.output}
-    uses = Counter(name for node in graph.node for name in node.input)
-    uses.update(output.name for output in graph.output)
-    for norm in [node for node in graph.node if node.op_type == 'BatchNormalization']:
-        maker = makers.get(norm.input[0])
-        if maker is None or maker.op_type != 'ConvTranspose' or uses[norm.input[0]] > 1 \
-                or not set(maker.input[1:]) | set(norm.input[1:]) <= set(weights) \
-                or any(attribute.name == 'group' and attribute.i != 1 for attribute in maker.attribute):
-            continue
-        scale, shift, mean, variance = (numpy_helper.to_array(weights[name]) for name in norm.input[1:5])
-        epsilon = next((each.f for each in norm.attribute if each.name == 'epsilon'), _DEFAULT_EPSILON)
-        factor = scale / np.sqrt(variance + epsilon)
-        kernel = numpy_helper.to_array(weights[maker.input[1]])  # (inputs, outputs, rows, columns)
-        bias = numpy_helper.to_array(weights[maker.input[2]]) if len(maker.input) > 2 else np.zeros_like(mean)
-        folded = {f'{norm.name}/kernel': kernel * factor[:, None, None], f'{norm.name}/bias': (bias - mean) * factor
-                  + shift}
-        graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in folded.items())
-        maker.input[1:] = list(folded)
-        maker.output[0] = norm.output[0]
-        graph.node.remove(norm)
-    _drop_unused(model)
 
 
 def batch_norms_left(model: ModelProto) -> dict[str, int]:
@@ -120,33 +91,36 @@ def keep_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
     outputs = [output for output in kept.graph.output if output.name in names]
     del kept.graph.output[:]
     kept.graph.output.extend(outputs)
-    _drop_unused(kept)
+    prune(kept)
+    needed = {name for node in kept.graph.node for name in node.input}
+    for value in [value for value in kept.graph.input if value.name not in needed]:
+        kept.graph.input.remove(value)
     return kept
-
-
-def _drop_unused(model: ModelProto) -> None:
-    graph = model.graph
-    prune(graph)
-    names = {name for node in graph.node for name in [*node.input, *node.output]}
-    for field in (graph.input, graph.value_info):
-        kept = [value for value in field if value.name in names]
-        del field[:]
-        field.extend(kept)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('file', type=Path, metavar='FILE', help='an ONNX file')
     parser.add_argument('--output', type=Path, required=True, metavar='FILE', help='the .onnx to write')
+    add_size(parser, 'of the image, px: where the file leaves it open, to fix it')
     parser.add_argument('--keep', nargs='+', metavar='NAME', help='outputs that stay (default: all)')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Write the smaller graph, and say what became of it."""
-    model = read_graph(args.file)
-    slim = simplify(keep_outputs(model, args.keep) if args.keep else model)
-    onnx.checker.check_model(slim, full_check=True)
-    onnx.save(slim, str(args.output))
-    print(cost_table([(str(args.file), cost(model)), (str(args.output), cost(slim))]))
+    with foreign(args.file, 'slim-onnx'):
+        model = read_graph(args.file)
+        if args.size:
+            model = static_graph(model, args.size, str(args.file))
+        slim = simplify(keep_outputs(model, args.keep) if args.keep else model)
+        onnx.checker.check_model(slim, full_check=True)
+        onnx.save(slim, str(args.output))
+        try:
+            rows = [(str(name), cost(static_graph(each, None, str(name))))
+                    for name, each in ((args.file, model), (args.output, slim))]
+        except ConfigError as error:
+            print(f'{args.output}: {len(model.graph.node)} -> {len(slim.graph.node)} nodes; not counted: {error}')
+        else:
+            print(cost_table(rows))
     print(batch_norm_text(slim))
     return 0

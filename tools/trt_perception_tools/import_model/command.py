@@ -18,21 +18,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from trt_perception.core.data import VOID
+from trt_perception.bench.contender import RESTING
+from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_picture
-from trt_perception.core.model import LabelSet, Model, load_model
+from trt_perception.core.model import ONNX, LabelSet, Model, load_model
+from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.tasks import find_task, pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
+from ..graphs import edit
 from ..graphs.check import check, report
 from ..graphs.difference import Difference
-from ..graphs.edit import OPSET, opset_of
+from ..graphs.opset import OPSET, opset_of
+from ..graphs.read import foreign
+from ..graphs.runtimes import Runtime
 from ..tasks import importer_of, input_names, tasks_with
 from . import fit, interface, model_card
+from . import output as outputs
+from .examples import as_fed, example_frames, recorded_frames
 from .importer import Importer
-from .interface import Output, Pictures
-from .model_card import Interview, Question
+from .interface import Images
+from .model_card import Interview, Normalisation, Question
+from .output import Output
 from .reader import SUFFIXES, read_network, tensor_name
 
 _INTERVAL_NS = 100_000_000
@@ -44,10 +52,12 @@ class Import(NamedTuple):
 
     model: Model
     size: Size
-    """(height, width) of the network's picture, px."""
+    """(height, width) of the network's image, px."""
     opset: int
     difference: Difference
-    """From the file's own output."""
+    """From the file's own output, the largest on all example frames."""
+    decisions: tuple[str, ...]
+    """What was found out instead of asked, in words."""
     faults: tuple[str, ...] | None
     """What TensorRT 8.2 cannot take, where a file for it was asked for."""
     removed: tuple[str, ...]
@@ -55,9 +65,26 @@ class Import(NamedTuple):
     unseen: int
     """Scores behind those of the label set's classes."""
     unknown_ids: tuple[int, ...]
-    """Labels of the frame that the label set does not have."""
+    """Labels of the frames that the label set does not have."""
+    only: int | None
+    """The one label that all example frames got everywhere."""
     milliseconds: float
     """Of the frame in the pipeline."""
+
+
+class _Fitted(NamedTuple):
+    """A network with the package's contract."""
+
+    network: onnx.ModelProto
+    difference: Difference
+
+
+class _Tried(NamedTuple):
+    """What the file's own network gave for the example frames."""
+
+    planes: list[list[np.ndarray]]
+    """Per frame and image: (1, H, W, C) as an engine feeds it."""
+    results: list[dict[str, np.ndarray]]
 
 
 def import_model(args: argparse.Namespace, interview: Interview) -> Import:
@@ -73,84 +100,139 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
         raise ConfigError(f'{card}: is there already. Choose another --name or --output, or give --overwrite.')
     importer, where = importer_of(args.task), str(args.file)
     given = [tensor_name(args.file, each) for each in args.input_names or ()]
-    wanted = tensor_name(args.file, args.output_name) if args.output_name else ''
-    network = read_network(args.file, given, [wanted] if wanted else [])
-    pictures = interface.find_pictures(network, args.task, given, where)
-    size = _ask_size(interview, pictures, args)
-    static = interface.make_static(network, pictures, size, where)
-    feeds = interface.example_feeds(pictures, find_task(args.task).images, size)
-    results = interface.run_network(static, feeds, where)
-    output = interface.find_output(results, importer, wanted, size, where)
-    fields, labels = _ask_fields(interview, importer, pictures, output, name, args)
+    wanted = [tensor_name(args.file, each) for each in args.output_name or ()]
+    network = interface.with_constants(read_network(args.file, given, wanted), args.constant or (), where)
+    ways = interface.find_images(network, args.task, given, where)
+    size = _ask_size(interview, ways[0], args)
+    images, static, results = interface.settle(network, ways, size, where)
+    output = outputs.find_output(results, static, importer, wanted, images, size, where)
+    unused = sorted(set(images.names) - edit.needed_tensors(static.graph, *output.names))
+    if unused:
+        raise ConfigError(f'{where}: output {output.names[0]} does not depend on input {unused[0]}. Choose another '
+                          'output with --output-name; if there is none, the file was exported wrongly.')
+    color, values = _ask_colors(interview, images, args)
+    fit.check_range(static, images, values, where)
+    tried = _try(static, images, color, values, size, args)
+    output = outputs.decide(output, static, tried.results, importer, where)
+    fields, labels = _ask_fields(interview, importer, images, output, name, color, values, args)
     classes = min(output.channels, max(each.id for each in labels.classes) + 1) if labels else 0
-    fitted = fit.fit(static, pictures, output, importer, size, classes, where)
-    difference = fit.compare(fitted, feeds, results[output.name], pictures, output, importer, classes, where)
-    special, same = None, False
+
+    def fitted_for(runtime: Runtime) -> _Fitted:
+        return _fitted(static, images, output, importer, size, classes, tried, runtime, where)
+
+    files: dict[Runtime, _Fitted] = {'onnxruntime': fitted_for('onnxruntime')}
     if args.tensorrt:
-        special = fit.fit(static, pictures, output, importer, size, classes, where, tensorrt=True)
-        fit.compare(special, feeds, results[output.name], pictures, output, importer, classes, where)
-        same = special.SerializeToString() == fitted.SerializeToString()
-        fields['files']['tensorrt'] = {'fp32': f'{name}.onnx' if same else f'{name}_tensorrt.onnx'}
+        files['tensorrt'] = fitted_for('tensorrt')
+        fields['files']['tensorrt'] = {'fp32': f'{name}_tensorrt.onnx'}
     digest = hashlib.sha256(args.file.read_bytes()).hexdigest()
-    for each in (fitted, special) if special else (fitted,):
-        onnx.helper.set_model_props(each, {'model': name, 'license': fields['license'], 'source': args.file.name,
-                                           'source_sha256': digest})
+    for runtime, each in files.items():
+        onnx.helper.set_model_props(each.network, {'model': name, 'license': fields['license'], 'runtime': runtime,
+                                                   'source': args.file.name, 'source_sha256': digest})
     args.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output, prefix='.import-') as folder:
         written = Path(folder)
-        onnx.save(fitted, written / f'{name}.onnx')
-        if special and not same:
-            onnx.save(special, written / f'{name}_tensorrt.onnx')
+        for runtime, each in files.items():
+            onnx.save(each.network, written / (f'{name}.onnx' if runtime == 'onnxruntime' else
+                                               f'{name}_{runtime}.onnx'))
         (written / f'{name}.yaml').write_text(
             model_card.card_text(fields, f'{args.file.name}, sha256 {digest[:16]}...'), encoding='utf-8')
         if labels and fields['labels'].endswith('.yaml'):
             (written / fields['labels']).write_text(model_card.labels_text(labels), encoding='utf-8')
-        unknown_ids, milliseconds = _run(load_model(str(written / f'{name}.yaml')), size)
+        seen, milliseconds = _run(load_model(str(written / f'{name}.yaml')), size)
         for path in sorted(written.iterdir(), key=lambda path: path.name == card.name):  # It names the others.
             os.chmod(path, 0o644)
             os.replace(path, args.output / path.name)
-    removed = tuple(each.name for each in network.graph.output if each.name != output.name)
-    return Import(load_model(str(card)), size, opset_of(fitted), difference, _faults(special), removed,
-                  max(0, output.channels - classes) if output.channels > 1 and labels else 0, unknown_ids, milliseconds)
+    known = {VOID, *(each.id for each in labels.classes)} if labels else seen
+    used = [each.name for each in network.graph.output if each.name not in output.names]
+    return Import(
+        load_model(str(card)), size, opset_of(files['onnxruntime'].network), files['onnxruntime'].difference,
+        tuple(_decisions(images, output)), _faults(files['tensorrt'].network) if args.tensorrt else None, tuple(used),
+        max(0, output.channels - classes) if output.channels > 1 and labels else 0, tuple(sorted(seen - known)),
+        next(iter(seen)) if len(seen) == 1 else None, milliseconds)
 
 
-def _ask_size(interview: Interview, pictures: Pictures, args: argparse.Namespace) -> Size:
-    height, width = pictures.size
+def _try(static: onnx.ModelProto, images: Images, color: str, values: Normalisation, size: Size,
+         args: argparse.Namespace) -> _Tried:
+    frames = recorded_frames(args.images, size) if args.images else example_frames(size)
+    count = find_task(args.task).images
+    planes = [[as_fed(image, color, values.mean, values.std, images.fed) for image in frame[:count]]
+              for frame in frames]
+    return _Tried(planes, interface.run_each(static, [images.feeds(each) for each in planes], str(args.file)))
+
+
+def _fitted(static: onnx.ModelProto, images: Images, output: Output, importer: Importer, size: Size, classes: int,
+            tried: _Tried, runtime: Runtime, where: str) -> _Fitted:
+    """Fit a network and compare it with the file's; where lowering it changes what it does, it keeps its opset."""
+    for lower in (True, False):
+        network = fit.fit(static, images, output, importer, size, classes, where, runtime, lower)
+        try:
+            return _Fitted(network, fit.compare_each(network, tried.planes, tried.results, output, importer, classes,
+                                                     where))
+        except fit.UnequalError:
+            if not lower or opset_of(static) <= OPSET:
+                raise
+    raise AssertionError
+
+
+def _decisions(images: Images, output: Output) -> list[str]:
+    lines = []
+    if len(images.names) == 2:
+        lines.append(f'Earlier image: {images.names[0]}; later image: {images.names[1]} ({images.order}). '
+                     'If it is the other way round: --input-names')
+    elif images.joined:
+        lines.append(f'{images.names[0]} takes both images, the earlier one first')
+    if images.dtype == np.int8:
+        lines.append(f'{images.names[0]} takes int8: grey level - 128')
+    what = {outputs.LABELS: 'class ids', outputs.FLOW: 'flow'}.get(
+        output.kind, f'{output.kind} of {max(2, output.channels)} classes')
+    lines.append(f'{" and ".join(output.names)}: {what}' + (f' ({output.why})' if output.why else ''))
+    if any(output.border):
+        lines.append(f'Its convolutions have no padding: {output.border[0]} rows and {output.border[1]} columns at '
+                     f'each side have no class ({VOID})')
+    return lines
+
+
+def _ask_size(interview: Interview, images: Images, args: argparse.Namespace) -> Size:
+    height, width = images.size
+    given = None if args.size is None else ' '.join(args.size)
     if height and width:
-        if args.size and model_card.picture_size(' '.join(args.size)) != (height, width):
-            raise ConfigError(f'--size: got {"x".join(args.size)}, but {args.file} is fixed to {height}x{width}. Leave '
-                              'it out, or export the network with that size.')
+        if given and model_card.image_size(given) != (height, width):
+            raise ConfigError(f'--size: got {given}, but {args.file} is fixed to {height}x{width}. Leave it out.')
         return height, width
-    default = f'{height or 480} {width or 640}'
-    size: Size = interview.ask(Question('--size', 'Height and width of the picture that the network sees, px',
-                                        model_card.picture_size, default), args.size)
-    for fixed, got, side in zip(pictures.size, size, ('height', 'width'), strict=True):
+    size: Size = interview.ask(Question('--size', 'Height and width of the image that the network sees, px',
+                                        model_card.image_size, f'{height or 480} {width or 640}'), given)
+    for fixed, got, side in zip(images.size, size, ('height', 'width'), strict=True):
         if fixed not in (None, got):
             raise ConfigError(f'--size: got the {side} {got}, but {args.file} is fixed to {fixed}. Give that one.')
     return size
 
 
-def _ask_fields(interview: Interview, importer: Importer, pictures: Pictures, output: Output, name: str,
-                args: argparse.Namespace) -> tuple[dict[str, Any], LabelSet | None]:
-    """Return the fields of the model's YAML, and the label set of a segmentation model."""
-    colors = ('gray',) if pictures.channels == 1 else ('rgb', 'bgr')
+def _ask_colors(interview: Interview, images: Images, args: argparse.Namespace) -> tuple[str, Normalisation]:
+    colors = ('gray',) if images.channels == 1 else ('rgb', 'bgr')
     color = interview.ask(Question('--color', 'Channel order that the network was trained on: rgb or bgr',
                                    model_card.one_of(colors), 'rgb'),
                           colors[0] if len(colors) == 1 and args.color is None else args.color)
-    image: dict[str, Any] = {'names': list(input_names(args.task)), 'color': color}
-    if pictures.fed == np.float32:
-        values = model_card.ask_normalisation(interview, color, args.normalise, args.mean, args.std)
-        image.update(mean=list(values.mean), std=list(values.std))
-    elif args.normalise or args.mean or args.std:
+    if images.fed == np.float32:
+        return color, model_card.ask_normalisation(interview, color, args.normalise, args.mean, args.std)
+    if args.normalise or args.mean or args.std:
         raise ConfigError(f'--normalise, --mean, --std: {args.file} takes bytes and normalises them itself. Leave the '
                           'options out.')
+    return color, Normalisation((0.0,) * images.channels, (1.0,) * images.channels)
+
+
+def _ask_fields(interview: Interview, importer: Importer, images: Images, output: Output, name: str, color: str,
+                values: Normalisation, args: argparse.Namespace) -> tuple[dict[str, Any], LabelSet | None]:
+    """Return the fields of the model's YAML, and the label set of a task that has one."""
+    image: dict[str, Any] = {'names': list(input_names(args.task)), 'color': color}
+    if images.fed == np.float32:
+        image.update(mean=list(values.mean), std=list(values.std))
     results, labels = importer.ask(interview, output, name, args)
     license = interview.ask(Question('--license', 'Licence of the weights, and of the data they were trained on',
                                      model_card.words('a licence, or "unknown"')), args.license)
     description = interview.ask(Question('--description', 'Description, one line', model_card.words('a line of text'),
                                          f'imported from {args.file.name}', True), args.description)
     fields = {'task': args.task, 'description': description, 'license': license,
-              'files': {'onnxruntime': {'fp32': f'{name}.onnx'}},
+              'files': {ONNX: {'fp32': f'{name}.onnx'}},
               **({'labels': _labels_reference(labels, name, args)} if labels else {}),
               'input': image, 'output': results}
     return fields, labels
@@ -166,26 +248,27 @@ def _labels_reference(labels: LabelSet, name: str, args: argparse.Namespace) -> 
     return shipped if from_name == labels else f'{name}_labels.yaml'
 
 
-def _faults(network: onnx.ModelProto | None) -> tuple[str, ...] | None:
-    if network is None:
-        return None
+def _faults(network: onnx.ModelProto) -> tuple[str, ...]:
     findings = [each for each in check(network, _TENSORRT) if each.fault]
     return tuple(report(findings).splitlines()) if findings else ()
 
 
-def _run(model: Model, size: Size) -> tuple[tuple[int, ...], float]:
-    """Run one frame, or pair, through the pipeline; return unknown label ids and the time, ms."""
-    pipeline = pipeline_class(model.task)(open_engine(model, EngineOptions('onnxruntime')), model)
-    pictures = interface.example_pictures(2, size)
-    first, second = (frame_from_picture(picture, number * _INTERVAL_NS) for number, picture in enumerate(pictures))
-    pipeline.process(first)
-    start = time.perf_counter()
-    result = pipeline.process(second)[0]
-    milliseconds = (time.perf_counter() - start) * 1e3
-    if model.labels is None:
-        return (), milliseconds
-    known = {VOID, *(each.id for each in model.labels.classes)}
-    return tuple(sorted({int(each) for each in np.unique(result)} - known)), milliseconds
+def _run(model: Model, size: Size) -> tuple[set[int], float]:
+    """Run frames, or pairs, through the pipeline; return the labels that there were, and the last one's time, ms."""
+    engine = open_engine(model, EngineOptions('onnxruntime'))
+    pipeline: Pipeline[Any] = pipeline_class(model.task)(engine, model, RESTING)
+    seen: set[int] = set()
+    milliseconds = 0.0
+    for frame in example_frames(size):
+        pipeline.reset()
+        for number, image in enumerate(frame):
+            start = time.perf_counter()
+            result = pipeline.process(frame_from_picture(image[..., ::-1].copy(), number * _INTERVAL_NS))
+            milliseconds = (time.perf_counter() - start) * 1e3
+            if isinstance(result, LabelMap):
+                seen.update(np.unique(result.labels).tolist())
+    engine.close()
+    return seen, milliseconds
 
 
 def _model_name(text: str) -> str:
@@ -205,47 +288,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--output', type=Path, required=True, metavar='DIR', help='folder to write to')
     parser.add_argument('--name', help="of the model (default: the file's)")
     parser.add_argument('--overwrite', action='store_true', help='replace a model of that name in DIR')
-    parser.add_argument('--tensorrt', action='store_true',
-                        help=f'write NAME_tensorrt.onnx too, without the bytes that TensorRT {_TENSORRT} does not have')
+    parser.add_argument('--tensorrt', action=argparse.BooleanOptionalAction, default=True,
+                        help=f'write NAME_tensorrt.onnx too, without the bytes that TensorRT {_TENSORRT} does not have '
+                             '(default: yes)')
+    parser.add_argument('--images', type=Path, metavar='DIR',
+                        help='frames of the camera to try the network on (default: synthetic ones)')
     network = parser.add_argument_group('network', 'only where the file leaves a choice')
-    network.add_argument('--size', nargs=2, metavar=('H', 'W'), help="of the network's picture, px; for dynamic sizes")
-    network.add_argument('--input-names', nargs='+', metavar='NAME', help='the picture, or first and second picture')
-    network.add_argument('--output-name', metavar='NAME', help='labels, scores or flow; other outputs are removed')
+    network.add_argument('--size', nargs='+', metavar='N',
+                         help="H W or HxW of the network's image, px; for dynamic sizes")
+    network.add_argument('--input-names', nargs='+', metavar='NAME',
+                         help='the image, or the earlier and the later image')
+    network.add_argument('--output-name', nargs='+', metavar='NAME',
+                         help='labels, scores or flow, or u and v; any tensor of the file; others are removed')
+    network.add_argument('--constant', nargs='+', metavar='NAME=X[,X...]',
+                         help='values of inputs that are no images, e.g. scale_factor=1')
     answers = parser.add_argument_group('answers', 'asked for on a terminal where the option is not given')
     answers.add_argument('--color', metavar='ORDER', help='rgb or bgr; gray follows from the network')
     answers.add_argument('--normalise', metavar='PRESET', help=', '.join(model_card.PRESETS))
     answers.add_argument('--mean', nargs='+', metavar='X', help='instead: per channel, grey levels 0..255')
     answers.add_argument('--std', nargs='+', metavar='X', help='likewise')
     answers.add_argument('--labels', metavar='LABELS',
-                         help='a label set of config/labels, its YAML, or a text file with one class name per line')
+                         help='a label set of config/labels, its YAML, or a text file or JSON of class names')
     answers.add_argument('--class-names', nargs='+', metavar='NAME', help='instead: of class 0, 1, 2 ...')
     answers.add_argument('--flow-scale', metavar='X',
-                         help="network's output times this = px of its picture; 1/4.5 works")
+                         help="network's output times this = px of its image; 1/4.5 works")
     answers.add_argument('--license', metavar='TEXT', help='of the weights and their data')
     answers.add_argument('--description', metavar='TEXT')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Import, and say what was done and how to use it."""
-    done = import_model(args, Interview())
+    with foreign(args.file, 'import-model'):
+        done = import_model(args, Interview())
     model = done.model
     file = Path(model.network_file('onnxruntime', 'fp32'))
+    for line in done.decisions:
+        print(line)
     print(f'{file}: {done.size[0]}x{done.size[1]}, opset {done.opset}, {file.stat().st_size / 1e6:.1f} MB; '
           f"{done.difference.text} from the file's")
     print(f'{model.path}: one frame of that size took {done.milliseconds:.1f} ms through the pipeline')
     if done.removed:
         print(f'Outputs removed: {", ".join(done.removed)}')
     if done.unseen and model.labels:
-        print(f'Scores not seen, behind those of the {len(model.labels.classes)} classes: {done.unseen}')
+        print(f'NOTE: scores not seen, behind those of the {len(model.labels.classes)} classes: {done.unseen}')
     if done.unknown_ids:
         print(f'NOTE: the label set has no class for {", ".join(map(str, done.unknown_ids))}, which the network gave')
-    if done.faults:
-        print(f'NOTE: TensorRT {_TENSORRT} cannot take the file for it:\n' + '\n'.join(done.faults))
+    if done.only is not None:
+        print(f'NOTE: every pixel of every example frame got label {done.only}. Check --color and the normalisation')
+    if done.faults is None:
+        print('NOTE: no file for TensorRT was written, as --no-tensorrt says: on a Jetson the network runs on the CPU')
+    elif done.faults:
+        print(f'NOTE: TensorRT {_TENSORRT} cannot take the file for it, a newer one may:\n' + '\n'.join(done.faults))
     if done.opset > OPSET:
-        print(f'NOTE: opset {done.opset} could not be converted to {OPSET}, the newest that TensorRT {_TENSORRT} '
-              f'reads. Export the file with opset {OPSET} for it')
+        print(f'NOTE: opset {done.opset} could not be lowered to {OPSET}, the newest that TensorRT {_TENSORRT} reads')
     path = Path(model.path).resolve()
-    print(f'\nUse it:\n  ros2 launch trt_perception perception.launch.py {model.task}_model:={path}\n'
+    shown = 'BEFORE AFTER' if find_task(model.task).images == 2 else 'IMAGE'
+    print(f'\nUse it:\n  trt_perception_tools overlay {shown} {path} --output overlay.png\n'
+          f'  ros2 launch trt_perception perception.launch.py {model.task}_model:={path}\n'
           f'  trt_perception run -p {model.task}.model:={path}\n'
           f'  trt_perception_tools evaluate {path} --data DIR')
     return 0

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 
 from trt_perception.core.image import Size
 from trt_perception.core.model import LabelSet
 
 from ..graphs.difference import Difference
-from ..graphs.edit import IR_VERSION, OPSET
-from .interface import Output
+from ..graphs.opset import IR_VERSION, OPSET
 from .model_card import Interview
+from .output import NOTATION, Output
 
 Tensors = Mapping[str, tuple[np.dtype, Sequence[int]]]
 """Type and shape by name."""
@@ -33,33 +34,54 @@ class Importer(abc.ABC):
 
     @abc.abstractmethod
     def interpret(self, name: str, array: np.ndarray, size: Size) -> Output | None:
-        """Return an output as the result; None where it cannot be it.
+        """Return an output as the result, by its shape and type; None where it cannot be it.
 
         Args:
             array: of an example run.
             size: (height, width) of the network's image, px.
         """
 
-    def check(self, output: Output, where: str) -> None:
-        """Refuse a result that the package cannot take.
+    def join(self, results: Mapping[str, np.ndarray], names: Sequence[str], size: Size) -> Output | None:
+        """Return several outputs that are the result together; None where none are.
+
+        Args:
+            names: that were asked for; () = any.
+        """
+        return None
+
+    def check(self, output: Output, results: Mapping[str, np.ndarray], network: onnx.ModelProto, named: bool,
+              size: Size, where: str) -> Output:
+        """Return the output with what its size and those beside it tell.
+
+        Args:
+            named: it was asked for by name.
 
         Raises:
-            ConfigError: it is too large.
+            ConfigError: the package cannot take it.
         """
-        return
+        return output
+
+    @abc.abstractmethod
+    def decide(self, output: Output, makers: set[str], arrays: Sequence[np.ndarray]) -> Output:
+        """Return the output with the meaning of its values.
+
+        Args:
+            makers: operators that make them.
+            arrays: what it gave for frames that were fed as a node does.
+        """
 
     @abc.abstractmethod
     def head(self, output: Output, classes: int, byte: np.dtype) -> str:
-        """Return what stands between `raw`, the network's output, and the package's, as ONNX text; '' = nothing."""
+        """Return what stands between `raw_0`, ..., the network's outputs, and the package's, as ONNX text."""
 
     @abc.abstractmethod
     def outputs(self, output: Output, byte: np.dtype) -> Tensors:
         """Return the outputs of the fitted graph."""
 
     @abc.abstractmethod
-    def difference(self, got: Mapping[str, np.ndarray], reference: np.ndarray, output: Output,
+    def difference(self, got: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], output: Output,
                    classes: int) -> Difference:
-        """Compare what the fitted graph gives with the foreign network's own output."""
+        """Compare what the fitted graph gives with the foreign network's own outputs."""
 
     @abc.abstractmethod
     def ask(self, interview: Interview, output: Output, name: str,
@@ -72,3 +94,23 @@ def graph_text(given: Sequence[str], results: Sequence[str], steps: Sequence[str
     lines = '\n'.join(steps)
     return (f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
             f'part ({", ".join(given)}) => ({", ".join(results)}) {{\n{lines}\n}}')
+
+
+def read_grids(output: Output, cast: bool) -> tuple[list[str], list[str], list[str]]:
+    """Return the beginning of a head: what it takes, nodes that bring each output onto its grid, their results.
+
+    Args:
+        cast: to float32, where it is another type.
+    """
+    given = [f'{NOTATION[output.dtype]}[{", ".join(map(str, output.shape))}] raw_{number}'
+             for number in range(len(output.names))]
+    steps: list[str] = []
+    names = [f'raw_{number}' for number in range(len(given))]
+    if output.shape != output.grid.shape:
+        steps.append(f'grid = Constant <value = int64[4] {{{", ".join(map(str, output.grid.shape))}}}> ()')
+        steps += [f'grid_{number} = Reshape ({name}, grid)' for number, name in enumerate(names)]
+        names = [f'grid_{number}' for number in range(len(given))]
+    if cast and output.dtype != np.float32:
+        steps += [f'float_{number} = Cast <to = 1> ({name})' for number, name in enumerate(names)]
+        names = [f'float_{number}' for number in range(len(given))]
+    return given, steps, names

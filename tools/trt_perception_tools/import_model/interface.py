@@ -1,13 +1,10 @@
-"""Finds out how a foreign ONNX network takes its pictures and which output is the labels, scores or flow.
-
-By what the file declares and by running it once; asks nobody.
-"""
+"""Finds out how a foreign ONNX network takes its images, and makes it static for one size. Asks nobody."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -17,80 +14,83 @@ from trt_perception.core.image import Size
 from trt_perception.core.tasks import find_task
 
 from ..graphs.edit import needed_tensors, prune
-from ..tasks import tasks_with
-
-if TYPE_CHECKING:
-    from .importer import Importer
+from ..graphs.layout import Side, full_shape, image_axes
 
 FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32, np.dtype(np.int32): np.uint8,
-               np.dtype(np.int64): np.uint8}
+               np.dtype(np.int64): np.uint8, np.dtype(np.int8): np.uint8}
 """What the package cannot feed -> what it feeds, with a Cast behind it."""
-NOTATION = {np.dtype(kind): name for kind, name in (
-    (np.uint8, 'uint8'), (np.int32, 'int32'), (np.int64, 'int64'), (np.bool_, 'bool'), (np.float16, 'float16'),
-    (np.float32, 'float'), (np.float64, 'double'))}
-"""Element types in ONNX's text notation."""
+_CHANNELS = (3, 1)
+_STEPS = (32, 64, 128, 16, 8)
+"""Multiples that sizes are tried at when the given one fails."""
+_FIRST = re.compile(r'(?:^|[^a-z])(?:prev(?:ious)?|first|left|old|source|src|ref(?:erence)?|from|before|last'
+                    r'|(?:img|im|image|frame)_?a)(?:$|[^a-z])')
+_SECOND = re.compile(r'(?:^|[^a-z])(?:cur(?:r(?:ent)?)?|second|right|new|target|tgt|next|to|after|now'
+                     r'|(?:img|im|image|frame)_?b)(?:$|[^a-z])')
 
 
 class Tensor(NamedTuple):
-    """An input as the file declares it; a side is None where it is dynamic."""
+    """An input as the file declares it."""
 
     name: str
-    shape: tuple[int | None, ...] | None
+    shape: tuple[Side, ...] | None
     dtype: np.dtype
 
 
-class Pictures(NamedTuple):
-    """How the foreign network takes its picture, or its pair of them."""
+class Images(NamedTuple):
+    """How the foreign network takes its image, or its pair of them."""
 
     names: tuple[str, ...]
-    """Of the inputs: one, or two for a pair that is not concatenated."""
+    """Of the inputs: one, or two for a pair that is not in one tensor; the earlier image first."""
+    axes: str
+    """Of such an input; see layout.py."""
     channels: int
-    """Of one picture."""
-    channels_last: bool
-    concatenated: bool
-    """One input has the channels of both pictures."""
-    size: tuple[int | None, int | None]
-    """(height, width), px; None where it is dynamic."""
+    """Of one image."""
+    joined: bool
+    """One input has both images of a pair."""
+    size: tuple[Side, Side]
+    """(height, width), px; None where it is open."""
     dtype: np.dtype
+    order: str = ''
+    """Of two inputs: how the order was found, in words."""
 
     @property
     def fed(self) -> np.dtype:
         """What the package feeds: uint8 or float32."""
         return np.dtype(FED_INSTEAD.get(self.dtype, self.dtype))
 
-
-class Output(NamedTuple):
-    """The output that the package uses, as the foreign network gives it."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    axis: int | None
-    """Of the channels; None for labels."""
-    probabilities: bool = False
-    """A softmax or sigmoid is in the network already."""
-
     @property
-    def channels(self) -> int:
-        """Number of scores or flow components per pixel; 0 for labels."""
-        return 0 if self.axis is None else self.shape[self.axis]
+    def channels_last(self) -> bool:
+        """Whether the channels are behind rows and columns."""
+        return 'C' in self.axes and self.axes.index('C') > self.axes.index('W')
 
-    @property
-    def size(self) -> Size:
-        """(height, width), px."""
-        if self.axis is not None:
-            height, width = (side for axis, side in enumerate(self.shape) if axis not in (0, self.axis))
-            return height, width
-        sides = label_size(self.shape)
-        assert sides is not None
-        return sides
+    def shape(self, size: Size) -> tuple[int, ...]:
+        """Return the shape of an input."""
+        return full_shape(self.axes, size, self.channels * (2 if self.joined and 'T' not in self.axes else 1))
+
+    def feeds(self, planes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the foreign network's inputs: the reference for the nodes that fit.py puts before it.
+
+        Args:
+            planes: (1, H, W, C), one per image, as an engine feeds them.
+        """
+        size = planes[0].shape[1:3]
+        if self.dtype == np.int8:
+            planes = [plane.astype(np.int32) - 128 for plane in planes]
+        parts = [plane if self.channels_last else plane.transpose(0, 3, 1, 2) for plane in planes]
+        if self.joined:
+            axis = self.axes.index('T' if 'T' in self.axes else 'C')
+            one = list(self.shape(size))
+            one[axis] //= 2
+            parts = [np.concatenate([part.reshape(one) for part in parts], axis)]
+        return {name: np.ascontiguousarray(part.reshape(self.shape(size)), self.dtype)
+                for name, part in zip(self.names, parts, strict=True)}
 
 
-def find_pictures(network: onnx.ModelProto, task: str, names: Sequence[str], where: str) -> Pictures:
-    """Find out how the network wants its pictures.
+def find_images(network: onnx.ModelProto, task: str, names: Sequence[str], where: str) -> list[Images]:
+    """Find out how the network wants its images: the ways that fit what it declares, the likeliest first.
 
     Args:
-        names: of the inputs, first picture first; () = all that the file has.
+        names: of the inputs, earlier image first; () = all that the file has.
 
     Raises:
         ConfigError: the inputs are none of the task, or not clear.
@@ -99,20 +99,46 @@ def find_pictures(network: onnx.ModelProto, task: str, names: Sequence[str], whe
     by_name = {each.name: each for each in inputs}
     for name in names:
         if name not in by_name:
-            raise ConfigError(f'{where}: --input-names: got {name!r}, expected of {_listed(inputs)}.')
-    chosen = [by_name[name] for name in names] or inputs
+            raise ConfigError(f'{where}: --input-names: got {name!r}, expected of {listed(inputs)}.')
     most = find_task(task).images
+    chosen = [by_name[name] for name in names] or _likely_images(inputs, most)
     if not 1 <= len(chosen) <= most:
-        hint = f'Name {"it" if most == 1 else "them, first picture first,"} with --input-names' \
-            + ('.' if most == 2 or len(chosen) != 2 else f', or give {_task_with(2)} for a pair.')
-        raise ConfigError(f'{where}: got the inputs {_listed(chosen)}, expected {"one picture" if most == 1 else "two"}'
+        hint = f'Name {"it" if most == 1 else "them, earlier image first,"} with --input-names' \
+            + ('.' if most == 2 or len(chosen) != 2 else ', or give --task optical_flow for a pair.')
+        raise ConfigError(f'{where}: got the inputs {listed(chosen)}, expected {"one image" if most == 1 else "two"}'
                           f' for {task}. {hint}')
-    pair = most == 2 and len(chosen) == 1
-    layouts = [_layout(each, pair, most, where) for each in chosen]
-    if any(each != layouts[0] for each in layouts):
-        raise ConfigError(f'{where}: got the inputs {_listed(chosen)}, expected two of one shape and type. Name the '
-                          'pictures with --input-names.')
-    return layouts[0]._replace(names=tuple(each.name for each in chosen))
+    order = ''
+    if len(chosen) == 2:
+        chosen, order = (chosen, 'as --input-names says') if names else _in_order(chosen)
+    ways = [_ways(each, most == 2 and len(chosen) == 1, most, where) for each in chosen]
+    if any(each[0]._replace(size=ways[0][0].size) != ways[0][0] for each in ways):
+        raise ConfigError(f'{where}: got the inputs {listed(chosen)}, expected two of one shape and type. Name the '
+                          'images with --input-names.')
+    return [each._replace(names=tuple(tensor.name for tensor in chosen), order=order) for each in ways[0]]
+
+
+def with_constants(network: onnx.ModelProto, given: Sequence[str], where: str) -> onnx.ModelProto:
+    """Return the network with the values of some inputs fixed, each given as name=number,number...
+
+    Raises:
+        ConfigError: there is no such input, or the values do not fit it.
+    """
+    inputs: dict[str, Tensor] = {each.name: each for each in network_inputs(network)}
+    for text in given:
+        name, _, values = text.rpartition('=')
+        if name not in inputs:
+            raise ConfigError(f'{where}: --constant: got {text!r}, expected NAME=VALUE with one of '
+                              f'{listed(inputs.values())}.')
+        shape = tuple(side or 1 for side in inputs[name].shape or ())
+        try:
+            array = np.broadcast_to(np.array([float(each) for each in values.split(',')]), shape or (1,))
+        except ValueError:
+            raise ConfigError(f'{where}: --constant: got {text!r}, expected numbers for {listed([inputs[name]])}, with '
+                              'commas between, or one for all.') from None
+        network.graph.initializer.append(onnx.numpy_helper.from_array(
+            np.ascontiguousarray(array.reshape(shape), inputs[name].dtype), name))
+        network.graph.input.remove(next(each for each in network.graph.input if each.name == name))
+    return network
 
 
 def network_inputs(network: onnx.ModelProto) -> list[Tensor]:
@@ -121,8 +147,8 @@ def network_inputs(network: onnx.ModelProto) -> list[Tensor]:
     return [_tensor(each) for each in network.graph.input if each.name not in constants]
 
 
-def make_static(network: onnx.ModelProto, pictures: Pictures, size: Size, where: str) -> onnx.ModelProto:
-    """Return a copy for pictures of `size`, batch 1, with the outputs that need nothing else.
+def make_static(network: onnx.ModelProto, images: Images, size: Size, where: str) -> onnx.ModelProto:
+    """Return a copy for images of `size`, batch 1, with the outputs that need nothing else.
 
     Shapes inside it and of its outputs are left open.
 
@@ -131,23 +157,21 @@ def make_static(network: onnx.ModelProto, pictures: Pictures, size: Size, where:
     """
     static = onnx.ModelProto()
     static.CopyFrom(network)
-    others = {each.name for each in network_inputs(network)} - set(pictures.names)
+    others = {each.name for each in network_inputs(network)} - set(images.names)
     needs = {each.name: others & needed_tensors(network.graph, each.name) for each in network.graph.output}
     if all(needs.values()):
         output, missing = next(iter(needs.items()))
         raise ConfigError(f'{where}: output {output} needs {", ".join(sorted(missing))} besides '
-                          f'{", ".join(pictures.names)}, expected nothing but pictures. Export it with the other '
-                          'inputs as constants.')
+                          f'{", ".join(images.names)}, expected nothing but images. Give the others as constants, '
+                          f'e.g. --constant {sorted(missing)[0]}=1')
     for each in [each for each in static.graph.output if needs[each.name]]:
         static.graph.output.remove(each)
     for each in [each for each in static.graph.input if each.name in others]:
         static.graph.input.remove(each)
-    prune(static.graph)
-    channels = pictures.channels * (2 if pictures.concatenated else 1)
-    sides = (1, *size, channels) if pictures.channels_last else (1, channels, *size)
+    prune(static)
     for each in static.graph.input:
-        if each.name in pictures.names:
-            _set_shape(each, sides)
+        if each.name in images.names:
+            _set_shape(each, images.shape(size))
     del static.graph.value_info[:]
     for each in static.graph.output:
         each.type.tensor_type.ClearField('shape')
@@ -155,72 +179,91 @@ def make_static(network: onnx.ModelProto, pictures: Pictures, size: Size, where:
 
 
 def run_network(network: onnx.ModelProto, feeds: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """Run a static network once and return its outputs by name.
+    """Run a static network once; see `run_each`."""
+    return run_each(network, [feeds], where)[0]
+
+
+def run_each(network: onnx.ModelProto, each_feeds: Sequence[Mapping[str, np.ndarray]], where: str
+             ) -> list[dict[str, np.ndarray]]:
+    """Run a static network on each of some inputs and return its outputs by name.
 
     Raises:
         ConfigError: ONNX Runtime cannot; the text carries its reason.
     """
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
+    settings.intra_op_num_threads = 1
     try:
         session = ort.InferenceSession(network.SerializeToString(), settings, providers=['CPUExecutionProvider'])
-        results = session.run(None, dict(feeds))
+        names = [each.name for each in session.get_outputs()]
+        return [{name: np.asarray(array) for name, array in zip(names, session.run(None, dict(feeds)), strict=True)}
+                for feeds in each_feeds]
     except Exception as error:  # ONNX Runtime has no public base class for its errors.
-        shapes = ', '.join(f'{name} {array.shape}' for name, array in feeds.items())
-        raise ConfigError(f'{where}: ONNX Runtime {ort.__version__} cannot run it on {shapes}: {error}. Where the size '
-                          'is free, multiples of 32 suit most networks: --size H W') from error
-    return {each.name: np.asarray(array) for each, array in zip(session.get_outputs(), results, strict=True)}
+        shapes = ', '.join(f'{name} {array.shape}' for name, array in each_feeds[0].items())
+        reason = str(error).splitlines()[0].rstrip('.')
+        raise ConfigError(f'{where}: ONNX Runtime {ort.__version__} cannot run it on {shapes}: {reason}') from error
 
 
-def example_pictures(count: int, size: Size) -> list[np.ndarray]:
-    """Return (H, W, 3) uint8 pictures of soft blobs, each moved 3 px to the left against the one before."""
-    height, width = size
-    # On white noise no network is sure of anything.
-    noise = np.random.default_rng(0).integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
-    blobs = cv2.resize(noise, (width + 16, height + 16), interpolation=cv2.INTER_CUBIC)
-    return [np.ascontiguousarray(blobs[:height, 3 * number:3 * number + width]) for number in range(count)]
-
-
-def example_feeds(pictures: Pictures, images: int, size: Size) -> dict[str, np.ndarray]:
-    """Return inputs for the foreign network; floats are spread as those of most networks are, -2..2."""
-    planes = [picture[None, ..., :pictures.channels] for picture in
-              example_pictures(images, size)]
-    if pictures.fed == np.float32:
-        planes = [(plane.astype(np.float32) - 128) / 64 for plane in planes]
-    if not pictures.channels_last:
-        planes = [plane.transpose(0, 3, 1, 2) for plane in planes]
-    if pictures.concatenated:
-        planes = [np.concatenate(planes, 3 if pictures.channels_last else 1)]
-    return {name: np.ascontiguousarray(plane, pictures.dtype)
-            for name, plane in zip(pictures.names, planes, strict=True)}
-
-
-def find_output(results: Mapping[str, np.ndarray], importer: Importer, name: str, size: Size, where: str) -> Output:
-    """Find the result of a task among the outputs of an example run.
-
-    Args:
-        name: of the output; '' = the only one that can be it.
-        size: of the network's picture: what it gives has the same proportions.
+def settle(network: onnx.ModelProto, ways: Sequence[Images], size: Size, where: str
+           ) -> tuple[Images, onnx.ModelProto, dict[str, np.ndarray]]:
+    """Return the first way in which the network runs, the network made static for it, and what it then gives.
 
     Raises:
-        ConfigError: none of them can be it, or several; the text lists them.
+        ConfigError: it runs in none of them; where the size is free, the text says at which it would.
     """
-    listed = _listed([Tensor(each, array.shape, array.dtype) for each, array in results.items()])
-    if name and name not in results:
-        raise ConfigError(f'{where}: --output-name: got {name!r}, expected one of {listed}.')
-    read = {each: importer.interpret(each, array, size) for each, array in results.items() if not name or each == name}
-    found = {each: output for each, output in read.items() if output is not None}
-    if not found:
-        others = ' or '.join(each for each in tasks_with('importer') if each != importer.task)
-        raise ConfigError(f'{where}: got the output {listed}, expected {importer.kinds}, in the proportions of the '
-                          f'picture, {size[0]}x{size[1]}. Is it a network for --task {others}?')
-    if len(found) > 1:
-        raise ConfigError(f'{where}: got several outputs that can be the {importer.words}: '
-                          f'{_listed([Tensor(each.name, each.shape, each.dtype) for each in found.values()])}. Choose '
-                          f'one with --output-name, e.g. --output-name {next(iter(found))}')
-    output = next(iter(found.values()))
-    importer.check(output, where)
-    return output
+    errors = []
+    for images in ways:
+        static = make_static(network, images, size, where)
+        try:
+            return images, static, _run_once(static, images, size, where)
+        except ConfigError as error:
+            errors.append(error)
+    remedy = ' The file is fixed to what it declares: ask its author for one that runs, with batch 1.'
+    if None in ways[0].size:
+        remedy = ' Multiples of 32 suit most networks: --size H W'
+        for step in _STEPS:
+            near = tuple(max(step, (side + step // 2) // step * step) if free is None else side
+                         for side, free in zip(size, ways[0].size, strict=True))
+            if near != size and _runs(network, ways[0], (near[0], near[1]), where):
+                remedy = f' It runs at --size {near[0]} {near[1]}: give that, or other multiples of {step}.'
+                break
+    raise ConfigError(f'{errors[0]}.{remedy}') from errors[0]
+
+
+def _run_once(static: onnx.ModelProto, images: Images, size: Size, where: str) -> dict[str, np.ndarray]:
+    plane = np.zeros((1, *size, images.channels), images.fed)
+    return run_network(static, images.feeds([plane] * (2 if images.joined else len(images.names))), where)
+
+
+def _runs(network: onnx.ModelProto, images: Images, size: Size, where: str) -> bool:
+    try:
+        _run_once(make_static(network, images, size, where), images, size, where)
+    except ConfigError:
+        return False
+    return True
+
+
+def _likely_images(inputs: Sequence[Tensor], most: int) -> list[Tensor]:
+    """Return the inputs that can be images, where that leaves fewer: scalars and lists of numbers are none."""
+    images = [each for each in inputs if each.shape is None or len(each.shape) > 2]
+    return images if 1 <= len(images) <= most else list(inputs)
+
+
+def _in_order(pair: list[Tensor]) -> tuple[list[Tensor], str]:
+    """Return the two inputs, the earlier image first, and how that was found."""
+    first, second = (each.name.lower() for each in pair)
+    if _SECOND.search(first) and _FIRST.search(second) and not _FIRST.search(first):
+        return pair[::-1], 'by their names'
+    if _FIRST.search(first) and not _FIRST.search(second) or _SECOND.search(second) and not _SECOND.search(first):
+        return pair, 'by their names'
+    numbers = [re.findall(r'\d+', name) for name in (first, second)]
+    stems = [re.sub(r'\d+', '#', name) for name in (first, second)]
+    if stems[0] == stems[1] and numbers[0] != numbers[1]:
+        ordered = [int(each[-1]) for each in numbers]
+        differing = next((place for place, values in enumerate(zip(*numbers, strict=True)) if values[0] != values[1]))
+        ordered = [int(each[differing]) for each in numbers]
+        return (pair if ordered[0] < ordered[1] else pair[::-1]), 'by their numbers'
+    return pair, 'as the file declares them; their names do not say it'
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:
@@ -230,65 +273,49 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
     return Tensor(value.name, shape, np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)))
 
 
-def _listed(tensors: Iterable[Tensor]) -> str:
+def listed(tensors: Iterable[Tensor]) -> str:
+    """Return tensors as text: name, type and shape."""
     return ', '.join('{} {} {}'.format(each.name, each.dtype.name, 'of unknown shape' if each.shape is None else
                                        '({})'.format(', '.join(str(side or '?') for side in each.shape)))
                      for each in tensors) or 'nothing'
 
 
-def _layout(tensor: Tensor, pair: bool, images: int, where: str) -> Pictures:
-    counts = (2, 6) if pair else (1, 3)
+def _ways(tensor: Tensor, pair: bool, most: int, where: str) -> list[Images]:
     shape = tensor.shape
-    wanted = 'two pictures, or one input with the 2 or 6 channels of both,' if pair else 'a picture of 1 or 3 channels,'
-    if shape is None or len(shape) != 4 or not {shape[1], shape[3]} & set(counts):
-        channels = set() if shape is None or len(shape) != 4 else {shape[1], shape[3]}
-        hint = ''
-        if images == 1 and channels & {2, 6}:
-            hint = f' It looks like a pair of pictures: {_task_with(2)}?'
-        elif pair and channels & {1, 3}:
-            hint = f' It looks like one picture: {_task_with(1)}?'
-        raise ConfigError(f'{where}: got the input {_listed([tensor])}, expected {wanted} (1, channels, H, W) or '
-                          f'(1, H, W, channels).{hint or " Export it so."}')
-    if shape[0] not in (1, None):
-        raise ConfigError(f'{where}: input {tensor.name}: got batch {shape[0]}, expected 1. Export it with batch 1.')
+    found = list(image_axes(shape, _CHANNELS, pair)) if shape is not None else []
+    if not found:
+        raise ConfigError(f'{where}: got the input {listed([tensor])}, expected '
+                          + ('two images, or one input with both of them: (1, 2 or 6, H, W), (1, H, W, 2 or 6), '
+                             '(1, 2, channels, H, W) or (2, channels, H, W)' if pair else
+                             'an image of 1 or 3 channels: (1, channels, H, W), (1, H, W, channels), without the 1, or '
+                             '(H, W)') + f'.{_hint(shape, pair, most)}')
     if tensor.dtype not in FED_INSTEAD and tensor.dtype not in (np.uint8, np.float32):
-        raise ConfigError(f'{where}: input {tensor.name}: got {tensor.dtype.name}, expected uint8 or float32. Export '
-                          'it with one of these; a quantised TFLite network with float inputs and outputs.')
-    last = shape[1] not in counts
-    channels_of_all = shape[3] if last else shape[1]
-    assert channels_of_all is not None
-    return Pictures((), channels_of_all // (2 if pair else 1), last, pair, shape[1:3] if last else shape[2:4],
-                    tensor.dtype)
+        raise ConfigError(f'{where}: input {tensor.name}: got {tensor.dtype.name}, expected one of '
+                          f'{", ".join(str(each) for each in FED_INSTEAD)}, uint8, float32: an image. Name the '
+                          'input that takes it with --input-names.')
+    ways = []
+    for axes, count in found:
+        sides = dict(zip(axes, shape or (), strict=True))
+        joined = pair
+        ways.append(Images((), axes, count // 2 if pair and 'T' not in axes else count, joined,
+                           (sides['H'], sides['W']), tensor.dtype))
+    return ways
 
 
-def _task_with(images: int) -> str:
-    return '--task ' + ' or '.join(each for each in tasks_with('importer') if find_task(each).images == images)
+def _hint(shape: Sequence[Side] | None, pair: bool, most: int) -> str:
+    if shape is None:
+        return ' Ask its author for a file that declares its shapes.'
+    channels = {shape[-3], shape[-1]} if len(shape) in (3, 4) else set()
+    if most == 1 and (channels & {2, 6} or len(shape) == 5):
+        return ' It looks like a pair of images: --task optical_flow?'
+    if pair and channels & {1, 3}:
+        return ' It looks like one image: --task segmentation?'
+    if 4 in channels:
+        return ' Four channels are colour and something else (depth, alpha), which no camera image has.'
+    return ' Name the input that takes the image with --input-names; a network for other data cannot be used.'
 
 
 def _set_shape(value: onnx.ValueInfoProto, sides: Sequence[int]) -> None:
     value.type.tensor_type.ClearField('shape')
     for side in sides:
         value.type.tensor_type.shape.dim.add().dim_value = side
-
-
-def channel_axes(array: np.ndarray, size: Size) -> list[int]:
-    """Return where the channels of floats (1, C, H, W) or (1, H, W, C) in the proportions of `size` may be."""
-    if array.dtype.kind != 'f' or array.ndim != 4 or array.shape[0] != 1:
-        return []
-    return [axis for axis, sides in ((1, array.shape[2:4]), (3, array.shape[1:3])) if proportional(sides, size)]
-
-
-def label_size(shape: Sequence[int]) -> Size | None:
-    """Return (height, width) of labels (1, H, W), (1, 1, H, W), (1, H, W, 1) or (H, W); None for other shapes."""
-    sides = list(shape)
-    if len(sides) == 4 and sides[3] == 1:
-        sides.pop()
-    while len(sides) > 2 and sides[0] == 1:
-        sides.pop(0)
-    return (sides[0], sides[1]) if len(sides) == 2 else None
-
-
-def proportional(sides: Sequence[int], size: Size) -> bool:
-    """Return whether a grid has the proportions of an image."""
-    # To within one pixel of the smaller grid: strides round.
-    return min(sides) > 1 and abs(sides[0] * size[1] - sides[1] * size[0]) <= max(size)

@@ -4,6 +4,7 @@ Knows the fields of config/models and config/labels, and nothing of networks.
 """
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ import yaml
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import CHANNELS, LabelClass, LabelSet, load_labels
+
+from ..sizes import parse_sizes
 
 T = TypeVar('T')
 _MOST_CLASSES = 255
@@ -136,15 +139,12 @@ def numbers(count: int, positive: bool = False) -> Callable[[str], tuple[float, 
     return parse
 
 
-def picture_size(text: str) -> tuple[int, int]:
-    """Parse a height and a width, px."""
-    try:
-        height, width = (int(word) for word in text.replace('x', ' ').split())
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 8:
+def image_size(text: str) -> tuple[int, int]:
+    """Parse a height and a width, px: 480 640 or 480x640."""
+    sizes = parse_sizes([text])
+    if len(sizes) > 1 or min(sizes[0]) < 8:
         raise ValueError('a height and a width of at least 8 px, e.g. 360 480')
-    return height, width
+    return sizes[0]
 
 
 def flow_scale(text: str) -> float:
@@ -162,9 +162,20 @@ def flow_scale(text: str) -> float:
 def _mean(count: int) -> Callable[[str], tuple[float, ...]]:
     def parse(text: str) -> tuple[float, ...]:
         values = numbers(count)(text)
-        if min(values) > 0 and max(values) < 1:
+        if max(values) < 1 and any(values):
             raise ValueError('grey levels of 0..255, not of 0..1. Times 255 these are '
                              + ' '.join(f'{255 * each:g}' for each in values) + ', and the std likewise')
+        return values
+    return parse
+
+
+def _std(count: int) -> Callable[[str], tuple[float, ...]]:
+    def parse(text: str) -> tuple[float, ...]:
+        values = numbers(count, positive=True)(text)
+        if min(values) < 1:
+            raise ValueError('grey levels of 0..255, at least 1. Of 0..1, times 255 these are '
+                             + ' '.join(f'{255 * each:g}' for each in values) + '; as factors, divided by, '
+                             + ' '.join(f'{1 / each:.4g}' for each in values))
         return values
     return parse
 
@@ -191,11 +202,11 @@ def ask_normalisation(interview: Interview, color: str, preset: str | None, mean
     return Normalisation(
         interview.ask(Question('--mean', f'Mean of each channel, {color}, grey levels 0..255', _mean(channels)), mean),
         interview.ask(Question('--std', 'Standard deviation of each channel, grey levels',
-                               numbers(channels, positive=True)), std))
+                               _std(channels)), std))
 
 
 def read_label_set(text: str, stem: str) -> LabelSet:
-    """Return a label set: a name of config/labels, a YAML, or a text file with one class name per line.
+    """Return a label set: a name of config/labels, a YAML, or class names in a JSON or text file.
 
     Raises:
         ValueError: it is none of them; the text says what is wrong.
@@ -203,15 +214,45 @@ def read_label_set(text: str, stem: str) -> LabelSet:
     path = Path(text).expanduser()
     if path.suffix not in ('.yaml', '.yml') and path.is_file():
         try:
-            lines = path.read_text(encoding='utf-8').splitlines()
-        except UnicodeDecodeError:
+            content = path.read_text(encoding='utf-8')
+        except (UnicodeDecodeError, OSError):
             raise ValueError('a text file with one class name per line') from None
-        return label_set([line.strip() for line in lines if line.strip()], stem)
+        return label_set(class_names([content] if path.suffix == '.json' else
+                                     [line.strip() for line in content.splitlines() if line.strip()]), stem)
     try:
         return load_labels(text)
     except ConfigError as error:
         raise ValueError('a label set, or a text file with one class name per line: '
                          f'{str(error).rstrip(".")}') from None
+
+
+def class_names(given: Sequence[str]) -> list[str]:
+    """Return class names as people write them: words, one text with commas, a JSON list, or {"0": "road", ...}.
+
+    Raises:
+        ValueError: a JSON is neither, or its ids are not 0, 1, 2 ...
+    """
+    text = ' '.join(given).strip()
+    if text[:1] in ('[', '{'):
+        try:
+            value = json.loads('\n'.join(given))
+        except ValueError as error:
+            raise ValueError(f'a JSON list of names, or of ids and names: {error}') from None
+        if isinstance(value, dict):
+            value = value.get('id2label', value)
+            try:
+                value = {int(key): name for key, name in value.items()}
+            except (AttributeError, ValueError):
+                raise ValueError('a JSON of ids and names, e.g. {"0": "road", "1": "sky"}') from None
+            if sorted(value) != list(range(len(value))):
+                raise ValueError(f'the ids 0 to {len(value) - 1}, each with a name') from None
+            value = [value[number] for number in range(len(value))]
+        if not all(isinstance(each, str) for each in value):
+            raise ValueError('a JSON list of names') from None
+        return list(value)
+    if len(given) == 1 and ',' in text or all(each.endswith(',') for each in given[:-1]) and given[1:]:
+        return [name.strip() for name in text.split(',') if name.strip()]
+    return list(given)
 
 
 def label_set(names: Sequence[str], stem: str) -> LabelSet:

@@ -9,6 +9,7 @@ import importlib
 import io
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -19,14 +20,22 @@ from google.protobuf.message import DecodeError
 
 from trt_perception.core.errors import ConfigError
 
-from ..graphs.edit import OPSET
+from ..graphs.edit import prune
+from ..graphs.lowering import STANDARD
+from ..graphs.nested import all_nodes
+from ..graphs.read import read_graph
 
+_RUNTIME_DOMAINS = ('com.microsoft', 'com.microsoft.nchwc', 'com.ms.internal.nhwc', 'ai.onnx.ml')
+"""Operators that ONNX Runtime has besides: of files that it has optimised, and of classical machine learning."""
+_CONVERTED = 18
+"""Opset that tf2onnx is asked for, its newest: in 13 it writes operators that 13 does not have (HardSwish)."""
+_MOVES = ('Identity', 'Reshape', 'Squeeze', 'Transpose', 'Unsqueeze')
 SUFFIXES = ('.onnx', '.pb', '.tflite')
 _INSTALL = "Run: pip install -e './tools[tensorflow]' (best in an environment of its own), or give an .onnx file."
 
 
 def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> onnx.ModelProto:
-    """Return the network of a file as ONNX: of an .onnx file its own opset, else 13.
+    """Return the network of a file as ONNX; bytes of results become floats.
 
     Args:
         inputs, outputs: for a frozen graph, the tensors between which the network lies; default: its placeholders, and
@@ -42,13 +51,41 @@ def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] 
     if not file.is_file():
         raise ConfigError(f'{file}: no such file. Give the network that is to be imported.')
     if file.suffix.lower() == '.onnx':
-        network = _read_onnx(file)
+        network = _checked(cut(read_graph(file), outputs), file)
     elif file.suffix.lower() == '.tflite':
         network = _read_tflite(file)
     else:
         network = _read_frozen_graph(file, inputs, outputs)
-    if not network.graph.node or not network.graph.output:
-        raise ConfigError(f'{file}: got an empty graph, expected a network. Export it again.')
+    return with_float_results(network)
+
+
+def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
+    """Let the network end at these tensors, where one of them is no output of it yet; what follows is dropped."""
+    made = {name for node in network.graph.node for name in node.output}
+    if set(outputs) <= {each.name for each in network.graph.output} or not set(outputs) <= made:
+        return network
+    del network.graph.output[:]
+    # The type is found by running it.
+    network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    prune(network)
+    return network
+
+
+def with_float_results(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Give results that a QuantizeLinear makes, and perhaps a Transpose moves, as the floats that they stand for."""
+    makers = {name: node for node in network.graph.node for name in node.output}
+    users = Counter(name for node in network.graph.node for name in node.input)
+    for output in network.graph.output:
+        node = makers.get(output.name)
+        while node is not None and node.op_type in _MOVES and users[node.input[0]] == 1:
+            node = makers.get(node.input[0])
+        if node is not None and node.op_type == 'QuantizeLinear' and users[node.output[0]] <= 1:
+            name = node.output[0]
+            node.output[0] = f'{name}/quantised'
+            network.graph.node.insert(list(network.graph.node).index(node) + 1, onnx.helper.make_node(
+                'DequantizeLinear', [node.output[0], *node.input[1:]], [name], f'{name}/floats'))
+            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            del network.graph.value_info[:]
     return network
 
 
@@ -57,25 +94,16 @@ def tensor_name(file: Path, name: str) -> str:
     return name if ':' in name or file.suffix.lower() != '.pb' else f'{name}:0'
 
 
-def _read_onnx(file: Path) -> onnx.ModelProto:
-    try:
-        network = onnx.load(file)
-        onnx.checker.check_model(network)
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
-        raise ConfigError(f'{file}: not a valid ONNX network: {error}. Export or download it again.') from error
-    return network
-
-
 def _read_tflite(file: Path) -> onnx.ModelProto:
     if file.read_bytes()[4:8] != b'TFL3':
         raise ConfigError(f'{file}: not a TFLite network: the file identifier TFL3 is missing. Download it again.')
     tf2onnx = _import_tf2onnx(file)
     with _quiet():
         try:
-            network, _ = tf2onnx.convert.from_tflite(str(file), opset=OPSET)
+            network, _ = tf2onnx.convert.from_tflite(str(file), opset=_CONVERTED)
         except Exception as error:  # tf2onnx raises whatever its parsers raise.
             raise _not_converted(file, tf2onnx, error) from error
-    return _checked(network)
+    return _checked(network, file)
 
 
 def _read_frozen_graph(file: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
@@ -94,10 +122,11 @@ def _read_frozen_graph(file: Path, inputs: Sequence[str], outputs: Sequence[str]
     outputs = list(outputs) or _loose_ends(graph)
     with _quiet():
         try:
-            network, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs, opset=OPSET)
+            network, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs,
+                                                        opset=_CONVERTED)
         except Exception as error:
             raise _not_converted(file, tf2onnx, error) from error
-    return _checked(network)
+    return _checked(network, file)
 
 
 def _loose_ends(graph: Any) -> list[str]:
@@ -134,6 +163,48 @@ def _not_converted(file: Path, tf2onnx: ModuleType, error: Exception) -> ConfigE
                        'means.')
 
 
-def _checked(network: onnx.ModelProto) -> onnx.ModelProto:
-    onnx.checker.check_model(network)
+def _checked(network: onnx.ModelProto, file: Path) -> onnx.ModelProto:
+    """Return the network if all its operators are known.
+
+    Raises:
+        ConfigError: one of them needs a plugin, or the file is damaged.
+    """
+    own = {(each.domain, each.name) for each in network.functions}
+    versions = {each.domain: each.version for each in network.opset_import}
+    for node in all_nodes(network.graph):
+        if node.domain in STANDARD:
+            known = _is_operator(node.op_type, versions.get('', versions.get('ai.onnx', 1)))
+        else:
+            known = node.domain in _RUNTIME_DOMAINS or (node.domain, node.op_type) in own
+        if not known:
+            before = [name for name in node.input if any(name in each.output for each in network.graph.node)]
+            raise ConfigError(f'{file}: got the operator {node.domain or "ai.onnx"}.{node.op_type} (node '
+                              f'{node.name or node.output[0]!r}), expected operators of ONNX: it needs a plugin '
+                              'that is not in the file. '
+                              + (f'Where the result is made before it, end the network there: --output-name {before[0]}'
+                                 if before else 'Ask its author for a file of standard operators'))
+    cut_off = [each for each in network.graph.output if not each.HasField('type')]
+    for output in cut_off:
+        _set_type(network, output)
+    if not cut_off:  # The checker asks for a shape, which is found by running the network.
+        try:
+            onnx.checker.check_model(network)
+        except Exception as error:
+            raise ConfigError(f'{file}: not a valid ONNX network: {str(error).splitlines()[0]}. Download it again; if '
+                              'it stays so, the file was written wrongly.') from error
     return network
+
+
+def _is_operator(name: str, opset: int) -> bool:
+    try:
+        onnx.defs.get_schema(name, opset)
+    except onnx.defs.SchemaError:
+        return False
+    return True
+
+
+def _set_type(network: onnx.ModelProto, output: onnx.ValueInfoProto) -> None:
+    inferred = onnx.shape_inference.infer_shapes(network).graph
+    found = next((each for each in [*inferred.value_info, *inferred.output] if each.name == output.name
+                  and each.type.tensor_type.elem_type), None)
+    output.type.tensor_type.elem_type = found.type.tensor_type.elem_type if found else onnx.TensorProto.FLOAT

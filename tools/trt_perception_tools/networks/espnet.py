@@ -122,28 +122,34 @@ class _Encoder(nn.Module):
         self.b3 = _NormAct(128 + 128)
         self.classifier = _Conv(128 + 128, classes, 1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return features at 1/2 without and with the image, at 1/4, and scores at 1/8."""
         half = self.shrink(image)
-        features2 = self.b1(torch.cat([self.level1(image), half], 1))
+        features2_alone = self.level1(image)
+        features2 = self.b1(torch.cat([features2_alone, half], 1))
         down = self.level2_0(features2)
         features4 = self.b2(torch.cat([self.level2(down), down, self.shrink(half)], 1))
         down = self.level3_0(features4)
         features8 = self.b3(torch.cat([down, self.level3(down)], 1))
-        return features2, features4, self.classifier(features8)
+        return features2_alone, features2, features4, self.classifier(features8)
 
 
 class EspNet(nn.Module):
     """The encoder with the light-weight decoder.
 
     Takes (1, 3, H, W) float32, normalised, H and W multiples of 8; gives (1, classes, H, W) float32 scores.
+
+    Args:
+        joins_image: at 1/2 the decoder sees the image too, as in the weights for CamVid; those for Cityscapes lack it.
     """
 
-    def __init__(self, classes: int = 20, p: int = 2, q: int = 8) -> None:
+    def __init__(self, classes: int = 20, p: int = 2, q: int = 8, joins_image: bool = True) -> None:
         super().__init__()
         self.encoder = _Encoder(classes, p, q)
         self.level3_C = _Conv(64 + 64 + 3, classes, 1)
         self.br = nn.BatchNorm2d(classes, eps=_EPS)
-        self.conv = _ConvNormAct(16 + 3 + classes, classes, 3)
+        self.joins_image = joins_image
+        self.conv = _ConvNormAct(16 + (3 if joins_image else 0) + classes, classes, 3)
         self.up_l3 = nn.Sequential(_double(classes))
         self.combine_l2_l3 = nn.Sequential(_NormAct(2 * classes), _EspBlock(2 * classes, classes))
         self.up_l2 = nn.Sequential(_double(classes), _NormAct(classes))
@@ -151,10 +157,11 @@ class EspNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the scores of every class."""
-        features2, features4, scores8 = self.encoder(image)
+        features2_alone, features2, features4, scores8 = self.encoder(image)
         scores4 = self.up_l3(self.br(scores8))
         scores2 = self.up_l2(self.combine_l2_l3(torch.cat([self.level3_C(features4), scores4], 1)))
-        return self.classifier(self.conv(torch.cat([scores2, features2], 1)))
+        features = features2 if self.joins_image else features2_alone
+        return self.classifier(self.conv(torch.cat([scores2, features], 1)))
 
 
 def _double(channels: int) -> nn.ConvTranspose2d:
@@ -162,15 +169,18 @@ def _double(channels: int) -> nn.ConvTranspose2d:
 
 
 def load(weights: Mapping[str, np.ndarray], where: str) -> EspNet:
-    """Build the network that fits a published state dict: classes, p and q follow from it.
+    """Build the network that fits a published state dict: classes, p, q and what the decoder joins follow from it.
 
     Raises:
         ConfigError: `weights`, which came from the file `where`, are not ESPNet's.
     """
     blocks = [{name.split('.')[2] for name in weights if name.startswith(f'encoder.{level}.')}
               for level in ('level2', 'level3')]
-    last = weights.get('classifier.weight')
-    if last is None:
-        raise ConfigError(f'{where}: no array classifier.weight, expected the state dict of an ESPNet with decoder. '
-                          'Download espnet_p_2_q_8_*.pth of github.com/sacmehta/ESPNet.')
-    return load_state(EspNet(last.shape[1], len(blocks[0]), len(blocks[1])), weights, where)
+    last, join = weights.get('classifier.weight'), weights.get('conv.conv.weight')
+    if last is None or join is None:
+        raise ConfigError(f'{where}: no array classifier.weight or conv.conv.weight, expected the state dict of an '
+                          'ESPNet with decoder. Download pretrained/decoder/espnet_p_2_q_*.pth of '
+                          'github.com/sacmehta/ESPNet.')
+    classes = last.shape[1]
+    joins_image = join.shape[1] > 16 + classes
+    return load_state(EspNet(classes, len(blocks[0]), len(blocks[1]), joins_image), weights, where)

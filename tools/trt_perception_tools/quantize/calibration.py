@@ -24,15 +24,18 @@ from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
 from trt_perception.bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
+from trt_perception.core.compressed import decode_compressed
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, FrameError
-from trt_perception.core.image import FrameDecoder, decode_compressed, frame_from_picture, make_frame
+from trt_perception.core.image import FrameDecoder, frame_from_picture, make_frame
 from trt_perception.core.model import Model
 from trt_perception.core.preprocess import InputWriter
 
 from ..datasets.images import read_picture
 
 _BINS = 2048
+_SMALLEST = 1e-30
+"""Far below what a network computes with, and far enough above the denormals, 1.2e-38, to be cut into bins."""
 _KEPT = 0.999
 """Share of the values that a range by entropy has at least."""
 
@@ -171,6 +174,7 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
         onnx.save(network, str(file))
         calibrator = create_calibrator(file, list(operators), str(Path(folder) / 'all_outputs.onnx'), kind,
                                        extra_options=options)
+        calibrator.infer_session = _Session(calibrator.infer_session)
         # One by one: it keeps every tensor of all that it is given at once.
         for each in tqdm(feeds, f'calibration, {method}', unit='picture', leave=False, disable=None):
             calibrator.collect_data(_Reader(each))
@@ -180,6 +184,8 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
                 low, high = entropy_range(counts, edges, lowest, highest, 128 if signed or lowest < 0 else 256)
                 found[name] = TensorData(lowest=low, highest=high)
             ranges = TensorsData(kind, found)
+        elif method == 'percentile' and not calibrator.collector.histogram_dict:
+            ranges = TensorsData(kind, {})  # No node of these operators.
         else:
             ranges = calibrator.compute_data()
     # With a range of its own, the result of a MaxPool would be dequantised and quantised again.
@@ -188,6 +194,21 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
         if node.op_type == 'MaxPool' and {node.input[0], node.output[0]} <= known:
             ranges[node.output[0]] = ranges[node.input[0]]
     return ranges
+
+
+class _Session:
+    """An inference session whose smallest results are 0: a histogram has no bins for a range of almost nothing."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, names: Any, feeds: Any) -> list[np.ndarray]:
+        """Return the outputs."""
+        return [np.where(np.abs(array) < _SMALLEST, np.float32(0), array) if array.dtype == np.float32 else array
+                for array in self._session.run(names, feeds)]
 
 
 def entropy_range(counts: np.ndarray, edges: np.ndarray, lowest: float, highest: float,

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from ..graphs.edit import PREFIX, graft, opset_of, prune
+from ..graphs.edit import PREFIX, graft, prune
+from ..graphs.opset import opset_of
 
 _OPSET = 17
 """The newest of ONNX Runtime 1.12. 1.10 and 1.11 (tried) interpolate channels-last floats wrongly, without a word."""
@@ -79,7 +80,7 @@ def decide_channels_last(model: ModelProto) -> bool:
     graft(graph, text, opset_of(model), {'scores': resize.input[0], **steps.results})
     enlarge = next(node for node in graph.node if node.output[0] == f'{PREFIX}large')
     enlarge.attribute.extend(resize.attribute)
-    prune(graph)
+    prune(model)
     for each in model.opset_import:
         if each.domain in ('', 'ai.onnx'):
             each.version = max(each.version, _OPSET)

@@ -21,7 +21,8 @@ from trt_perception.core.errors import ConfigError, PerceptionError
 from trt_perception.core.model import Model, load_model, model_names
 from trt_perception.core.tasks import find_task
 
-from ..graphs.check import check, read_graph, report
+from ..graphs.check import check, report
+from ..graphs.read import foreign, read_graph
 from ..graphs.runtimes import RUNTIMES, Runtime
 from . import sensitivity
 from .calibration import METHODS, Feeds, bag_frames, folder_frames, prepare, tensor_ranges
@@ -44,8 +45,10 @@ def read_network(file: Path) -> ModelProto:
     """
     network = read_graph(file)
     kinds = sorted({node.op_type for node in network.graph.node} & _QUANTISED)
-    if any(tensor.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16) for tensor in network.graph.initializer):
-        kinds.append('weights in half precision')
+    half = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    if any(tensor.data_type in half for tensor in network.graph.initializer) or any(
+            each.i in half for node in network.graph.node if node.op_type == 'Cast' for each in node.attribute):
+        kinds.append('tensors in half precision')
     if kinds:
         raise ConfigError(f'{file}: it is quantised already: it has {", ".join(kinds)}. Give the FP32 file that it was '
                           'made from.')
@@ -118,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='the .onnx to write; may be left out with --sensitivity')
     parser.add_argument('--model', help='of an ONNX file: the model (name or YAML) that says how pictures are fed')
     parser.add_argument('--for', dest='runtime', choices=RUNTIMES,
-                        help='whom the graph is for (default: onnxruntime, or what export wrote into the ONNX file)')
+                        help='back-end of the graph (default: onnxruntime, or what export wrote into the ONNX file)')
     pictures = parser.add_mutually_exclusive_group()
     pictures.add_argument('--images', type=Path, metavar='DIR', help='pictures to find ranges on; for flow, in order')
     pictures.add_argument('--bag', type=Path, metavar='BAG', help='or the images of a bag')
@@ -143,8 +146,9 @@ def execute(args: argparse.Namespace) -> int:
         if value < least:
             raise ConfigError(f'{option}: got {value}, expected at least {least}.')
     file, model = _source(args)
-    network = read_network(file)
-    return (_to_fp16 if args.precision == 'fp16' else _to_int8)(args, file, network, model)
+    with foreign(file, 'quantize'):
+        network = read_network(file)
+        return (_to_fp16 if args.precision == 'fp16' else _to_int8)(args, file, network, model)
 
 
 def _to_fp16(args: argparse.Namespace, file: Path, network: ModelProto, model: Model | None) -> int:

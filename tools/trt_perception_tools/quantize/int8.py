@@ -15,7 +15,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxruntime.quantization import QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 
-from ..graphs.edit import drop_unused_domains, prune
+from ..graphs.edit import prune
 from ..graphs.runtimes import Runtime
 from ..graphs.slim import simplify
 from .channels_last_scores import decide_channels_last
@@ -44,7 +44,7 @@ def prepare(model: ModelProto, runtime: Runtime) -> ModelProto:
         for value in prepared.graph.input:
             if value.type.tensor_type.elem_type == TensorProto.UINT8:
                 _read_bytes(prepared.graph, value.name)
-        prune(prepared.graph)
+        prune(prepared)
         prepared = onnx.shape_inference.infer_shapes(prepared, strict_mode=True)
         decide_channels_last(prepared)
     return onnx.shape_inference.infer_shapes(prepared, strict_mode=True)
@@ -85,8 +85,7 @@ def quantise(prepared: ModelProto, ranges: TensorsData, runtime: Runtime,
     quantiser.model.topological_sort()
     quantised: ModelProto = quantiser.model.model
     _join_pairs(quantised.graph)
-    prune(quantised.graph)
-    drop_unused_domains(quantised)
+    prune(quantised)
     del quantised.metadata_props[:]
     quantised.metadata_props.extend(prepared.metadata_props)
     quantised.ir_version = prepared.ir_version

@@ -73,5 +73,11 @@ def histograms(series: Mapping[str, Sequence[float]], unit: str = '', caption: s
     return _figure('image/svg+xml', plots.histograms(series, unit), caption)
 
 
+def reliability(series: Mapping[str, Sequence[tuple[float, float, float]]], caption: str = '') -> Markup:
+    """Return a reliability diagram: see plots.reliability."""
+    from . import plots
+    return _figure('image/svg+xml', plots.reliability(series), caption)
+
+
 def _figure(kind: str, data: bytes, caption: str) -> Markup:
     return Markup(_FIGURE.render(kind=kind, data=base64.b64encode(data).decode('ascii'), caption=caption))

@@ -99,6 +99,26 @@ def histograms(series: Mapping[str, Sequence[float]], unit: str, bins: int = 60)
         return _svg(figure)
 
 
+def reliability(series: Mapping[str, Sequence[tuple[float, float, float]]]) -> bytes:
+    """Draw the share of right answers over the confidence, and how much there is of each, all axes 0..1.
+
+    Args:
+        series: name -> share of all, confidence and share of right answers of each bin; empty bins are left out.
+    """
+    with rc_context({**_STYLE, 'axes.grid.axis': 'both'}):
+        figure = Figure(figsize=(5.5, 6.5), layout='constrained')
+        diagram, amount = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+        diagram.plot((0, 1), (0, 1), color='0.6', linestyle='--', linewidth=1)
+        for number, (name, bins) in enumerate(series.items()):
+            share, confidence, right = zip(*(each for each in bins if each[0]), strict=True)
+            diagram.plot(confidence, right, marker='o', markersize=4, color=f'C{number}', label=name)
+            amount.plot(confidence, share, marker='o', markersize=4, color=f'C{number}')
+        diagram.set(xlim=(0, 1), ylim=(0, 1), aspect='equal', ylabel='share of right answers')
+        diagram.legend(loc='upper left', frameon=False)
+        amount.set(xlabel='confidence', ylabel='share of all', ylim=(0, 1))
+        return _svg(figure)
+
+
 def _figure(height_in: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH_IN, height_in), layout='constrained')
     return figure, figure.subplots()

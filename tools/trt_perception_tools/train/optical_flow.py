@@ -1,6 +1,6 @@
 """What the Trainer needs to train optical flow: pairs, a multi-scale loss, validation.
 
-Pairs are drawn by synthetic_flow, or cut from recorded ones where the recipe names some. The held-out pairs of the
+Pairs come from synthetic_flow, or are cut from recorded ones where the recipe names some. The held-out pairs of the
 validation come from the same generator with another seed: no test data is looked at.
 """
 from __future__ import annotations
@@ -47,11 +47,11 @@ class FlowSettings:
     """Processes that draw pairs; 0 = the training process itself."""
     scenery: Scenery = field(default_factory=Scenery)
     pictures: tuple[Path, ...] = ()
-    """Folders of images whose grey levels serve as textures besides the drawn ones."""
+    """Folders of images whose grey levels serve as textures besides the synthetic ones."""
     validation_pictures: tuple[Path, ...] = ()
     """Those of the held-out pairs, from other recordings than `pictures`."""
     recorded: tuple[Path, ...] = ()
-    """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the drawn ones."""
+    """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the synthetic ones."""
     recorded_share: float = 0.5
     """Of the pairs, 0..1, where `recorded` names some."""
     exponent: float = 0.7

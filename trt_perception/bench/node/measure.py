@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
@@ -17,6 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from ...core.errors import ConfigError, EngineError
+from ...core.python_child import python_command
 from ...core.tasks import find_task
 from ...ros.memory import keep_freed_memory
 from ...ros.qos import RELIABLE
@@ -216,7 +216,7 @@ def _bench(specs: Sequence[NodeSpec], source: Sequence[str], compressed: bool) -
                         spec.command + ('-r', '__ns:=' + namespace), stdin=subprocess.DEVNULL, stdout=output,
                         stderr=subprocess.STDOUT))
             with open(logs[-1], 'wb') as output:
-                camera = subprocess.Popen([sys.executable, '-m', 'trt_perception.bench.node.camera'] + topics
+                camera = subprocess.Popen(python_command('trt_perception.bench.node.camera') + topics
                                           + list(source), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output,
                                           universal_newlines=True)
             started.append(camera)

@@ -11,9 +11,10 @@ import tensorrt as trt
 
 from ...core.errors import ConfigError, EngineError, PerceptionError
 from ...core.model import Model, load_model
+from ...core.network_files import network_sha256
 from ..backends import EngineOptions, Progress
 from . import callbacks, child_process, golden, layers
-from .cache import EngineCache, EngineKey, network_sha256
+from .cache import EngineCache, EngineKey
 from .cuda import Gpu
 from .engine import TensorRTEngine
 from .file import FLAGS, key_of, network_of, weakly_typed
@@ -143,8 +144,7 @@ class _Workshop:
         """Give the builder what it has measured in earlier builds; return the name of the file for it."""
         name = 'timing-{}-{}.cache'.format(re.sub(r'\W+', '_', self._gpu.info.name), trt.__version__)
         try:
-            with open(self._cache.path(name), 'rb') as file:
-                known = file.read()
+            known = self._cache.read(name)
         except OSError:
             known = b''
         cache = config.create_timing_cache(known)
@@ -160,8 +160,7 @@ class _Workshop:
                               '`trt_perception_tools quantize`.'.format(network_file, trt.__version__))
         if not self._calibration:
             try:
-                with open(self._cache.path(_table_name(self._model, network_file)), 'rb') as file:
-                    table = file.read()
+                table = self._cache.read(_table_name(self._model, network_file))
             except OSError as error:
                 raise ConfigError(
                     '{}: it has no Q/DQ nodes and was never calibrated here. Make an int8 network with '

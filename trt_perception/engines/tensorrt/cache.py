@@ -1,21 +1,25 @@
 """Built engines on disk: named after what went into them, written whole or not at all, by one builder at a time.
 
-Knows files; neither TensorRT nor a GPU.
+Only what this user or root wrote is used, for an engine is code. Knows files; neither TensorRT nor a GPU.
 """
 import contextlib
+import errno
 import fcntl
 import glob
 import hashlib
 import json
 import os
 import re
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Set
+import shutil
+import stat
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 from ...core.errors import ConfigError, EngineError
+from ...core.limits import MAX_NETWORK_BYTES, MAX_SIDE_CAR_BYTES
+from ...core.regular_file import read_regular
 from ..backends import BuiltEngine
 
-# A key-value pair of a tensor's external_data, as protobuf writes it: key, then value with its length as a varint.
-_LOCATION = re.compile(b'\n\x08location\x12([\x80-\xff]*[\x00-\x7f])')
+_STEM = re.compile(r'[\w.+-]+$')
 
 
 class EngineKey(NamedTuple):
@@ -42,24 +46,6 @@ class EngineKey(NamedTuple):
         return '{}-{}-{}'.format(self.model, self.precision, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
-def network_sha256(file: str) -> str:
-    """Return the digest of an ONNX file and of the weights files that it names.
-
-    Raises:
-        ConfigError: a weights file is missing.
-    """
-    data = _read(file)
-    digest = hashlib.sha256(data)
-    for name in sorted(_external_files(data)):
-        path = os.path.join(os.path.dirname(file), os.fsdecode(name))
-        try:
-            digest.update(name + _read(path))
-        except OSError as error:
-            raise ConfigError('{}: its weights are in {}: {}. Put that file beside it.'.format(
-                file, path, error.strerror)) from error
-    return digest.hexdigest()
-
-
 class EngineCache:
     """One folder of engines. Reading needs no right to write: engines may be shipped.
 
@@ -76,26 +62,33 @@ class EngineCache:
         return os.path.join(self.folder, name)
 
     def find(self, key: EngineKey) -> Optional[BuiltEngine]:
-        """Return the engine of a key; None when there is none, or its files are not what was once written."""
+        """Return the engine of a key; None when there is none, or its files are not what this user once wrote.
+
+        Raises:
+            ConfigError: others may write to the folder.
+        """
+        self._check_folder()
         facts = self.facts(key.stem)
         if facts is None or facts.get('key') != key._asdict():
             return None
         used = facts.get('replaced_by', key.stem)
+        if not isinstance(used, str) or not _STEM.match(used):
+            return None
         engine = self.facts(used)
         path = self.path(used + '.engine')
         try:
-            if engine is None or hashlib.sha256(_read(path)).hexdigest() != engine['engine_sha256']:
+            if engine is None or hashlib.sha256(self._read(path)).hexdigest() != engine['engine_sha256']:
                 return None
-            return BuiltEngine(path, engine['key']['precision'], engine['summary'], facts.get('warning', ''))
+            built = BuiltEngine(path, engine['key']['precision'], engine['summary'], facts.get('warning', ''))
         except (OSError, KeyError, TypeError):
             return None
+        return built if all(isinstance(text, str) for text in built) else None
 
     def facts(self, stem: str) -> Optional[Dict[str, Any]]:
         """Return what the side-car file tells, or None."""
         try:
-            with open(self.path(stem + '.json'), encoding='utf-8') as file:
-                facts = json.load(file)
-        except (OSError, ValueError):
+            facts = json.loads(self._read(self.path(stem + '.json'), MAX_SIDE_CAR_BYTES).decode('utf-8'))
+        except (OSError, ValueError, RecursionError):
             return None
         return facts if isinstance(facts, dict) else None
 
@@ -108,10 +101,14 @@ class EngineCache:
         Raises:
             ConfigError: the folder cannot be written.
         """
+        path = self.path('builder.lock')
         try:
-            os.makedirs(self.folder, exist_ok=True)
+            os.makedirs(self.folder, 0o700, exist_ok=True)
+            self._check_folder()
+            if os.path.lexists(path) and not os.path.isfile(path):
+                raise ConfigError('engine_cache_dir: {} is no regular file. Remove it: no build holds it.'.format(path))
             # It stays: another builder may wait on it.
-            lock = os.open(self.path('builder.lock'), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            lock = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError('engine_cache_dir: {} cannot be written: {}. Set the parameter engine_cache_dir (or '
                               '--cache-dir) to a folder that can.'.format(self.folder, error.strerror)) from error
@@ -121,8 +118,8 @@ class EngineCache:
             except BlockingIOError:
                 waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            for leftover in glob.glob(self.path('*.part')):
-                os.remove(leftover)
+            for leftover in glob.glob(glob.escape(self.folder) + '/*.part'):
+                _remove(leftover)
             yield
         finally:
             os.close(lock)
@@ -139,8 +136,8 @@ class EngineCache:
 
     def publish(self, key: EngineKey, draft: str, facts: Dict[str, Any]) -> None:
         """Give a draft its name, then write the side-car file, without which it is no engine. Only under the lock."""
-        digest = hashlib.sha256(_read(draft)).hexdigest()
-        os.replace(draft, self.path(key.stem + '.engine'))
+        digest = hashlib.sha256(self._read(draft)).hexdigest()
+        self._rename(draft, self.path(key.stem + '.engine'))
         self._write_facts(key, dict(facts, engine_sha256=digest))
 
     def replace(self, key: EngineKey, other: EngineKey, facts: Dict[str, Any]) -> None:
@@ -151,12 +148,39 @@ class EngineCache:
         """Write any other file of this folder, whole or not at all. Only under the lock."""
         part = self.path(name + '.part')
         self._write(part, data)
-        os.replace(part, self.path(name))
+        self._rename(part, self.path(name))
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)  # Or the new names might be lost with the power.
         finally:
             os.close(folder)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of any other file of this folder.
+
+        Raises:
+            OSError: it is not there, or somebody else can have written it.
+        """
+        return self._read(self.path(name))
+
+    def _check_folder(self) -> None:
+        try:
+            _check_trusted(os.stat(self.folder), self.folder)
+        except PermissionError as error:
+            raise ConfigError('engine_cache_dir: {}: {}. An engine is code, so that only your own are used. Run '
+                              '`chmod go-w {}` if it is yours, or set engine_cache_dir to a folder of your own.'.format(
+                                  self.folder, error.strerror, self.folder)) from error
+        except (OSError, ValueError):
+            pass  # Not there, or not to be entered: then there is no engine.
+
+    def _read(self, path: str, most_bytes: int = MAX_NETWORK_BYTES) -> bytes:
+        _check_trusted(os.stat(path), path)
+        return read_regular(path, most_bytes)
+
+    def _rename(self, part: str, path: str) -> None:
+        if os.path.isdir(path) and not os.path.islink(path):  # Whatever that was, it is no engine.
+            shutil.rmtree(path)
+        os.replace(part, path)
 
     def _write_facts(self, key: EngineKey, facts: Dict[str, Any]) -> None:
         text = json.dumps(dict(facts, key=key._asdict()), indent=2, sort_keys=True)
@@ -164,7 +188,7 @@ class EngineCache:
 
     def _write(self, path: str, data: bytes) -> None:
         try:
-            with open(path, 'wb') as file:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb') as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -173,14 +197,26 @@ class EngineCache:
                               'engine_cache_dir.'.format(path, len(data) / 2**20, error.strerror)) from error
 
 
-def _read(path: str) -> bytes:
-    with open(path, 'rb') as file:
-        return file.read()
+def _check_trusted(status: os.stat_result, path: str) -> None:
+    """Check that nobody but this user and root can have written something: an engine is code.
+
+    A group that is this user's own, as Debian gives one to each user, counts as the user.
+
+    Raises:
+        PermissionError: somebody else owns it or may write to it.
+    """
+    user, group = os.geteuid(), os.getegid()
+    if status.st_uid not in (user, 0):
+        raise PermissionError(errno.EPERM, 'it belongs to user {}, not to {}'.format(status.st_uid, user), path)
+    own_group = status.st_gid == group == user
+    if status.st_mode & (stat.S_IWOTH | (0 if own_group else stat.S_IWGRP)):
+        raise PermissionError(errno.EPERM, 'others may write to it (mode {:o})'.format(
+            stat.S_IMODE(status.st_mode)), path)
 
 
-def _external_files(onnx: bytes) -> Set[bytes]:
-    names = set()
-    for match in _LOCATION.finditer(onnx):
-        length = sum((byte & 0x7f) << (7 * place) for place, byte in enumerate(match.group(1)))
-        names.add(onnx[match.end():match.end() + length])
-    return names
+def _remove(path: str) -> None:
+    """Remove whatever is at a path."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.remove(path)

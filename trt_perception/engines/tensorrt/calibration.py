@@ -6,9 +6,10 @@ from typing import Deque, Dict, Iterator, List, Sequence
 
 import numpy as np
 
+from ...core.compressed import decode_compressed
 from ...core.data import Frame, TensorSpec
 from ...core.errors import ConfigError, FrameError
-from ...core.image import FrameDecoder, decode_compressed
+from ...core.image import FrameDecoder
 from ...core.model import Model
 from ...core.preprocess import InputWriter
 from ..backends import Progress

@@ -1,6 +1,6 @@
 """Long work in a child process that tells its progress: the parent stays alive, and may end it at any time.
 
-The child is `python -m MODULE`, whose main calls `serve`. The request goes to its stdin as one line of JSON; events
+The child runs a module whose main calls `serve`. The request goes to its stdin as one line of JSON; events
 come back on its stdout, one per line. What else it prints is kept for the error message.
 """
 import json
@@ -8,13 +8,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from typing import IO, Any, Callable, Dict, Iterator, Optional
 
 from ...core.errors import ConfigError, EngineError, PerceptionError
+from ...core.python_child import python_command
 from ..backends import Progress
 
 _TICK_S = 0.2
@@ -31,15 +31,10 @@ def run(module: str, request: Dict[str, Any], what: str, progress: Progress) -> 
         ConfigError, EngineError: as the child raised them.
         EngineError: the child was killed, or failed otherwise; its last lines are in the text.
     """
-    root = os.path.abspath(__file__)
-    for _ in __name__.split('.'):
-        root = os.path.dirname(root)
-    paths = [root] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C is for the parent, which ends the child.
-        child = subprocess.Popen([sys.executable, '-m', module], bufsize=0, stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=log, start_new_session=True,
-                                 env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)))
+        child = subprocess.Popen(python_command(module), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=log, start_new_session=True)
         try:
             done = _follow(child, request, what, progress)
         finally:

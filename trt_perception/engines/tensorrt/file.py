@@ -5,9 +5,10 @@ import tensorrt as trt
 
 from ...core.errors import ConfigError, EngineError
 from ...core.model import Model
+from ...core.network_files import check_network_files, network_sha256
 from ..backends import BuiltEngine, EngineOptions, Progress
 from . import child_process
-from .cache import EngineCache, EngineKey, network_sha256
+from .cache import EngineCache, EngineKey
 from .cuda import GpuInfo, gpu_info
 
 READY = ('.engine', '.plan')
@@ -35,6 +36,7 @@ def engine_file(model: Model, precision: str, options: EngineOptions, progress: 
     network = network_of(model, precision)
     if network.endswith(READY):
         return BuiltEngine(network, precision, '{}: ready-made, used as it is'.format(network))
+    check_network_files(model, network)
     key = key_of(model, precision, gpu_info(options.gpu_id), options)
     cache = EngineCache(options.cache_dir)
     built = None if options.rebuild or calibration else cache.find(key)

@@ -1,0 +1,128 @@
+"""A planner's first step: obstacles by image column, with their speeds, from label map and optical flow.
+
+    trt_perception run --image /camera/image_raw
+    python3 examples/obstacle_columns.py
+    ros2 topic echo /obstacle_columns
+
+`obstacle_columns` is the algorithm, on arrays; the node around it matches messages by their stamps.
+"""
+import contextlib
+import functools
+import json
+import sys
+from typing import List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+VOID = 255
+GROUND = ('road', 'pavement', 'sky')
+
+
+class Column(NamedTuple):
+    """What is in one vertical strip of the image."""
+
+    left: int
+    """First pixel column of the strip."""
+    right: int
+    """One past its last pixel column."""
+    bottom: Optional[int]
+    """Lowest row with an obstacle, px from the top: the larger, the nearer on flat ground. None = the strip is free."""
+    class_id: Optional[int]
+    """Class of most of the obstacle's pixels; None = the strip is free."""
+    u: Optional[float]
+    """Median speed of the obstacle's pixels to the right, px/s; None = no obstacle, or no valid flow on it."""
+    v: Optional[float]
+    """Likewise downwards. An obstacle whose bottom moves down fast is coming closer."""
+
+
+def obstacle_columns(labels: np.ndarray, flow: np.ndarray, interval_s: float, ground: Sequence[int], count: int = 16,
+                     depth: int = 24, least: int = 8) -> List[Column]:
+    """Return the nearest obstacle of each vertical strip of an image.
+
+    Args:
+        labels: (H, W) uint8 class ids, VOID = unlabelled: neither ground nor obstacle.
+        flow: (H, W, 2) float32, px per interval on the same grid; NaN = invalid.
+        interval_s: time between the two images of the flow, s, above 0.
+        ground: class ids that are no obstacles.
+        count: number of strips.
+        depth: rows above the lowest obstacle pixel that belong to the obstacle, px.
+        least: obstacle pixels that a strip must have there, or it counts as free.
+    """
+    obstacle = ~np.isin(labels, list(ground) + [VOID])
+    edges = np.linspace(0, labels.shape[1], count + 1).astype(int).tolist()
+    columns = []
+    for left, right in zip(edges[:-1], edges[1:]):
+        rows = np.flatnonzero(obstacle[:, left:right].any(axis=1))
+        bottom = int(rows[-1]) if rows.size else 0
+        here = (slice(max(bottom + 1 - depth, 0), bottom + 1), slice(left, right))
+        mask = obstacle[here]
+        if mask.sum() < least:
+            columns.append(Column(left, right, None, None, None, None))
+            continue
+        velocities = flow[here][mask] / interval_s
+        velocities = velocities[np.isfinite(velocities).all(axis=1)]
+        u, v = np.median(velocities, axis=0).tolist() if len(velocities) else (None, None)
+        columns.append(Column(left, right, bottom, int(np.bincount(labels[here][mask]).argmax()), u, v))
+    return columns
+
+
+def make_node(**arguments):
+    """Return the node; with the arguments of rclpy's Node. Only here is ROS imported."""
+    from rclpy.node import Node
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import String
+
+    class ObstacleColumns(Node):
+        """Publishes obstacle_columns, std_msgs/String with JSON, for each image that has labels and flow."""
+
+        def __init__(self):
+            super().__init__('obstacle_columns', **arguments)
+            self._ground_names = self.declare_parameter('ground', list(GROUND)).value
+            self._ground = None
+            self._latest = {}  # Name -> (stamp, content). All outputs for one image have its stamp, bit for bit.
+            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self._publisher = self.create_publisher(String, 'obstacle_columns', 1)
+            self.create_subscription(String, 'segmentation/label_info_json', self._take_classes, latched)
+            for name, topic in (('labels', 'segmentation/label_map'), ('flow', 'optical_flow/flow')):
+                self.create_subscription(Image, topic, functools.partial(self._take_image, name), 1)
+            self.create_subscription(String, 'optical_flow/flow_info', self._take_info, 1)
+
+        def _take_classes(self, message):
+            classes = json.loads(message.data)['classes']
+            self._ground = [each['id'] for each in classes if each['name'] in self._ground_names]
+
+        def _take_image(self, name, message):
+            self._take(name, (message.header.stamp.sec, message.header.stamp.nanosec), message)
+
+        def _take_info(self, message):
+            info = json.loads(message.data)
+            self._take('info', (info['stamp']['sec'], info['stamp']['nanosec']), info)
+
+        def _take(self, name, stamp, content):
+            self._latest[name] = (stamp, content)
+            if self._ground is None or len(self._latest) < 3 or len({stamp for stamp, _ in self._latest.values()}) > 1:
+                return
+            labels, flow, info = (self._latest[name][1] for name in ('labels', 'flow', 'info'))
+            columns = obstacle_columns(
+                np.frombuffer(labels.data, np.uint8).reshape(labels.height, labels.width),
+                np.frombuffer(flow.data, np.float32).reshape(flow.height, flow.width, 2), info['interval_s'],
+                self._ground)
+            self._publisher.publish(String(data=json.dumps({
+                'stamp': info['stamp'], 'frame_id': labels.header.frame_id,
+                'columns': [column._asdict() for column in columns]})))
+
+    return ObstacleColumns()
+
+
+def main():
+    """Run the node until Ctrl-C."""
+    import rclpy
+    rclpy.init()
+    with contextlib.suppress(KeyboardInterrupt):
+        rclpy.spin(make_node())
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Pack all that the tests on a GPU need, for a machine with an NVIDIA driver and no network, in pieces.
+
+    make gpu-bundle      or      .venv/bin/python tools/gpu_bundle/pack.py FOLDER [--piece MB] [--python PYTHON3.10]
+
+Into FOLDER come bundle.tar.gz.000 ..., SHA256SUMS and run.sh, which verifies, unpacks and runs there: Python 3.10,
+TensorRT 8.5.3.1 with the TX2's bindings API, NVRTC, pycuda (compiled here, against headers and a library of empty
+functions), ONNX Runtime, this repository with its models, and FP16 and INT8 networks made now. cuBLAS and cuDNN
+(1 GB) are left out, and the tactics that need them switched off.
+"""
+import argparse
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parents[2]
+WHEELS = ROOT / 'requirements' / 'gpu_bundle.txt'
+PYCUDA = 'pycuda-2022.1'
+HEADERS = 'nvidia-cuda-runtime-cu11==11.8.89'
+REPOSITORY = ('trt_perception', 'test', 'models', 'config', 'docs/measurements', 'setup.cfg')
+PROFILER = """
+#include <cuda.h>
+typedef enum CUoutput_mode_enum { CU_OUT_KEY_VALUE_PAIR = 0, CU_OUT_CSV = 1 } CUoutput_mode;
+extern "C" {
+CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
+CUresult cuProfilerStart(void);
+CUresult cuProfilerStop(void);
+}
+"""
+"""The header cudaProfiler.h, which pycuda includes and no package has."""
+WITHOUT_CUBLAS = """
+
+# Of tools/gpu_bundle: cuBLAS and cuDNN are not in the bundle.
+def _create_builder_config(self, _create=Builder.create_builder_config):
+    config = _create(self)
+    config.set_tactic_sources(1 << int(TacticSource.EDGE_MASK_CONVOLUTIONS) | 1 << int(TacticSource.JIT_CONVOLUTIONS))
+    return config
+
+
+Builder.create_builder_config = _create_builder_config
+"""
+
+
+def run(*command: object, **options: object) -> None:
+    """Run a command; its output is shown where it fails."""
+    result = subprocess.run([str(each) for each in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, **options)  # type: ignore[call-overload]
+    if result.returncode:
+        sys.exit(f'{" ".join(map(str, command))}:\n{result.stdout[-3000:]}')
+
+
+def copy_python(python: Path, target: Path) -> None:
+    """Copy an interpreter and its library, less what no program needs."""
+    prefix = python.resolve().parents[1]
+    ignored = shutil.ignore_patterns('test', 'tests', '__pycache__', 'site-packages', 'idlelib', 'tkinter', 'ensurepip',
+                                     'lib2to3', '*.a', 'config-3.10*')
+    shutil.copytree(prefix / 'lib' / 'python3.10', target / 'lib' / 'python3.10', ignore=ignored)
+    for library in (prefix / 'lib').glob('libpython3.10.so*'):
+        shutil.copy2(library, target / 'lib', follow_symlinks=True)
+    (target / 'bin').mkdir()
+    shutil.copy2(prefix / 'bin' / 'python3.10', target / 'bin')
+    (target / 'bin' / 'python3').symlink_to('python3.10')
+
+
+def make_pycuda(python: Path, work: Path, site: Path) -> None:
+    """Compile pycuda for that Python into `site`: it needs CUDA's headers, and a libcuda only to link."""
+    cuda = work / 'cuda'
+    run(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', work / 'headers', HEADERS)
+    shutil.copytree(work / 'headers' / 'nvidia' / 'cuda_runtime' / 'include', cuda / 'include')
+    (cuda / 'include' / 'cudaProfiler.h').write_text(PROFILER)
+    (cuda / 'lib64').mkdir()
+    (cuda / 'bin').mkdir()
+    shutil.copy2(next((work / 'headers' / 'nvidia' / 'cuda_runtime' / 'lib').glob('libcudart.so.*')),
+                 cuda / 'lib64' / 'libcudart.so')
+    names = sorted(set(re.findall(r'\bcu[A-Z]\w*(?=\()', (cuda / 'include' / 'cuda.h').read_text())))
+    source = work / 'cuda.c'
+    source.write_text(''.join(f'int {name}(void) {{ return 100; }}\n' for name in names))
+    run('cc', '-w', '-shared', '-fPIC', '-Wl,-soname,libcuda.so.1', '-o', cuda / 'lib64' / 'libcuda.so', source)
+    index = os.environ.get('PIP_INDEX_URL', 'https://pypi.org/simple').rstrip('/') + '/pycuda/'
+    with urlopen(index, timeout=60) as page:
+        link = next(each for each in re.findall(r'href="([^"#]+)', page.read().decode())
+                    if each.endswith(f'/{PYCUDA}.tar.gz'))
+    with urlopen(urljoin(index, link), timeout=120) as file:
+        data = file.read()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(work)
+    run(python, '-m', 'venv', work / 'venv')
+    builder = work / 'venv' / 'bin' / 'python'
+    run(builder, '-m', 'pip', 'install', '--quiet', 'numpy<2', 'setuptools<70', 'wheel', 'pytools', 'appdirs', 'mako')
+    run(builder, 'configure.py', f'--cuda-root={cuda}', cwd=work / PYCUDA)
+    options = work / PYCUDA / 'siteconf.py'
+    options.write_text(options.read_text().replace('CURAND = True', 'CURAND = False')
+                       .replace('SHIPPED_BOOST = False', 'SHIPPED_BOOST = True'))
+    run(builder, 'setup.py', 'bdist_wheel', cwd=work / PYCUDA, env={**os.environ, 'CFLAGS': '-O1 -w'})
+    wheel = next((work / PYCUDA / 'dist').glob('*.whl'))
+    run(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', site, wheel)
+
+
+def make_empty_libraries(site: Path, target: Path) -> None:
+    """Compile the cuBLAS and cuDNN that TensorRT's plugins link, without anything in them."""
+    sys.path.insert(0, str(ROOT / 'test'))
+    from conformance.whole import _empty_libraries
+    shutil.copytree(_empty_libraries(str(site)), target, ignore=shutil.ignore_patterns('*.map'))
+
+
+def copy_repository(target: Path) -> None:
+    """Copy what is run there, and make the FP16 and INT8 networks that do not ship."""
+    ignored = shutil.ignore_patterns('__pycache__', '*.egg-info')
+    for name in REPOSITORY:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=ignored)
+        else:
+            shutil.copy2(source, target / name)
+    tools, models = ROOT / '.venv' / 'bin' / 'trt_perception_tools', target / 'models'
+    for model in ('swiftnet_camvid', 'tinypwc'):
+        run(tools, 'quantize', model, '--precision', 'fp16', '--for', 'tensorrt', '--output',
+            models / f'{model}.tensorrt.fp16.onnx')
+    run(tools, 'quantize', 'swiftnet_camvid', '--precision', 'int8', '--for', 'tensorrt', '--bag',
+        ROOT / 'demo' / 'street', '--count', 16, '--output', models / 'swiftnet_camvid.tensorrt.int8.onnx')
+
+
+def pack(folder: Path, target: Path, piece_bytes: int) -> list[Path]:
+    """Write a folder as a compressed archive in pieces, and their digests; return the pieces."""
+    archive = subprocess.Popen(['tar', '-C', str(folder), '-cf', '-', '.'], stdout=subprocess.PIPE)
+    compressed = subprocess.Popen(['gzip', '-1'], stdin=archive.stdout, stdout=subprocess.PIPE)
+    assert compressed.stdout is not None
+    pieces = []
+    while True:
+        data = compressed.stdout.read(piece_bytes)
+        if not data:
+            break
+        pieces.append(target / f'bundle.tar.gz.{len(pieces):03}')
+        pieces[-1].write_bytes(data)
+    if archive.wait() or compressed.wait():
+        sys.exit('tar or gzip failed: is the disk full?')
+    shutil.copy2(Path(__file__).with_name('run.sh'), target / 'run.sh')
+    (target / 'SHA256SUMS').write_text(''.join(
+        f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n' for path in [*pieces, target / 'run.sh']))
+    return pieces
+
+
+def main() -> None:
+    """Pack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--piece', type=int, default=60, metavar='MB', help='most bytes of a piece (default: 60 MB)')
+    parser.add_argument('--python', type=Path, required=True, help='a Python 3.10')
+    parser.add_argument('--work', type=Path, help='folder for what comes between; kept (default: FOLDER/work)')
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    work = (args.work or args.folder / 'work').absolute()
+    tree = work / 'tree'
+    shutil.rmtree(tree, ignore_errors=True)
+    site = tree / 'site'
+    site.mkdir(parents=True)
+    print('Python', flush=True)
+    copy_python(args.python, tree / 'python')
+    print('packages', flush=True)
+    run(args.python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--only-binary', ':all:', '--target', site,
+        '--requirement', WHEELS)
+    with (site / 'tensorrt' / '__init__.py').open('a') as file:
+        file.write(WITHOUT_CUBLAS)
+    made = work / 'pycuda'
+    if not made.exists():
+        print('pycuda, to be compiled: some minutes', flush=True)
+        made.mkdir()
+        make_pycuda(args.python, made, made / 'site')
+    shutil.copytree(made / 'site', site, dirs_exist_ok=True)
+    make_empty_libraries(site, tree / 'empty')
+    (tree / 'bin').mkdir()
+    shutil.copy2(Path(__file__).with_name('nvcc'), tree / 'bin')
+    print('repository', flush=True)
+    copy_repository(tree / 'repository')
+    print('compressing', flush=True)
+    pieces = pack(tree, args.folder, args.piece * 10**6)
+    total = sum(path.stat().st_size for path in pieces)
+    print(f'{len(pieces)} pieces of at most {args.piece} MB, {total / 1e6:.0f} MB in all, in {args.folder}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,57 @@
+"""Reads ONNX files, whoever wrote them: every fault of a file ends in a ConfigError."""
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from trt_perception.core.errors import ConfigError, PerceptionError
+
+from .opset import OLDEST_IR_VERSION
+
+
+def read_graph(file: Path) -> ModelProto:
+    """Read an ONNX file, in an IR version that has constants which are no inputs.
+
+    Raises:
+        ConfigError: it is none, or a file of its weights is missing.
+    """
+    if not file.is_file():
+        raise ConfigError(f'{file}: no such file. Give the path of an ONNX file.')
+    try:
+        network = onnx.load(str(file))
+    except Exception as error:  # Protobuf's and ONNX's errors have no common base class.
+        raise ConfigError(f'{file}: not an ONNX file, or its external weights cannot be read: {_first_line(error)}. '
+                          'Give an .onnx file, with the files of its weights beside it.') from error
+    if not network.graph.node or not network.graph.output:
+        raise ConfigError(f'{file}: got an empty graph, expected a network. Is it a file of weights only?')
+    constants = {each.name for each in network.graph.initializer}
+    inputs = [each for each in network.graph.input if each.name not in constants]
+    del network.graph.input[:]
+    network.graph.input.extend(inputs)
+    network.ir_version = max(network.ir_version, OLDEST_IR_VERSION)
+    return network
+
+
+@contextlib.contextmanager
+def foreign(file: Path | str, what: str) -> Iterator[None]:
+    """Let whatever a file from outside makes ONNX, ONNX Runtime or this package raise end in a ConfigError.
+
+    Args:
+        what: is being done with it, for the message.
+    """
+    try:
+        yield
+    except PerceptionError:
+        raise
+    except Exception as error:  # What a damaged or unusual file leads to has no end.
+        raise ConfigError(f'{file}: {what}: got {type(error).__name__}: {_first_line(error)}, expected a network of '
+                          'standard ONNX operators. Simplify it first (trt_perception_tools slim-onnx), or report it '
+                          'with the file.') from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip().rstrip('.') for line in str(error).splitlines() if line.strip()), type(error).__name__)

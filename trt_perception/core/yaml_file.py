@@ -1,0 +1,60 @@
+"""YAML files from outside, read within limits: whatever is wrong with one ends in a ConfigError."""
+from typing import Any, Dict, List, Tuple
+
+import yaml
+
+from .errors import ConfigError
+from .limits import MAX_YAML_BYTES, MAX_YAML_DEPTH, MAX_YAML_NODES, MAX_YAML_TEXT
+from .regular_file import read_regular
+
+
+def read_yaml(path: str) -> Any:
+    """Return what a YAML file holds: mappings, lists, texts, numbers, bools, None, dates.
+
+    Raises:
+        ConfigError: no readable file, not valid YAML, or beyond limits.MAX_YAML_*.
+    """
+    try:
+        text = read_regular(path, MAX_YAML_BYTES).decode('utf-8')
+        _check_growth(path, text)
+        return yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError('{}: {}. Give a YAML file.'.format(path, error.strerror)) from error
+    except ConfigError:
+        raise
+    except UnicodeDecodeError as error:
+        raise ConfigError('{}: got a binary file, expected a YAML. If it is a network, `trt_perception_tools '
+                          'import-model` makes the YAML.'.format(path)) from error
+    except Exception as error:  # Besides its own errors, PyYAML raises anything for dates and numbers that are none.
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise ConfigError('{}: not valid YAML: {}'.format(path, reason)) from error
+
+
+def _check_growth(path: str, text: str) -> None:
+    """Refuse what becomes enormous in memory: deep nesting, and aliases that multiply what they stand for."""
+    sizes: Dict[str, int] = {}
+    nodes = 0
+    open_nodes: List[Tuple[str, int]] = []  # (anchor, nodes before it) of each collection around the event.
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ConfigError('{}: alias *{} stands for what is around it, or for nothing.'.format(
+                    path, event.anchor))
+            nodes += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if len(event.value) > MAX_YAML_TEXT:
+                raise ConfigError('{}: got a text of {} characters, expected at most {}.'.format(
+                    path, len(event.value), MAX_YAML_TEXT))
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor or '', nodes))
+            nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor:
+                sizes[anchor] = nodes - before
+        if nodes > MAX_YAML_NODES or len(open_nodes) > MAX_YAML_DEPTH:
+            raise ConfigError('{}: got more than {} values or {} levels, aliases counted as what they stand '
+                              'for.'.format(path, MAX_YAML_NODES, MAX_YAML_DEPTH))

@@ -1,0 +1,50 @@
+"""Images in encodings that core.image does not know, converted by ROS's cv_bridge where that is installed.
+
+A slow path: cv_bridge allocates and copies each image. What cameras commonly send does not come here.
+"""
+import importlib
+from typing import Any
+
+import numpy as np
+from rclpy.logging import get_logger
+from sensor_msgs.msg import Image
+
+from ..core.errors import FrameError
+from ..core.limits import MAX_IMAGE_PIXELS
+
+_bridge: Any = None
+_tried = False
+
+
+def available() -> bool:
+    """Return whether cv_bridge can be imported here."""
+    global _bridge, _tried
+    if not _tried:
+        _tried = True
+        try:
+            _bridge = importlib.import_module('cv_bridge').CvBridge()
+        except Exception as error:  # One that was built for another numpy or OpenCV raises anything.
+            if not isinstance(error, ImportError):
+                get_logger('trt_perception').warning('cv_bridge cannot be used here: {}'.format(error))
+    return _bridge is not None
+
+
+def to_bgr8(message: Image) -> np.ndarray:
+    """Return an image as (H, W, 3) uint8 BGR.
+
+    Raises:
+        FrameError: cv_bridge does not know the encoding either, or the fields do not fit together.
+    """
+    if not 0 < message.height * message.width <= MAX_IMAGE_PIXELS:
+        raise FrameError('image size: got {}x{}, expected 1 to {} px in all.'.format(
+            message.height, message.width, MAX_IMAGE_PIXELS))
+    try:
+        pixels = np.ascontiguousarray(_bridge.imgmsg_to_cv2(message, 'bgr8'))
+    except Exception as error:  # CvBridgeError, cv2.error, TypeError, KeyError: it checks little.
+        reason = str(error).strip().rstrip('.') or type(error).__name__
+        raise FrameError('image encoding: got {!r}, which cv_bridge cannot convert to bgr8: {}. Convert in the camera '
+                         'driver.'.format(message.encoding[:80], reason)) from error
+    get_logger('trt_perception').warning(
+        'Images in encoding {!r} go through cv_bridge, which copies each of them. An encoding that the node reads in '
+        'place is faster: see its README.'.format(message.encoding), once=True)
+    return pixels
