@@ -56,8 +56,7 @@ class FlowField(NamedTuple):
     interval_ns: int
     """Stamp of the current image minus stamp of the previous one, ns, > 0; velocity = flow / interval."""
     confidence: Optional[np.ndarray] = None
-    """(H, W) uint8: 255 / (1 + expected error, px of the network's input), 255 = certain; None when it is not wanted or
-    the network does not give it."""
+    """(H, W) uint8, 255 = certain: an order of the pixels, no probability; None when it is not wanted or not given."""
 
 
 class TensorSpec(NamedTuple):
