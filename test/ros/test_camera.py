@@ -179,6 +179,21 @@ def test_log_and_diagnostics_say_that_images_get_lost(rig, arguments, monkeypatc
     until(' images on /image were lost on the way. ' + text)
 
 
+def test_a_camera_whose_images_are_all_lost_is_not_called_silent(rig, arguments, monkeypatch):
+    monkeypatch.setattr(camera, '_SILENCE_S', 0.2)
+    rig.start([SEGMENTATION], *arguments)
+    watcher = rig.node._camera
+    watcher._timer.cancel()
+    watcher._since_s -= 10
+    watcher._counted_s -= 10
+    watcher.image._count_lost(SimpleNamespace(total_count=30, total_count_change=30))
+    watcher._watch()
+    assert watcher.complaint.startswith('30 of 30 images on /image were lost on the way. ')
+    watcher._counted_s -= 10
+    watcher._watch()
+    assert watcher.complaint.startswith('No image on /image for 1')
+
+
 @pytest.fixture
 def stranger(domain):
     """Give the test a node with a context of its own: within one context a topic can have but one type."""

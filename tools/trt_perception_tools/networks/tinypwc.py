@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .lucas_kanade import LucasKanade, window_mean
+from .lucas_kanade import LucasKanade
 from .state_dict import load_state
 from .tracing import constants
 
 
 class TinyPwc(nn.Module):
-    """Flow from the first image to the second, and how far it is expected to be off.
+    """Flow from the first image to the second.
 
-    Takes (N, 2, H, W) float32, grey (x - 128) / 128 of both images, H and W multiples of 16; gives (N, 3, H / 2, W / 2)
-    float32: u right and v down, px of the input, on the first image's grid, and the expected end-point error, px.
+    Takes (N, 2, H, W) float32, grey (x - 128) / 128 of both images, H and W multiples of 16; gives (N, 2, H / 2, W / 2)
+    float32, u right and v down, px of the input, on the first image's grid.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,6 @@ class TinyPwc(nn.Module):
         self.decode8 = _Decoder(nn.Sequential(_conv(25 + 2 + 5 + 48, 40), _conv(40, 40), _conv(40, 32)), 32, 16)
         self.decode4 = _Decoder(nn.Sequential(_conv(16 + 16 + 2 + 14 + 3, 32), _conv(32, 16)), 16, 4)
         self.decode2 = _Decoder(_conv(6 + 1 + 3 + 2 + 4, 12), 12, 0)
-        self.error = _ExpectedError(12 + 6 + 1, 16)
         self.warp = Warp()
         self.step4 = LucasKanade((2,))
         self.step2 = LucasKanade((1, 3))
@@ -49,16 +48,15 @@ class TinyPwc(nn.Module):
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
                 nn.init.zeros_(module.bias)
-        for last in (self.decode16.flow, self.decode8.flow, self.decode4.flow, self.decode2.flow, self.error.last):
+        for last in (self.decode16.flow, self.decode8.flow, self.decode4.flow, self.decode2.flow):
             nn.init.normal_(last.weight, std=0.01)
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Return the flow and its expected error."""
-        *_, flow, error = self.pyramid(pair)
-        return torch.cat([flow, error], 1)
+        """Return the flow."""
+        return self.pyramid(pair)[-1]
 
     def pyramid(self, pair: Tensor) -> list[Tensor]:
-        """Return the flow at 1/16, 1/8, 1/4 and 1/2 of the input's size, px of the input; last its expected error."""
+        """Return the flow at 1/16, 1/8, 1/4 and 1/2 of the input's size, px of the input."""
         half = self.pixels[0](torch.cat([pair[:, :1], pair[:, 1:]]))
         quarter = self.pixels[1](half)
         eighth = self.eighth(quarter)
@@ -84,11 +82,11 @@ class TinyPwc(nn.Module):
         first, second = self.match2(half).chunk(2)
         before = 2 * _double(flow4)
         second = self.warp(second, before)
-        step, apart = self.step2(first, second), (first - second).abs().mean(1, keepdim=True)
-        flow2, features = self.decode2(torch.cat([step, apart, first[:, :3], before, _double(features)], 1))
+        apart = (first - second).abs().mean(1, keepdim=True)
+        flow2, _ = self.decode2(torch.cat([self.step2(first, second), apart, first[:, :3], before,
+                                           _double(features)], 1))
         flow2 = before + flow2
-        error = self.error(flow2, torch.cat([features, step, apart], 1))
-        return [flow16 * 16, flow8 * 8, flow4 * 4, flow2 * 2, error]
+        return [flow16 * 16, flow8 * 8, flow4 * 4, flow2 * 2]
 
 
 class _Coordinates(nn.Module):
@@ -154,28 +152,6 @@ class _Decoder(nn.Module):
         x = self.body(x)
         # In half precision 100 px would have steps of 0.5.
         return self.flow(x).float(), self.features(x).relu() if self.features is not None else x
-
-
-class _ExpectedError(nn.Module):
-    """The end-point error to expect, px of the input, from what was seen and from how much the flow varies.
-
-    The latter alone tells much of it: errors are at the borders of what moves. No gradient goes into the flow, which
-    must not become worse to be predictable.
-    """
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.radii = (1, 5)
-        self.first = nn.Sequential(nn.Conv2d(inputs + len(self.radii), width, 1), nn.ReLU())
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
-
-    def forward(self, flow: Tensor, seen: Tensor) -> Tensor:
-        flow, seen = flow.detach(), seen.detach()
-        spread = [window_mean((flow - window_mean(flow, radius)).abs(), radius).mean(1, keepdim=True)
-                  for radius in self.radii]
-        x = torch.cat([seen, *(each / (each + 1) for each in spread)], 1)
-        error: Tensor = self.last(self.first(x)).float().clamp(-5, 5).exp()
-        return error
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -32,8 +32,6 @@ Batch = tuple[Tensor, Tensor, Tensor]
 _VALIDATION_SEED = 1_000_000_007
 _LEVEL_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
 """Of the flow at 1/16, 1/8, 1/4 and 1/2."""
-_ERROR_WEIGHT = 0.2
-"""Of the expected error, whose part of the network nothing else learns from."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class FlowTask:
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss, and the end-point error of the finest flow, px."""
         first, second, flow = batch
-        *levels, expected = self.network.pyramid(_normalised(first, second))
+        levels = self.network.pyramid(_normalised(first, second))
         known = flow.isfinite().all(1, keepdim=True)
         flow = torch.where(known, flow, 0)
         weights = known.float()
@@ -114,11 +112,7 @@ class FlowTask:
             error = (estimate.float() - truth).square().sum(1, keepdim=True)
             total = share.sum().clamp(min=1)
             loss = loss + weight * (share * (error + 0.01).pow(self.settings.exponent / 2)).sum() / total
-        error = error.detach().sqrt()
-        expected = _enlarged(expected, flow.shape[2:])
-        # Negative log-likelihood of an exponential distribution: least where what is expected is the mean error.
-        surprise = (share * (error / expected + expected.log())).sum() / total
-        return {'loss': loss + _ERROR_WEIGHT * surprise, 'epe': (share * error).sum() / total, 'surprise': surprise}
+        return {'loss': loss, 'epe': (share * error.detach().sqrt()).sum() / total}
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -129,7 +123,7 @@ class FlowTask:
                                                       pictures=self.settings.validation_pictures)))
         errors = []
         for first, second, flow in self._validation:
-            estimate = _enlarged(self.network(_normalised(first, second))[:, :2], flow.shape[2:])
+            estimate = _enlarged(self.network(_normalised(first, second)), flow.shape[2:])
             errors.append(float((estimate - flow).square().sum(1).sqrt().mean()))
         return float(np.mean(errors))
 
