@@ -1,7 +1,6 @@
 """Finds out how a foreign ONNX network takes its images, and makes it static for one size. Asks nobody."""
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from trt_perception.core.tasks import find_task
 
 from ..graphs.edit import needed_tensors, prune
 from ..graphs.layout import Side, full_shape, image_axes
+from .image_order import second_comes_first
 
 FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32, np.dtype(np.int32): np.uint8,
                np.dtype(np.int64): np.uint8, np.dtype(np.int8): np.uint8}
@@ -22,10 +22,6 @@ FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float3
 _CHANNELS = (3, 1)
 _STEPS = (32, 64, 128, 16, 8)
 """Multiples that sizes are tried at when the given one fails."""
-_FIRST = re.compile(r'(?:^|[^a-z])(?:prev(?:ious)?|first|left|old|source|src|ref(?:erence)?|from|before|last'
-                    r'|(?:img|im|image|frame)_?a)(?:$|[^a-z])')
-_SECOND = re.compile(r'(?:^|[^a-z])(?:cur(?:r(?:ent)?)?|second|right|new|target|tgt|next|to|after|now'
-                     r'|(?:img|im|image|frame)_?b)(?:$|[^a-z])')
 
 
 class Tensor(NamedTuple):
@@ -109,7 +105,9 @@ def find_images(network: onnx.ModelProto, task: str, names: Sequence[str], where
                           f' for {task}. {hint}')
     order = ''
     if len(chosen) == 2:
-        chosen, order = (chosen, 'as --input-names says') if names else _in_order(chosen)
+        swapped, order = (False, 'as --input-names says') if names else second_comes_first(
+            chosen[0].name, chosen[1].name)
+        chosen = chosen[::-1] if swapped else chosen
     ways = [_ways(each, most == 2 and len(chosen) == 1, most, where) for each in chosen]
     if any(each[0]._replace(size=ways[0][0].size) != ways[0][0] for each in ways):
         raise ConfigError(f'{where}: got the inputs {listed(chosen)}, expected two of one shape and type. Name the '
@@ -247,23 +245,6 @@ def _likely_images(inputs: Sequence[Tensor], most: int) -> list[Tensor]:
     """Return the inputs that can be images, where that leaves fewer: scalars and lists of numbers are none."""
     images = [each for each in inputs if each.shape is None or len(each.shape) > 2]
     return images if 1 <= len(images) <= most else list(inputs)
-
-
-def _in_order(pair: list[Tensor]) -> tuple[list[Tensor], str]:
-    """Return the two inputs, the earlier image first, and how that was found."""
-    first, second = (each.name.lower() for each in pair)
-    if _SECOND.search(first) and _FIRST.search(second) and not _FIRST.search(first):
-        return pair[::-1], 'by their names'
-    if _FIRST.search(first) and not _FIRST.search(second) or _SECOND.search(second) and not _SECOND.search(first):
-        return pair, 'by their names'
-    numbers = [re.findall(r'\d+', name) for name in (first, second)]
-    stems = [re.sub(r'\d+', '#', name) for name in (first, second)]
-    if stems[0] == stems[1] and numbers[0] != numbers[1]:
-        ordered = [int(each[-1]) for each in numbers]
-        differing = next((place for place, values in enumerate(zip(*numbers, strict=True)) if values[0] != values[1]))
-        ordered = [int(each[differing]) for each in numbers]
-        return (pair if ordered[0] < ordered[1] else pair[::-1]), 'by their numbers'
-    return pair, 'as the file declares them; their names do not say it'
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:
