@@ -43,7 +43,7 @@ def test_flow_takes_two_images(tmp_path: Path):
 
 @pytest.mark.parametrize(('images', 'text'), [
     (['a.png', 'a.png'], 'got 2 images, expected 1: image.'), (['none.png'], 'No such file or directory'),
-    (['no_image.png'], 'no whole image')])
+    (['no_image.png'], 'expected a JPEG or PNG file')])
 def test_what_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], images: list[str],
                                       text: str):
     model = segmentation_model(tmp_path)

@@ -552,7 +552,7 @@ def test_a_model_that_is_there_stays_unless_it_may_be_overwritten(tmp_path: Path
     file = write(tmp_path, SCORES)
     imported(file, '--size', '24', '40', *options(ANSWERS))
     assert run(file, '--size', '24', '40', *options(ANSWERS, license='BSD')) == 2
-    assert 'foreign.yaml: is there already' in capsys.readouterr().err
+    assert 'foreign.yaml: already exists' in capsys.readouterr().err
     assert load_model(str(tmp_path / 'out' / 'foreign.yaml')).license == 'MIT'
     assert imported(file, '--overwrite', '--size', '24', '40', *options(ANSWERS, license='BSD')).license == 'BSD'
 
