@@ -192,8 +192,9 @@ def test_a_confidence_that_is_no_map_of_bytes_is_refused(tmp_path):
     model = networks.flow_model(tmp_path, confidence='int32')
     with pytest.raises(EngineError) as caught:
         OpticalFlowPipeline(open_engine(model), model)
-    assert str(caught.value) == ("{}: output 'confidence': got int32 (1, 6, 8), expected uint8 (1, H, W). "
-                                 '`trt_perception_tools import-model` casts it in the graph.'.format(networks.network_path(model)))
+    assert str(caught.value) == (
+        "{}: output 'confidence': got int32 (1, 6, 8), expected uint8 (1, H, W). `trt_perception_tools import-model` "
+        'casts it in the graph.'.format(networks.network_path(model)))
 
 
 # Pairs.
