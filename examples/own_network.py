@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.engines import open_engine
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     pipeline = SegmentationPipeline(open_engine(model), model)
     image = np.full((*SIZE, 3), (200, 40, 40), np.uint8)  # RGB: red, with a blue right half.
     image[:, SIZE[1] // 2:] = (40, 40, 200)
-    result = pipeline.process(frame_from_picture(image, color='rgb'))
+    result = pipeline.process(frame_from_array(image, color='rgb'))
     for half, labels in (('left', result.labels[:, :SIZE[1] // 2]), ('right', result.labels[:, SIZE[1] // 2:])):
         print(f'{half} half: {CLASSES[np.bincount(labels.ravel()).argmax()]}')
     print(f'Run it: ros2 launch trt_perception perception.launch.py segmentation_model:={model.path}')

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from trt_perception.core.colors import label_palette, overlay_labels
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.engines import open_engine
@@ -37,7 +37,7 @@ def main(arguments=None):
         if image is None:
             print('{}: not an image, skipped'.format(path), file=sys.stderr)
             continue
-        result = pipeline.process(frame_from_picture(image))
+        result = pipeline.process(frame_from_array(image))
         overlay = overlay_labels(image[..., ::-1], result.labels, palette, 0.5)
         cv2.imwrite(str(args.output / (path.stem + '.png')), result.labels)
         cv2.imwrite(str(args.output / (path.stem + '.overlay.jpg')), overlay[..., ::-1])

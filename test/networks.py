@@ -29,7 +29,7 @@ def segmentation_fields():
 
 def flow_fields():
     """Return the fields of the YAML of `flow_model`, to be changed by a test."""
-    return {'task': 'optical_flow', 'description': 'grey levels of both pictures', 'license': 'none',
+    return {'task': 'optical_flow', 'description': 'grey levels of both images', 'license': 'none',
             'files': {'onnxruntime': {'fp32': 'tiny.onnx'}},
             'input': {'names': ['first', 'second'], 'color': 'gray', 'mean': [0], 'std': [1]},
             'output': {'flow': 'flow'}}
@@ -114,10 +114,10 @@ def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='u
                confidence='', fields=None):
     """Write an optical-flow network and return its model.
 
-    Its u is the grey level of the first picture, its v that of the second: an output tells which frame went where.
+    Its u is the grey level of the first image, its v that of the second: an output tells which frame went where.
 
     Args:
-        confidence: type of an output `confidence`, (1, H, W), the grey level of the first picture; '' = none.
+        confidence: type of an output `confidence`, (1, H, W), the grey level of the first image; '' = none.
         stride: the output is the top left pixel of every block of this many pixels, as (H / stride, W / stride).
         divide: u is first / second instead: 0 / 0 gives NaN, 1 / 0 infinity.
     """

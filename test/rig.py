@@ -76,7 +76,7 @@ def camera_info(height, width, stamp_ns, frame_id='camera'):
                       p=[51.0, 0.25, 30.0, -4.0, 0.0, 61.0, 22.0, 3.0, 0.0, 0.0, 1.0, 0.5])
 
 
-def picture(seed, size=(48, 64), cell=8):
+def random_image(seed, size=(48, 64), cell=8):
     """Return (H, W, 3) uint8 of random coloured squares, so that every network and resize shows something."""
     rows, columns = -(-size[0] // cell), -(-size[1] // cell)
     squares = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)

@@ -371,7 +371,7 @@ def test_no_file_has_a_name_that_says_nothing():
     ('bench/new.py', 'def f():\n    import rclpy', 'rclpy is ROS'),
     ('bench/new.py', 'import torch', 'torch is the tools'),
     ('engines/new.py', 'from ..bench import report', 'trt_perception.bench.report is of the layer bench'),
-    ('ros/new.py', 'from ..bench.frames import Picture', 'trt_perception.bench.frames.Picture is of the layer bench'),
+    ('ros/new.py', 'from ..bench.frames import Image', 'trt_perception.bench.frames.Image is of the layer bench'),
     ('transport.py', 'from .ros import messages', 'trt_perception.ros.messages is of the layer ros')])
 def test_a_planted_import_is_found(path, source, fault):
     assert fault in import_faults(path, source)
@@ -386,7 +386,7 @@ def test_a_planted_import_is_found(path, source, fault):
     ('ros/worker.py', 'import rclpy\nfrom ..engines import open_engine\nfrom . import messages\nfrom .. import core'),
     ('cli/run.py', 'from ..ros import perception_node\nimport yaml'),
     ('cli/bench.py', 'from ..bench import report'),
-    ('bench/node/camera.py', 'import rclpy\nfrom ...ros.messages import header\nfrom ..frames import Picture'),
+    ('bench/node/camera.py', 'import rclpy\nfrom ...ros.messages import header\nfrom ..frames import Image'),
     ('transport.py', 'import os\nfrom .core.share import share_path'),
     ('__main__.py', 'from .cli import main')])
 def test_an_allowed_import_is_not_a_fault(path, source):

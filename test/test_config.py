@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from trt_perception.core.data import VOID
-from trt_perception.core.image import frame_from_picture, make_frame
+from trt_perception.core.image import frame_from_array, make_frame
 from trt_perception.core.model import ONNX, PRECISIONS, load_labels, load_model, model_names
 from trt_perception.core.optical_flow import CURRENT, PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.pipeline import NETWORK
@@ -100,7 +100,7 @@ def test_a_model_card_tells_the_digests_of_its_files(card):
 # Networks.
 
 def opened(model):
-    """Return the engine of a model of ours; other people's are skipped where they were not exported."""
+    """Return the engine of a model of ours; third-party ones are skipped where they were not exported."""
     if model.name in NOT_SHIPPED and not os.path.isfile(share_path('models', model.name + '.onnx')):
         pytest.skip('models/{}.onnx is not there: `make models` makes it from published weights'.format(model.name))
     return open_engine(model, EngineOptions('opencv') if 'opencv' in model.files else CPU)
@@ -110,11 +110,11 @@ def opened(model):
 def test_a_segmentation_network_gives_labels_of_its_set(name):
     model = load_model(name)
     pipeline = SegmentationPipeline(opened(model), model, {'output_size': NETWORK})
-    height, width = pipeline.process(frame_from_picture(np.zeros((48, 64, 3), np.uint8))).labels.shape
+    height, width = pipeline.process(frame_from_array(np.zeros((48, 64, 3), np.uint8))).labels.shape
     ids = {each.id for each in model.labels.classes} | {VOID}
     random = np.random.RandomState(0)
     texture = np.kron(random.randint(0, 256, (height // 24, width // 24, 3)), np.ones((24, 24, 1))).astype(np.uint8)
-    result = pipeline.process(frame_from_picture(texture, 5, 'cam'))
+    result = pipeline.process(frame_from_array(texture, 5, 'cam'))
     assert set(np.unique(result.labels)) <= ids
     assert len(np.unique(result.labels)) > 1
     assert result.confidence is None or len(np.unique(result.confidence)) > 1
@@ -123,10 +123,10 @@ def test_a_segmentation_network_gives_labels_of_its_set(name):
 def test_the_default_segmentation_network_tells_colours_apart():
     # A grey-blue sky over a dark road: the CamVid network says so only with the right colour order and normalisation.
     model = load_model(defaults()['segmentation.model'])
-    picture = np.empty((360, 480, 3), np.uint8)
-    picture[:150], picture[150:] = (235, 225, 215), (90, 88, 86)  # BGR
-    picture = np.clip(picture + np.random.RandomState(0).normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
-    labels = SegmentationPipeline(opened(model), model).process(frame_from_picture(picture)).labels
+    image = np.empty((360, 480, 3), np.uint8)
+    image[:150], image[150:] = (235, 225, 215), (90, 88, 86)  # BGR
+    image = np.clip(image + np.random.RandomState(0).normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+    labels = SegmentationPipeline(opened(model), model).process(frame_from_array(image)).labels
     ids = {each.name: each.id for each in model.labels.classes}
     assert (labels[:100] == ids['sky']).mean() > 0.8
     assert (labels[260:] == ids['road']).mean() > 0.8
@@ -150,7 +150,7 @@ def texture():
 @pytest.mark.parametrize('motion', [(8, 0), (-8, 0), (0, 6), (0, -6)])
 @pytest.mark.parametrize('grid', [CURRENT, PREVIOUS])
 @pytest.mark.parametrize('name', MODELS[OPTICAL_FLOW])
-def test_an_optical_flow_network_sees_which_way_a_picture_moves(texture, name, grid, motion):
+def test_an_optical_flow_network_sees_which_way_a_image_moves(texture, name, grid, motion):
     u, v = motion
     model = load_model(name)
     pipeline = OpticalFlowPipeline(opened(model), model, {'flow_grid': grid})

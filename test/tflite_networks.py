@@ -105,10 +105,10 @@ def segmentation_model(folder, size=(6, 8), kind='uint8', quantisation=None, cha
 def flow_model(folder, size=(6, 8), layout='NHWC', first=None, second=None, output=None, kind='int8', fields=None):
     """Write an optical-flow network and return its model.
 
-    Its u is the value of the first picture, its v that of the second.
+    Its u is the value of the first image, its v that of the second.
 
     Args:
-        first, second, output: quantisation of the pictures and of the flow, (scale, zero point); None = float32.
+        first, second, output: quantisation of the images and of the flow, (scale, zero point); None = float32.
         kind: of what is quantised.
     """
     shape = [1] + list(size) + [1] if layout == 'NHWC' else [1, 1] + list(size)

@@ -27,7 +27,7 @@ class Bag:
 
     Attributes:
         types: message type by topic.
-        note: what is wrong with the bag although it can be read, for people; '' = nothing.
+        note: what is wrong with the bag although it can be read, human-readable; '' = nothing.
 
     Raises:
         ConfigError: no readable bag, no image in it, or rosbags is not installed.
@@ -62,7 +62,7 @@ class Bag:
                 self._reader = opened(files)
             except Exception as inner:
                 raise self._error(inner) from inner
-            self.note = 'bag {}: {}. Read {} without it; `ros2 bag reindex` would write it anew.'.format(
+            self.note = 'bag {}: {}. Read {} without it; `ros2 bag reindex` would restore it.'.format(
                 path, _line(error), ', '.join(file.name for file in files))
         self._connections = [c for c in self._reader.connections
                              if c.msgtype in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO)

@@ -1,4 +1,4 @@
-"""How images reach this process: the Fast DDS profile that suits this machine, and what to do about losses."""
+"""How images reach this process: the Fast DDS profile that suits this machine, and the remedy for losses."""
 import importlib
 import os
 from typing import Dict

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from trt_perception.bench.frames import draw_pictures, read_picture
+from trt_perception.bench.frames import read_image, synthetic_images
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.model import load_model
 from trt_perception.core.tasks import pipeline_class
@@ -59,7 +59,7 @@ def measure_engine(engine):
 
 def measure_pipeline(model, engine, camera):
     """Return p50 and p95 of a frame through the pipeline, ms, results of the camera's size."""
-    images = [read_picture(image, 0) for image in draw_pictures(camera)]
+    images = [read_image(image, 0) for image in synthetic_images(camera)]
     pipeline = pipeline_class(model.task)(engine, model)
     state = {'number': 0}
 

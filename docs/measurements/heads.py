@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import ModelOutput, load_model
 from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import EngineOptions, open_engine
@@ -60,7 +60,7 @@ def measure(models, size, rounds):
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     engines = {name: open_engine(model, OPTIONS) for name, model in models.items()}
     for name, engine in engines.items():
-        engine.put_image(models[name].input.names[0], frame_from_picture(noise))
+        engine.put_image(models[name].input.names[0], frame_from_array(noise))
     times = {name: [] for name in engines}
     labels = {}
     for _ in range(rounds + WARM_UP):
@@ -96,7 +96,7 @@ def main():
         measure(models, (448, 608), args.rounds)
         pipelines = [(model, OPTIONS) for model in models.values() if model.output.labels == 'labels']
         dataset = open_dataset(args.data, SEGMENTATION, 'test', '', 0)
-        print(f'\n{len(dataset.names)} pictures of {dataset.title}:\n')
+        print(f'\n{len(dataset.names)} images of {dataset.title}:\n')
         print('| variant | mean IoU, % | pixel accuracy, % | labels as in the first, % |\n|---|---|---|---|')
         for score in evaluate(pipelines, dataset).scores:
             agreement = f'{100 * score.agreement:.2f}' if score.reference else ''

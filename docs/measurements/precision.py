@@ -2,9 +2,9 @@
 
     .venv/bin/python docs/measurements/precision.py [--rounds 60] [--threads 2] [--limit N] [MODEL ...]
 
-Makes the variants with `quantize`, scores them with `evaluate` on ../shared/data, and times the networks in turns. INT8
-is calibrated on CamVid's training pictures, or, for flow, on the demo's clip. Prints a Markdown table; precision.md
-holds one.
+Makes the variants with `quantize`, scores them with `evaluate` on ../shared/data, and times the networks interleaved.
+INT8 is calibrated on CamVid's training images, or, for flow, on the demo's clip. Prints a Markdown table;
+precision.md holds one.
 """
 import argparse
 import json
@@ -48,18 +48,18 @@ def make_variants(model: Model, folder: Path) -> dict[str, tuple[str, Path]]:
     source = model.network_file('onnxruntime', 'fp32')
     files = {'FP32': ('fp32', Path(source)), 'FP16': ('fp16', folder / 'fp16.onnx')}
     if model.task == SEGMENTATION:
-        pictures: list[object] = ['--images', DATA / 'camvid' / 'train']
+        images: list[object] = ['--images', DATA / 'camvid' / 'train']
         # INT8 graphs have their scores like this too: to see what is not due to the precision.
         turned = onnx.shape_inference.infer_shapes(simplify(onnx.load(source)))
         if decide_channels_last(turned):
             onnx.save(turned, str(folder / 'turned.onnx'))
             files['FP32, channels last'] = 'fp32', folder / 'turned.onnx'
     else:
-        pictures = ['--bag', CLIP]
+        images = ['--bag', CLIP]
     tool('quantize', model.path, '--precision', 'fp16', '--output', files['FP16'][1])
     for method in METHODS:
         file = folder / f'{method}.onnx'
-        tool('quantize', model.path, '--precision', 'int8', '--calibration', method, '--output', file, *pictures)
+        tool('quantize', model.path, '--precision', 'int8', '--calibration', method, '--output', file, *images)
         files[f'INT8, {method}'] = 'int8', file
     variants = {}
     for number, (name, (precision, file)) in enumerate(files.items()):
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument('models', nargs='*', metavar='MODEL')
     parser.add_argument('--rounds', type=int, default=60)
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--limit', type=int, help='score so many pictures only')
+    parser.add_argument('--limit', type=int, help='score so many images only')
     args = parser.parse_args()
     limit = ['--limit', args.limit] if args.limit else []
     print('| model | variant | score | as in FP32 | p50, ms | times as fast as FP32: median (quartiles) |\n'

@@ -3,8 +3,8 @@
     .venv/bin/python docs/measurements/runtimes.py [--rounds 3] [--tflite out/tflite] [--data ../shared/data]
 
 Prints two Markdown tables; runtimes.md holds them, and how to make the TFLite files. First the table of the TF-Lite
-report: seconds to read a folder of pictures, to compute the flow of each from the one before it, and to write that as
-pictures. Then every shipped model on ONNX Runtime and OpenVINO. The contenders of a table take turns at each picture.
+report: seconds to read a folder of images, to compute the flow of each from the one before it, and to write that as
+images. Then every shipped model on ONNX Runtime and OpenVINO. The contenders of a table take turns at each image.
 """
 import argparse
 import time
@@ -16,12 +16,12 @@ import numpy as np
 
 from trt_perception.core.colors import color_flow
 from trt_perception.core.compressed import encode_png
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import BACKENDS, EngineOptions, open_engine
-from trt_perception_tools.datasets.images import read_picture
+from trt_perception_tools.datasets.images import read_image
 from trt_perception_tools.evaluate.data import open_dataset
 from trt_perception_tools.evaluate.scoring import evaluate
 from trt_perception_tools.quantize.calibration import bag_frames
@@ -69,13 +69,13 @@ def seconds(each: list[Contender], files: list[Path], out: Path, rounds: int) ->
         for number, file in enumerate(files):
             for contender, pipeline in enumerate(pipelines):
                 start = time.perf_counter()
-                frame = frame_from_picture(read_picture(file), number * INTERVAL_NS)
+                frame = frame_from_array(read_image(file), number * INTERVAL_NS)
                 read = time.perf_counter()
                 field = pipeline.process(frame)
                 inferred = time.perf_counter()
-                if field is not None:  # The first picture has none before it.
-                    picture = color_flow(field.flow, COLOR_MAX_PX)
-                    (out / f'{contender}_{file.name}').write_bytes(encode_png(picture[..., ::-1]))
+                if field is not None:  # The first image has none before it.
+                    image = color_flow(field.flow, COLOR_MAX_PX)
+                    (out / f'{contender}_{file.name}').write_bytes(encode_png(image[..., ::-1]))
                     times[round_number, contender] += read - start, inferred - read, time.perf_counter() - inferred
     return times
 
@@ -125,13 +125,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=3, help='through the folder (default: %(default)s)')
-    parser.add_argument('--pictures', type=int, default=1000, help='at most, of the clip (default: %(default)s)')
+    parser.add_argument('--images', type=int, default=1000, help='at most, of the clip (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=0, help='per engine; 0 = all cores (default)')
     parser.add_argument('--tflite', type=Path, default=Path('out/tflite'), metavar='DIR', help='the TFLite files')
     parser.add_argument('--data', type=Path, default=Path('../shared/data'), metavar='DIR')
     parser.add_argument('models', nargs='*', default=['swiftnet_camvid', 'espnet_camvid', FLOW, 'nanoflownet'])
     args = parser.parse_args()
-    report(args.tflite, args.data, args.threads, args.rounds, args.pictures)
+    report(args.tflite, args.data, args.threads, args.rounds, args.images)
     models(args.models, args.data, args.threads)
 
 

@@ -32,16 +32,16 @@ PRECISIONS = ('fp32', 'fp16', 'int8')
 def graphs(network: Path, model: Path | str, folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield precision and file: of an FP32 network, and of what `quantize` makes of it."""
     yield 'fp32', network
-    pictures = folder / 'pictures'
-    if not pictures.exists():
-        pictures.mkdir()
+    images = folder / 'images'
+    if not images.exists():
+        images.mkdir()
         for number in range(3):
             noise = np.random.default_rng(number).integers(0, 256, (64, 96, 3), np.uint8)
-            cv2.imwrite(str(pictures / f'{number}.png'), noise)
+            cv2.imwrite(str(images / f'{number}.png'), noise)
     for precision in PRECISIONS[1:]:
         output = folder / f'{network.stem}.{precision}.onnx'
         run('quantize', network, '--model', model, '--precision', precision, '--for', 'tensorrt', '--output', output,
-            *(['--images', pictures, '--count', 2, '--calibration', 'minmax'] if precision == 'int8' else []))
+            *(['--images', images, '--count', 2, '--calibration', 'minmax'] if precision == 'int8' else []))
         yield precision, output
 
 

@@ -10,7 +10,7 @@ from trt_perception.bench.ros_path import NodeRun, NodeSeries, NodeSpec, stream_
 
 
 class Named(Contender):
-    def process(self, picture, stamp_ns):
+    def process(self, image, stamp_ns):
         raise NotImplementedError
 
     def result(self):

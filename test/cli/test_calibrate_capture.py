@@ -4,7 +4,7 @@ import signal
 import cv2
 import numpy as np
 import pytest
-from rig import DEEP, Program, header, image, picture, trt_perception
+from rig import DEEP, Program, header, image, random_image, trt_perception
 from sensor_msgs.msg import CompressedImage, Image, Imu
 
 from trt_perception.cli import main
@@ -19,11 +19,11 @@ def stamp_ns(number):
 
 
 def raw(number):
-    return image(picture(number), stamp_ns(number), 'rgb8', padding=3)
+    return image(random_image(number), stamp_ns(number), 'rgb8', padding=3)
 
 
 def jpeg(number):
-    data = cv2.imencode('.jpg', picture(number))[1].reshape(-1)
+    data = cv2.imencode('.jpg', random_image(number))[1].reshape(-1)
     return CompressedImage(header=header(stamp_ns(number)), format='jpeg', data=data.tobytes())
 
 
@@ -77,7 +77,7 @@ def test_raw_images_are_saved_without_loss_under_their_stamps(rig, tmp_path, sta
     assert len(set(numbers)) == 5
     for number in numbers:
         saved = cv2.imread(str(tmp_path / 'saved' / '{:019d}.png'.format(stamp_ns(number))))
-        np.testing.assert_array_equal(saved[..., ::-1], picture(number))
+        np.testing.assert_array_equal(saved[..., ::-1], random_image(number))
 
 
 def test_compressed_images_are_saved_as_they_decode(rig, tmp_path, start):
@@ -110,7 +110,7 @@ def test_a_signal_ends_it_cleanly_and_what_was_saved_stays(rig, tmp_path, start,
 
 
 def test_a_broken_image_is_left_out(rig, tmp_path, start):
-    Camera(rig, make=lambda number: image(picture(number), stamp_ns(number), 'rgb8' if number % 2 else 'yuv999'))
+    Camera(rig, make=lambda number: image(random_image(number), stamp_ns(number), 'rgb8' if number % 2 else 'yuv999'))
     program = start('--topic', TOPIC, '--count', '3', '--every', '0')
     assert ended(rig, program) == 0
     assert all(number % 2 for number in numbers_of(tmp_path / 'saved'))
@@ -122,7 +122,7 @@ def test_a_topic_that_nobody_publishes_is_refused_with_those_that_are_there(rig,
     rig.outside.create_publisher(Imu, '/imu', 1)
     program = start('--topic', '/imu', '--wait', '2')
     assert ended(rig, program) == 2
-    assert ('ConfigError: --topic /imu: nobody publishes images on it; there are /camera/image_raw. Start the camera, '
+    assert ('ConfigError: --topic /imu: no publisher of images on it; there are /camera/image_raw. Start the camera, '
             'or give its topic.') in program.output
     assert 'Traceback' not in program.output
 

@@ -20,7 +20,7 @@ OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--n
            'calibrate-capture': ['--topic TOPIC', '--output DIR', '--count N', '--every S', '--wait S', '--add'],
            'doctor': [],
            'bench': ['--engine ENGINE[:PRECISION]', '--tutorial LOGITS.onnx', '--camera WxH', '--frames BAG', '--node',
-                     '--iterations N', '--html FILE']}
+                     '--iterations N', '--json FILE']}
 
 
 def test_without_a_verb_the_help_is_printed(capsys):

@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from rig import PATIENCE_S, Program, picture, pixels_of, stamp_of, trt_perception
+from rig import PATIENCE_S, Program, pixels_of, random_image, stamp_of, trt_perception
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -34,7 +34,7 @@ def recorded(store):
         stamp_ns = START_NS + number * PERIOD_NS - 7  # Taken before they were recorded.
         fields = {'seq': number} if 'seq' in header.__dataclass_fields__ else {}
         at = header(stamp=time(*divmod(stamp_ns, 10**9)), frame_id='frame {}'.format(number), **fields)
-        pixels = picture(number, (6, 8), 2)
+        pixels = random_image(number, (6, 8), 2)
         png = cv2.imencode('.png', pixels[..., ::-1])[1].reshape(-1)
         k, p = np.arange(9.0) + number, np.arange(12.0) + number
         names = ('D', 'K', 'R', 'P') if fields else ('d', 'k', 'r', 'p')
@@ -112,7 +112,7 @@ def test_images_and_calibration_come_as_they_were_recorded_with_a_clock(rig, tmp
         assert [m.header.frame_id for m in messages[name]] == frame_ids()
     assert messages['chatter'] == []
     for number in range(COUNT):
-        pixels = picture(number, (6, 8), 2)
+        pixels = random_image(number, (6, 8), 2)
         raw, compressed = messages['raw'][number], messages['compressed'][number]
         assert (raw.encoding, raw.step) == ('rgb8', 24)
         np.testing.assert_array_equal(pixels_of(raw), pixels)
@@ -145,7 +145,7 @@ def test_compressed_images_come_raw_at_another_rate_and_under_another_name(rig, 
     assert [m.header.frame_id for m in messages['raw']] == frame_ids()
     for number, message in enumerate(messages['raw']):
         assert message.encoding == 'bgr8'
-        np.testing.assert_array_equal(pixels_of(message)[..., ::-1], picture(number, (6, 8), 2))
+        np.testing.assert_array_equal(pixels_of(message)[..., ::-1], random_image(number, (6, 8), 2))
 
 
 @pytest.mark.parametrize(('rate', 'least_s', 'most_s'), [('0.5', 0.95, 5.0), ('20', 0.0, 0.45)])
@@ -362,7 +362,7 @@ def test_a_bag_without_usable_metadata_is_read_all_the_same(tmp_path, storage, m
     found = Bag(str(folder))
     assert [(each.topic, each.time_ns, each.data) for each in found.messages()] == whole
     assert found.note.startswith('bag {}: '.format(folder))
-    assert found.note.endswith('without it; `ros2 bag reindex` would write it anew.')
+    assert found.note.endswith('without it; `ros2 bag reindex` would restore it.')
     assert '\n' not in found.note
 
 

@@ -56,7 +56,7 @@ def installed(generation):
 
 @functools.lru_cache(maxsize=None)
 def surface(generation):
-    """Return the surface (see surface.py) of a generation; skip the test where its bindings cannot be had here."""
+    """Return the surface (see surface.py) of a generation; skip the test where its bindings are unavailable."""
     members = json.loads(run(generation, [os.path.join(HERE, 'surface.py'), 'tensorrt_bindings']))
     if generation == '8.2':
         for owner, names in LATER_THAN_8_2.items():

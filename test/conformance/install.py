@@ -2,7 +2,7 @@
 
 Arguments are API generations (requirements/tensorrt/*.txt), for the Python that runs this, and `pycuda` (its sources).
 Those that begin with `whole` are TensorRT with its libraries.
-What cannot be had is skipped with its reason; what is there already stays.
+What is unavailable is skipped with its reason; what is there already stays.
 """
 import hashlib
 import io

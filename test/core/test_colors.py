@@ -10,7 +10,7 @@ LABELS = LabelSet('tiny', (LabelClass(0, 'a', (255, 0, 7)), LabelClass(3, 'b', (
                            LabelClass(254, 'c', (9, 255, 100))))
 
 
-def random_picture(seed=0, size=(5, 7)):
+def random_image(seed=0, size=(5, 7)):
     return np.random.RandomState(seed).randint(0, 256, size + (3,)).astype(np.uint8)
 
 
@@ -41,26 +41,26 @@ def test_every_label_is_painted_in_its_colour():
 
 # Overlay.
 
-def test_an_overlay_of_alpha_0_is_the_picture_and_of_1_the_labels():
+def test_an_overlay_of_alpha_0_is_the_image_and_of_1_the_labels():
     labels = np.array([[0, 3, 254, 255, 1, 0, 3]] * 5, np.uint8)
     palette = label_palette(LABELS)
-    np.testing.assert_array_equal(overlay_labels(random_picture(), labels, palette, 0.0), random_picture())
-    np.testing.assert_array_equal(overlay_labels(random_picture(), labels, palette, 1.0), color_labels(labels, palette))
+    np.testing.assert_array_equal(overlay_labels(random_image(), labels, palette, 0.0), random_image())
+    np.testing.assert_array_equal(overlay_labels(random_image(), labels, palette, 1.0), color_labels(labels, palette))
 
 
 @pytest.mark.parametrize('alpha', [0.1, 0.25, 0.5, 0.9])
-def test_an_overlay_blends_picture_and_labels(alpha):
+def test_an_overlay_blends_image_and_labels(alpha):
     labels = np.array([[0, 3, 254, 255, 1, 0, 3]] * 5, np.uint8)
     palette = label_palette(LABELS)
-    picture = random_picture()
-    before = picture.copy()
-    expected = (1 - alpha) * picture + alpha * color_labels(labels, palette)
-    out = np.empty_like(picture)
-    assert overlay_labels(picture, labels, palette, alpha, out) is out
+    image = random_image()
+    before = image.copy()
+    expected = (1 - alpha) * image + alpha * color_labels(labels, palette)
+    out = np.empty_like(image)
+    assert overlay_labels(image, labels, palette, alpha, out) is out
     # Two terms rounded down, and the weight to 1/256.
     assert np.abs(out - expected).max() <= 2.5
-    np.testing.assert_array_equal(picture, before)
-    np.testing.assert_array_equal(overlay_labels(picture, labels, palette, alpha), out)
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(overlay_labels(image, labels, palette, alpha), out)
 
 
 def test_white_on_white_stays_white():

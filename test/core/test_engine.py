@@ -6,7 +6,7 @@ import pytest
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.engine import Engine
 from trt_perception.core.errors import EngineError, FrameError
-from trt_perception.core.image import FrameDecoder, frame_from_picture
+from trt_perception.core.image import FrameDecoder, frame_from_array
 from trt_perception.core.model import load_model
 
 SPECS = [TensorSpec(name, (1, 6, 8, 1), np.dtype(np.uint8)) for name in ('first', 'second')]
@@ -34,10 +34,10 @@ class HandBack(Engine):
 class RefusesStampOne(FrameDecoder):
     """A decoder that cannot read the frame with stamp 1."""
 
-    def picture(self, frame, color, size):
+    def image(self, frame, color, size):
         if frame.stamp_ns == 1:
             raise FrameError('planted')
-        return super().picture(frame, color, size)
+        return super().image(frame, color, size)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def model(tmp_path):
 
 
 def frame_of_level(level, stamp_ns=0):
-    return frame_from_picture(np.full((6, 8, 3), level, np.uint8), stamp_ns)
+    return frame_from_array(np.full((6, 8, 3), level, np.uint8), stamp_ns)
 
 
 def test_an_engine_without_infer_cannot_be_made(model):

@@ -13,7 +13,7 @@ from trt_perception.core.image import (
     ENCODINGS,
     FrameDecoder,
     NearestResizer,
-    frame_from_picture,
+    frame_from_array,
     make_frame,
     narrow_mono16,
     resize_flow,
@@ -110,9 +110,9 @@ def frame_of(encoding, height=6, width=8, seed=0, padding=0, trailing=0, stamp_n
     return make_frame(np.concatenate(data), height, width, step, encoding, stamp_ns, 'camera'), rgb
 
 
-def bilinear(picture, size):
-    """Return a picture resampled with half-pixel centres, as float."""
-    result = np.asarray(picture, float)
+def bilinear(image, size):
+    """Return an image resampled with half-pixel centres, as float."""
+    result = np.asarray(image, float)
     for axis, new in enumerate(size):
         old = result.shape[axis]
         at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
@@ -140,11 +140,11 @@ def test_every_encoding_gives_the_colours_that_its_bytes_mean(encoding, padding)
     decoder = FrameDecoder()
     tolerance = 1 if encoding in YUV else 0  # OpenCV computes YUV in fixed point.
     for color, expected in (('rgb', rgb), ('bgr', rgb[..., ::-1])):
-        picture = decoder.picture(frame, color, (6, 8))
-        assert picture.dtype == np.uint8
-        assert picture.shape == (6, 8, 3)
-        assert np.abs(picture - np.round(expected)).max() <= tolerance, color
-    gray = decoder.picture(frame, 'gray', (6, 8))
+        image = decoder.image(frame, color, (6, 8))
+        assert image.dtype == np.uint8
+        assert image.shape == (6, 8, 3)
+        assert np.abs(image - np.round(expected)).max() <= tolerance, color
+    gray = decoder.image(frame, 'gray', (6, 8))
     assert gray.dtype == np.uint8
     assert gray.shape == (6, 8)
     assert np.abs(gray - gray_of(rgb)).max() <= (2 if encoding in YUV else 1)
@@ -155,8 +155,8 @@ def test_bytes_after_the_last_row_change_nothing(encoding):
     exact, _ = frame_of(encoding, padding=4)
     longer, _ = frame_of(encoding, padding=4, trailing=7)
     np.testing.assert_array_equal(longer.data, exact.data)
-    np.testing.assert_array_equal(FrameDecoder().picture(longer, 'rgb', (6, 8)),
-                                  FrameDecoder().picture(exact, 'rgb', (6, 8)))
+    np.testing.assert_array_equal(FrameDecoder().image(longer, 'rgb', (6, 8)),
+                                  FrameDecoder().image(exact, 'rgb', (6, 8)))
 
 
 @pytest.mark.parametrize('encoding', ALL)
@@ -165,8 +165,8 @@ def test_bytes_that_may_not_be_written_decode_too(encoding):
     locked = make_frame(np.frombuffer(frame.data.tobytes(), np.uint8), 6, 8, frame.data.shape[1], encoding, 0, '')
     assert not locked.data.flags.writeable
     for size in ((6, 8), (3, 5)):
-        np.testing.assert_array_equal(FrameDecoder().picture(locked, 'bgr', size),
-                                      FrameDecoder().picture(frame, 'bgr', size))
+        np.testing.assert_array_equal(FrameDecoder().image(locked, 'bgr', size),
+                                      FrameDecoder().image(frame, 'bgr', size))
 
 
 @pytest.mark.parametrize('encoding', BAYER)
@@ -174,17 +174,17 @@ def test_bayer_colours_stay_where_they_are(encoding):
     rows, columns = np.mgrid[0:20, 0:24]
     rgb = np.stack([20 + 8 * columns, 220 - 8 * rows, 30 + 4 * rows + 4 * columns], -1).astype(np.uint8)
     frame = make_frame(mosaic(rgb, encoding[6:10]).reshape(-1), 20, 24, 24, encoding, 0, '')
-    picture = FrameDecoder().picture(frame, 'rgb', (20, 24))
+    image = FrameDecoder().image(frame, 'rgb', (20, 24))
     # Bilinear interpolation is exact on a ramp; the outermost pixels lack a neighbour.
     inside = np.s_[2:-2, 2:-2]
-    assert np.abs(picture[inside].astype(int) - rgb[inside]).max() <= 1
+    assert np.abs(image[inside].astype(int) - rgb[inside]).max() <= 1
 
 
 @pytest.mark.parametrize('encoding', BAYER + YUV)
-def test_the_smallest_picture_of_an_encoding_decodes(encoding):
-    side = 4 if encoding in BAYER else 2  # OpenCV leaves a Bayer picture of one cell black.
+def test_the_smallest_image_of_an_encoding_decodes(encoding):
+    side = 4 if encoding in BAYER else 2  # OpenCV leaves a Bayer image of one cell black.
     frame, rgb = frame_of(encoding, side, side)
-    assert np.abs(FrameDecoder().picture(frame, 'rgb', (side, side)) - np.round(rgb)).max() <= 1
+    assert np.abs(FrameDecoder().image(frame, 'rgb', (side, side)) - np.round(rgb)).max() <= 1
 
 
 @pytest.mark.parametrize('is_bigendian', [False, True])
@@ -194,18 +194,18 @@ def test_mono16_uses_its_high_byte_in_either_byte_order(is_bigendian):
     data = np.hstack([rows, np.full((2, 2), 0xAA, np.uint8)]).reshape(-1)
     frame = make_frame(data, 2, 4, 10, 'mono16', 0, '', is_bigendian)
     assert frame.is_bigendian == is_bigendian
-    np.testing.assert_array_equal(FrameDecoder().picture(frame, 'gray', (2, 4)),
+    np.testing.assert_array_equal(FrameDecoder().image(frame, 'gray', (2, 4)),
                                   [[0, 0, 1, 0x12], [0x7F, 0x80, 0xFF, 0xFF]])
 
 
 def test_odd_sizes_of_encodings_without_subsampling_decode():
     for encoding in PLAIN + ['mono16', 'nv24']:
         frame, rgb = frame_of(encoding, 5, 7, padding=1)
-        picture = FrameDecoder().picture(frame, 'rgb', (5, 7))
-        assert np.abs(picture - np.round(rgb)).max() <= 1, encoding
+        image = FrameDecoder().image(frame, 'rgb', (5, 7))
+        assert np.abs(image - np.round(rgb)).max() <= 1, encoding
     for encoding in ('yuv422', 'yuyv'):  # Only their columns are subsampled.
         frame, rgb = frame_of(encoding, 5, 8)
-        assert np.abs(FrameDecoder().picture(frame, 'rgb', (5, 8)) - np.round(rgb)).max() <= 1, encoding
+        assert np.abs(FrameDecoder().image(frame, 'rgb', (5, 8)) - np.round(rgb)).max() <= 1, encoding
 
 
 # The fields of an image message.
@@ -232,7 +232,7 @@ def test_an_unknown_encoding_is_refused_with_the_known_ones():
 
 
 @pytest.mark.parametrize('size', [(0, 4), (4, 0), (0, 0), (-2, 4)])
-def test_an_empty_picture_is_refused(size):
+def test_an_empty_image_is_refused(size):
     with pytest.raises(FrameError) as caught:
         make_frame(np.zeros(100, np.uint8), size[0], size[1], 12, 'rgb8', 0, '')
     assert str(caught.value) == 'image size: got {}x{}, expected at least 1x1.'.format(*size)
@@ -278,8 +278,8 @@ def test_the_last_row_may_lack_its_padding(encoding):
     frame, rgb = frame_of(encoding, padding=6)
     short = make_frame(frame.data.reshape(-1)[:-6], 6, 8, frame.data.shape[1], encoding, 0, '')
     assert short.data.shape == frame.data.shape
-    np.testing.assert_array_equal(FrameDecoder().picture(short, 'rgb', (6, 8)),
-                                  FrameDecoder().picture(frame, 'rgb', (6, 8)))
+    np.testing.assert_array_equal(FrameDecoder().image(short, 'rgb', (6, 8)),
+                                  FrameDecoder().image(frame, 'rgb', (6, 8)))
     with pytest.raises(FrameError, match='^image data: got '):
         make_frame(frame.data.reshape(-1)[:-7], 6, 8, frame.data.shape[1], encoding, 0, '')
 
@@ -324,21 +324,21 @@ def test_mono16_with_fewer_bits_fills_all_gray_levels(bits, levels, is_bigendian
 def test_a_frame_asked_for_again_is_not_decoded_again(encoding):
     frame, _ = frame_of(encoding)
     decoder = FrameDecoder()
-    first = decoder.picture(frame, 'gray', (4, 5))
+    first = decoder.image(frame, 'gray', (4, 5))
     before = first.copy()
     frame.data[...] = 0  # A second decode would see this.
-    again = decoder.picture(frame, 'gray', (4, 5))
+    again = decoder.image(frame, 'gray', (4, 5))
     assert again is first
     np.testing.assert_array_equal(again, before)
 
 
 @pytest.mark.parametrize('encoding', ['mono16'] + BAYER + YUV)
-def test_pictures_of_two_sizes_and_colours_share_one_decode(encoding):
+def test_images_of_two_sizes_and_colours_share_one_decode(encoding):
     frame, rgb = frame_of(encoding)
     decoder = FrameDecoder()
-    decoder.picture(frame, 'rgb', (3, 4))
+    decoder.image(frame, 'rgb', (3, 4))
     frame.data[...] = 0  # A second decode would see this.
-    assert np.abs(decoder.picture(frame, 'bgr', (6, 8)) - np.round(rgb[..., ::-1])).max() <= 1
+    assert np.abs(decoder.image(frame, 'bgr', (6, 8)) - np.round(rgb[..., ::-1])).max() <= 1
 
 
 @pytest.mark.parametrize('color', ['rgb', 'bgr', 'gray'])
@@ -349,11 +349,11 @@ def test_later_frames_use_the_memory_of_the_first(encoding, color):
     for seed in range(4):
         frame, rgb = frame_of(encoding, seed=seed)
         for size in addresses:
-            picture = decoder.picture(frame, color, size)
+            image = decoder.image(frame, color, size)
             wanted = {'rgb': rgb, 'bgr': rgb[..., ::-1], 'gray': gray_of(rgb)}[color]
-            assert np.abs(picture - bilinear(wanted, size)).max() <= 2.5
-            if not np.shares_memory(picture, frame.data):
-                addresses[size].add(address(picture))
+            assert np.abs(image - bilinear(wanted, size)).max() <= 2.5
+            if not np.shares_memory(image, frame.data):
+                addresses[size].add(address(image))
     assert len(addresses[3, 5]) == 1
     assert len(addresses[6, 8]) <= 1
 
@@ -362,14 +362,14 @@ def test_later_frames_use_the_memory_of_the_first(encoding, color):
     ('rgb8', 'rgb'), ('bgr8', 'bgr'), ('8UC3', 'bgr'), ('mono8', 'gray'), ('8UC1', 'gray')])
 def test_pixels_that_are_right_already_are_not_copied(encoding, color):
     frame, _ = frame_of(encoding, padding=6)
-    assert np.shares_memory(FrameDecoder().picture(frame, color, (6, 8)), frame.data)
+    assert np.shares_memory(FrameDecoder().image(frame, color, (6, 8)), frame.data)
 
 
 def test_equal_frames_are_not_taken_for_the_same_frame():
     decoder = FrameDecoder()
     for seed in (0, 1):  # Same stamp, size and encoding; other bytes.
         frame, rgb = frame_of('nv12', seed=seed)
-        assert np.abs(decoder.picture(frame, 'rgb', (6, 8)) - np.round(rgb)).max() <= 1
+        assert np.abs(decoder.image(frame, 'rgb', (6, 8)) - np.round(rgb)).max() <= 1
 
 
 def test_a_source_that_keeps_changing_its_size_does_not_eat_the_memory():
@@ -377,21 +377,21 @@ def test_a_source_that_keeps_changing_its_size_does_not_eat_the_memory():
     alive = []
     for width in range(2, 162, 2):
         frame, rgb = frame_of('nv12', 4, width)
-        picture = decoder.picture(frame, 'gray', (4, width))
-        assert np.abs(picture - gray_of(rgb)).max() <= 2
-        alive.append(weakref.ref(picture))
-        del picture
+        image = decoder.image(frame, 'gray', (4, width))
+        assert np.abs(image - gray_of(rgb)).max() <= 2
+        alive.append(weakref.ref(image))
+        del image
     assert sum(reference() is not None for reference in alive) <= 20
 
 
 # Resampling.
 
 @pytest.mark.parametrize('size', [(12, 16), (24, 32), (6, 8), (5, 7), (48, 40), (17, 31), (1, 1)])
-def test_pictures_are_resized_with_pixel_centres_aligned(size):
+def test_images_are_resized_with_pixel_centres_aligned(size):
     frame, rgb = frame_of('rgb8', 12, 16, seed=3)
-    picture = FrameDecoder().picture(frame, 'rgb', size)
-    assert picture.shape == size + (3,)
-    assert np.abs(picture - bilinear(rgb, size)).max() <= 1
+    image = FrameDecoder().image(frame, 'rgb', size)
+    assert image.shape == size + (3,)
+    assert np.abs(image - bilinear(rgb, size)).max() <= 1
 
 
 @pytest.mark.parametrize('source', [(1, 1), (2, 3), (9, 16), (30, 7), (37, 53)])
@@ -440,26 +440,26 @@ def test_flow_in_planes_is_resized_like_flow_in_pairs():
 # Files.
 
 def test_a_png_becomes_a_bgr_frame_without_loss():
-    picture = np.random.RandomState(4).randint(0, 256, (5, 7, 3)).astype(np.uint8)
-    frame = decode_compressed(cv2.imencode('.png', picture)[1].reshape(-1), 77, 'cam')
+    image = np.random.RandomState(4).randint(0, 256, (5, 7, 3)).astype(np.uint8)
+    frame = decode_compressed(cv2.imencode('.png', image)[1].reshape(-1), 77, 'cam')
     assert frame[1:] == (5, 7, 'bgr8', 77, 'cam', False)
-    np.testing.assert_array_equal(FrameDecoder().picture(frame, 'bgr', (5, 7)), picture)
+    np.testing.assert_array_equal(FrameDecoder().image(frame, 'bgr', (5, 7)), image)
 
 
 def test_a_jpeg_becomes_a_bgr_frame():
-    picture = np.zeros((16, 24, 3), np.uint8)
-    picture[:, :8], picture[:, 8:] = (250, 20, 10), (10, 20, 250)
-    frame = decode_compressed(cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].reshape(-1), 5, 'cam')
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:, :8], image[:, 8:] = (250, 20, 10), (10, 20, 250)
+    frame = decode_compressed(cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].reshape(-1), 5, 'cam')
     assert frame[1:] == (16, 24, 'bgr8', 5, 'cam', False)
-    decoded = FrameDecoder().picture(frame, 'bgr', (16, 24)).astype(int)
-    assert np.abs(decoded - picture)[:, [0, 1, 2, 3, 4, 5, 16, 17, 20, 23]].max() <= 4
+    decoded = FrameDecoder().image(frame, 'bgr', (16, 24)).astype(int)
+    assert np.abs(decoded - image)[:, [0, 1, 2, 3, 4, 5, 16, 17, 20, 23]].max() <= 4
 
 
 def test_a_gray_png_of_16_bits_becomes_a_mono16_frame():
     gray = np.random.RandomState(4).randint(0, 2**16, (5, 7)).astype(np.uint16)
     frame = decode_compressed(cv2.imencode('.png', gray)[1].reshape(-1), 1, 'cam')
     assert frame[1:4] == (5, 7, 'mono16')
-    np.testing.assert_array_equal(FrameDecoder().picture(frame, 'gray', (5, 7)), gray >> 8)
+    np.testing.assert_array_equal(FrameDecoder().image(frame, 'gray', (5, 7)), gray >> 8)
 
 
 @pytest.mark.parametrize('kind', ['uint8', 'uint16'])
@@ -473,7 +473,7 @@ def test_a_mosaic_in_a_png_becomes_a_bayer_frame(kind):
 
 def test_a_colour_image_is_no_mosaic():
     with pytest.raises(FrameError, match="^image encoding: got 'bayer_rggb8' for a colour image, expected a gray one"):
-        as_bayer(frame_from_picture(np.arange(72, dtype=np.uint8).reshape(4, 6, 3)), 'bayer_rggb8')
+        as_bayer(frame_from_array(np.arange(72, dtype=np.uint8).reshape(4, 6, 3)), 'bayer_rggb8')
 
 
 @pytest.mark.parametrize(('channels', 'kind'), [(1, 'uint8'), (4, 'uint8'), (3, 'uint16')])
@@ -566,16 +566,16 @@ def test_a_jpeg_may_be_followed_by_padding():
 
 def test_labels_survive_png():
     labels = np.random.RandomState(5).randint(0, 256, (33, 21)).astype(np.uint8)
-    for picture in (labels, labels[:, ::2]):
-        data = encode_png(picture)
+    for image in (labels, labels[:, ::2]):
+        data = encode_png(image)
         assert data[:8] == b'\x89PNG\r\n\x1a\n'
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        np.testing.assert_array_equal(decoded.reshape(picture.shape), picture)
+        np.testing.assert_array_equal(decoded.reshape(image.shape), image)
 
 
-def test_a_picture_as_opencv_reads_it_becomes_a_frame_without_a_copy():
-    picture = np.random.RandomState(6).randint(0, 256, (4, 5, 3)).astype(np.uint8)
-    frame = frame_from_picture(picture, 9, 'cam')
+def test_a_image_as_opencv_reads_it_becomes_a_frame_without_a_copy():
+    image = np.random.RandomState(6).randint(0, 256, (4, 5, 3)).astype(np.uint8)
+    frame = frame_from_array(image, 9, 'cam')
     assert frame[1:] == (4, 5, 'bgr8', 9, 'cam', False)
-    assert np.shares_memory(frame.data, picture)
-    np.testing.assert_array_equal(frame.data, picture.reshape(4, 15))
+    assert np.shares_memory(frame.data, image)
+    np.testing.assert_array_equal(frame.data, image.reshape(4, 15))

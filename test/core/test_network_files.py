@@ -33,8 +33,8 @@ def test_weights_outside_of_the_networks_folder_are_refused(name):
     with pytest.raises(ConfigError) as caught:
         weights_files('net.onnx', located(name))
     assert str(caught.value) == (
-        'net.onnx: it names {!r} for its weights, expected a file in its own folder. Export it anew, or get it from '
-        'whom you trust.'.format(name))
+        'net.onnx: it names {!r} for its weights, expected a file in its own folder. Export it again, or get it from '
+        'a source you trust.'.format(name))
 
 
 @pytest.mark.parametrize(('make', 'reason'), [
@@ -68,7 +68,7 @@ def test_a_flipped_bit_is_found_when_the_engine_is_opened(tmp_path):
     with pytest.raises(ConfigError) as caught:
         open_engine(model._replace(sha256={'tiny.onnx': digest}))
     assert str(caught.value) == (
-        '{}: sha256: tiny.onnx has the digest {}, expected {}. The file is damaged or another: copy it anew, or '
+        '{}: sha256: tiny.onnx has the digest {}, expected {}. The file is damaged or another: copy it again, or '
         'correct the YAML.'.format(model.path, hashlib.sha256(bytes(data)).hexdigest(), digest))
 
 

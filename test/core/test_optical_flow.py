@@ -1,4 +1,4 @@
-"""The tiny network's u is the grey level of its first picture, its v that of its second: see networks.flow_model."""
+"""The tiny network's u is the grey level of its first image, its v that of its second: see networks.flow_model."""
 import networks
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SIZE = (6, 8)
 LAYOUTS = ['NHWC', 'NCHW']
 
 
-def picture(seed, size=SIZE):
+def random_image(seed, size=SIZE):
     return np.random.RandomState(seed).randint(1, 256, size).astype(np.uint8)
 
 
@@ -49,12 +49,13 @@ def test_the_first_frame_gives_no_flow(tmp_path):
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_on_the_current_grid_the_network_sees_current_then_previous_and_is_negated(tmp_path, layout, output_layout):
     pipeline = pipeline_of(networks.flow_model(tmp_path, layout=layout, output_layout=output_layout), CURRENT)
-    pipeline.process(frame_showing(picture(0), 100, 'cam'))
+    pipeline.process(frame_showing(random_image(0), 100, 'cam'))
     for seed in (1, 2, 3):
-        result = pipeline.process(frame_showing(picture(seed), 100 + 7 * seed, 'cam'))
+        result = pipeline.process(frame_showing(random_image(seed), 100 + 7 * seed, 'cam'))
         assert isinstance(result, FlowField)
         assert (result.flow.dtype, result.flow.shape) == (np.float32, (6, 8, 2))
-        np.testing.assert_array_equal(result.flow, -np.dstack([picture(seed), picture(seed - 1)]).astype(np.float32))
+        shown = np.dstack([random_image(seed), random_image(seed - 1)])
+        np.testing.assert_array_equal(result.flow, -shown.astype(np.float32))
         assert (result.stamp_ns, result.frame_id, result.interval_ns) == (100 + 7 * seed, 'cam', 7)
 
 
@@ -62,10 +63,10 @@ def test_on_the_current_grid_the_network_sees_current_then_previous_and_is_negat
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_on_the_previous_grid_the_network_sees_previous_then_current(tmp_path, layout, output_layout):
     pipeline = pipeline_of(networks.flow_model(tmp_path, layout=layout, output_layout=output_layout), PREVIOUS)
-    pipeline.process(frame_showing(picture(0), 100, 'cam'))
+    pipeline.process(frame_showing(random_image(0), 100, 'cam'))
     for seed in (1, 2, 3):
-        result = pipeline.process(frame_showing(picture(seed), 100 + 7 * seed, 'cam'))
-        np.testing.assert_array_equal(result.flow, np.dstack([picture(seed - 1), picture(seed)]))
+        result = pipeline.process(frame_showing(random_image(seed), 100 + 7 * seed, 'cam'))
+        np.testing.assert_array_equal(result.flow, np.dstack([random_image(seed - 1), random_image(seed)]))
         assert (result.stamp_ns, result.frame_id, result.interval_ns) == (100 + 7 * (seed - 1), 'cam', 7)
 
 
@@ -156,11 +157,11 @@ def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path):
 @pytest.mark.parametrize('grid', [CURRENT, PREVIOUS])
 def test_the_confidence_is_on_the_grid_of_the_flow_and_enlarged_with_it(tmp_path, grid):
     pipeline = pipeline_of(networks.flow_model(tmp_path, confidence='uint8', stride=2), grid)
-    pictures = [picture(seed) for seed in range(3)]
-    for stamp, small in enumerate(pictures):
+    images = [random_image(seed) for seed in range(3)]
+    for stamp, small in enumerate(images):
         result = pipeline.process(frame_showing(np.kron(small, np.ones((3, 3), np.uint8)), stamp))
         if stamp:
-            sure = pictures[stamp if grid == CURRENT else stamp - 1]
+            sure = images[stamp if grid == CURRENT else stamp - 1]
             assert result.confidence.dtype == np.uint8
             np.testing.assert_array_equal(result.confidence, np.kron(sure, np.ones((3, 3), np.uint8)))
             assert result.flow.shape == result.confidence.shape + (2,)
@@ -295,10 +296,10 @@ def test_reset_forgets_the_previous_frame(tmp_path):
 class RefusesLevel99(FrameDecoder):
     """A decoder that cannot read one frame."""
 
-    def picture(self, frame, color, size):
+    def image(self, frame, color, size):
         if frame.data[0, 0] == 99:
             raise FrameError('planted')
-        return super().picture(frame, color, size)
+        return super().image(frame, color, size)
 
 
 @pytest.mark.parametrize(('grid', 'expected'), [(CURRENT, (-3, -2, 20)), (PREVIOUS, (2, 3, 20))])

@@ -5,7 +5,7 @@ import pytest
 
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import EngineError
-from trt_perception.core.image import FrameDecoder, frame_from_picture
+from trt_perception.core.image import FrameDecoder, frame_from_array
 from trt_perception.core.model import ModelInput
 from trt_perception.core.preprocess import InputWriter
 
@@ -21,7 +21,7 @@ def writer_for(shape, kind, color, decoder=None):
 
 
 def frame_showing(rgb):
-    return frame_from_picture(np.ascontiguousarray(rgb[..., ::-1]))
+    return frame_from_array(np.ascontiguousarray(rgb[..., ::-1]))
 
 
 def shape_of(layout, color, size=SIZE):
@@ -38,13 +38,13 @@ def test_a_frame_fills_the_tensor_in_its_layout_type_and_colour(layout, kind, co
     tensor = np.full(shape_of(layout, color), 77, kind)
     writer.write(frame_showing(RGB), tensor)
     levels = {'rgb': RGB, 'bgr': RGB[..., ::-1], 'gray': RGB.dot([0.299, 0.587, 0.114])[..., np.newaxis]}[color]
-    picture = tensor[0] if layout == 'NHWC' else tensor[0].transpose(1, 2, 0)
+    image = tensor[0] if layout == 'NHWC' else tensor[0].transpose(1, 2, 0)
     grey_level = 1.0 if color == 'gray' else 0.0  # OpenCV rounds the luma.
     if kind == 'uint8':
-        assert np.abs(picture - levels.astype(float)).max() <= grey_level
+        assert np.abs(image - levels.astype(float)).max() <= grey_level
     else:
         expected = (levels - np.array(MEAN[color])) / STD[color]
-        np.testing.assert_allclose(picture, expected, rtol=1e-5, atol=1e-4 + grey_level / STD[color][0])
+        np.testing.assert_allclose(image, expected, rtol=1e-5, atol=1e-4 + grey_level / STD[color][0])
 
 
 @pytest.mark.parametrize('layout', ['NHWC', 'NCHW'])
@@ -64,8 +64,8 @@ def test_a_frame_of_another_size_is_stretched_to_the_network(layout):
     tensor = np.zeros(shape_of(layout, 'rgb', size), np.float32)
     writer_for(tensor.shape, 'float32', 'rgb').write(frame_showing(RGB), tensor)
     levels = RGB.reshape(3, 2, 4, 2, 3).mean(axis=(1, 3))  # Half the size: the mean of 2x2 pixels.
-    picture = tensor[0] if layout == 'NHWC' else tensor[0].transpose(1, 2, 0)
-    assert np.abs(picture * STD['rgb'] + MEAN['rgb'] - levels).max() <= 1
+    image = tensor[0] if layout == 'NHWC' else tensor[0].transpose(1, 2, 0)
+    assert np.abs(image * STD['rgb'] + MEAN['rgb'] - levels).max() <= 1
 
 
 def test_the_next_frame_overwrites_the_whole_tensor():
@@ -91,7 +91,7 @@ def test_two_inputs_with_one_decoder_share_its_work():
     ((1, 6, 3, 8), 'uint8', 'rgb', 3), ((6, 8, 3), 'uint8', 'rgb', 3), ((1, 1, 6, 8, 3), 'uint8', 'rgb', 3),
     ((2, 6, 8, 3), 'uint8', 'rgb', 3), ((1, 0, 8, 3), 'uint8', 'rgb', 3), ((1, 6, 8, 3), 'float64', 'rgb', 3),
     ((1, 6, 8, 3), 'int32', 'rgb', 3), ((1, 6, 8, 3), 'int8', 'bgr', 3)])
-def test_an_input_that_is_no_picture_is_refused(shape, kind, color, channels):
+def test_an_input_that_is_no_image_is_refused(shape, kind, color, channels):
     expected = ("tiny.onnx: input 'image': got {} {}, expected (1, H, W, {c}) or (1, {c}, H, W), uint8, float32 "
                 'or float16, for color {}. Export the network with a static shape and batch 1, or correct `color` in '
                 'the model YAML.'.format(kind, shape, color, c=channels))

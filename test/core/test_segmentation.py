@@ -4,7 +4,7 @@ import pytest
 
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.core.image import frame_from_picture, make_frame
+from trt_perception.core.image import frame_from_array, make_frame
 from trt_perception.core.pipeline import CAMERA, NETWORK
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.timing import StageTimer
@@ -14,13 +14,13 @@ from trt_perception.engines.onnxruntime_engine import OnnxRuntimeEngine
 SIZE = (6, 8)
 
 
-def picture(seed, size=SIZE):
+def random_image(seed, size=SIZE):
     """Return RGB whose brightest channel varies by pixel."""
     return np.random.RandomState(seed).randint(0, 256, size + (3,)).astype(np.uint8)
 
 
 def frame_showing(rgb, stamp_ns=5, frame_id='cam_optical'):
-    return frame_from_picture(np.ascontiguousarray(rgb[..., ::-1]), stamp_ns, frame_id)
+    return frame_from_array(np.ascontiguousarray(rgb[..., ::-1]), stamp_ns, frame_id)
 
 
 def pipeline_of(model, output_size=CAMERA, **options):
@@ -28,34 +28,34 @@ def pipeline_of(model, output_size=CAMERA, **options):
 
 
 def blocks(rgb, factor):
-    """Return a picture enlarged by repeating pixels: resized to the network it is itself again."""
+    """Return an image enlarged by repeating pixels: resized to the network it is itself again."""
     return np.repeat(np.repeat(rgb, factor, axis=0), factor, axis=1)
 
 
 def test_labels_and_confidence_are_what_the_network_says(tmp_path):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path))
     for seed in range(3):
-        result = pipeline.process(frame_showing(picture(seed)))
+        result = pipeline.process(frame_showing(random_image(seed)))
         assert isinstance(result, LabelMap)
         assert result.labels.dtype == result.confidence.dtype == np.uint8
-        np.testing.assert_array_equal(result.labels, picture(seed).argmax(axis=2))
-        np.testing.assert_array_equal(result.confidence, picture(seed).max(axis=2))
+        np.testing.assert_array_equal(result.labels, random_image(seed).argmax(axis=2))
+        np.testing.assert_array_equal(result.confidence, random_image(seed).max(axis=2))
 
 
 def test_stamp_and_frame_id_are_those_of_the_image(tmp_path):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path))
     for stamp_ns, frame_id in ((1700000000123456789, 'front_optical'), (0, ''), (3, 'rear')):
-        result = pipeline.process(frame_showing(picture(0), stamp_ns, frame_id))
+        result = pipeline.process(frame_showing(random_image(0), stamp_ns, frame_id))
         assert (result.stamp_ns, result.frame_id) == (stamp_ns, frame_id)
 
 
 @pytest.mark.parametrize('factor', [2, 4])
 def test_labels_have_the_cameras_size(tmp_path, factor):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path), CAMERA)
-    result = pipeline.process(frame_showing(blocks(picture(1), factor)))
+    result = pipeline.process(frame_showing(blocks(random_image(1), factor)))
     assert result.labels.shape == (6 * factor, 8 * factor)
-    np.testing.assert_array_equal(result.labels, blocks(picture(1).argmax(axis=2), factor))
-    np.testing.assert_array_equal(result.confidence, blocks(picture(1).max(axis=2), factor))
+    np.testing.assert_array_equal(result.labels, blocks(random_image(1).argmax(axis=2), factor))
+    np.testing.assert_array_equal(result.confidence, blocks(random_image(1).max(axis=2), factor))
 
 
 def test_a_camera_smaller_than_the_network_gets_the_nearest_labels(tmp_path):
@@ -68,17 +68,17 @@ def test_a_camera_smaller_than_the_network_gets_the_nearest_labels(tmp_path):
 
 def test_labels_may_stay_at_the_networks_size(tmp_path):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path), NETWORK)
-    result = pipeline.process(frame_showing(blocks(picture(1), 4)))
-    np.testing.assert_array_equal(result.labels, picture(1).argmax(axis=2))
-    np.testing.assert_array_equal(result.confidence, picture(1).max(axis=2))
+    result = pipeline.process(frame_showing(blocks(random_image(1), 4)))
+    np.testing.assert_array_equal(result.labels, random_image(1).argmax(axis=2))
+    np.testing.assert_array_equal(result.confidence, random_image(1).max(axis=2))
 
 
 def test_results_use_the_same_memory_for_every_frame(tmp_path):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path))
     for factor in (1, 2):
-        first = pipeline.process(frame_showing(blocks(picture(0), factor)))
+        first = pipeline.process(frame_showing(blocks(random_image(0), factor)))
         kept = first.labels.copy()
-        second = pipeline.process(frame_showing(blocks(picture(1), factor)))
+        second = pipeline.process(frame_showing(blocks(random_image(1), factor)))
         assert second.labels is first.labels
         assert second.confidence is first.confidence
         assert (kept != second.labels).any()
@@ -87,7 +87,7 @@ def test_results_use_the_same_memory_for_every_frame(tmp_path):
 def test_results_are_not_the_engines_own_arrays(tmp_path):
     model = networks.segmentation_model(tmp_path)
     engine = open_engine(model)
-    result = SegmentationPipeline(engine, model, {'output_size': NETWORK}).process(frame_showing(picture(0)))
+    result = SegmentationPipeline(engine, model, {'output_size': NETWORK}).process(frame_showing(random_image(0)))
     assert not np.shares_memory(result.labels, engine.infer()['labels'])
 
 
@@ -102,22 +102,22 @@ def test_results_are_written_where_allocate_says(tmp_path, factor):
 
     pipeline = pipeline_of(networks.segmentation_model(tmp_path), allocate=allocate)
     for seed in range(2):
-        result = pipeline.process(frame_showing(blocks(picture(seed), factor)))
+        result = pipeline.process(frame_showing(blocks(random_image(seed), factor)))
         assert result.labels is memory['labels']
         assert result.confidence is memory['confidence']
-        np.testing.assert_array_equal(memory['labels'], blocks(picture(seed).argmax(axis=2), factor))
+        np.testing.assert_array_equal(memory['labels'], blocks(random_image(seed).argmax(axis=2), factor))
     size = (6 * factor, 8 * factor)
     assert sorted(asked[:2]) == [('confidence', size, np.uint8), ('labels', size, np.uint8)]
     assert len(asked) == 2
-    pipeline.process(frame_showing(picture(0, (9, 9))))  # Another camera size: new memory, once.
+    pipeline.process(frame_showing(random_image(0, (9, 9))))  # Another camera size: new memory, once.
     assert sorted(asked[2:]) == [('confidence', (9, 9), np.uint8), ('labels', (9, 9), np.uint8)]
 
 
 def test_a_camera_that_changes_its_size_is_followed(tmp_path):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path))
     for factor in (1, 2, 1, 3):
-        result = pipeline.process(frame_showing(blocks(picture(factor), factor)))
-        np.testing.assert_array_equal(result.labels, blocks(picture(factor).argmax(axis=2), factor))
+        result = pipeline.process(frame_showing(blocks(random_image(factor), factor)))
+        np.testing.assert_array_equal(result.labels, blocks(random_image(factor).argmax(axis=2), factor))
 
 
 @pytest.mark.parametrize('roles', [('labels', 'confidence'), ('labels',), ('confidence',)])
@@ -140,9 +140,9 @@ def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path, roles):
     model = networks.segmentation_model(tmp_path)
     pipeline = SegmentationPipeline(Resizing(model, 'fp32', EngineOptions()), model)
     for seed, factor in enumerate([1, 1, 2, 2, 3, 1]):
-        result = pipeline.process(frame_showing(blocks(picture(seed), factor)))
-        np.testing.assert_array_equal(result.labels, blocks(picture(seed).argmax(axis=2), factor))
-        np.testing.assert_array_equal(result.confidence, blocks(picture(seed).max(axis=2), factor))
+        result = pipeline.process(frame_showing(blocks(random_image(seed), factor)))
+        np.testing.assert_array_equal(result.labels, blocks(random_image(seed).argmax(axis=2), factor))
+        np.testing.assert_array_equal(result.confidence, blocks(random_image(seed).max(axis=2), factor))
     assert Resizing.asked == [(name, (6 * factor, 8 * factor), None) for factor in (1, 2, 3, 1)
                               for name in ('labels', 'confidence')]
 
@@ -150,31 +150,31 @@ def test_an_engine_that_resizes_is_asked_once_per_geometry(tmp_path, roles):
 def test_a_network_without_confidence_gives_none(tmp_path):
     fields = networks.segmentation_fields()
     del fields['output']['confidence']
-    result = pipeline_of(networks.segmentation_model(tmp_path, fields=fields)).process(frame_showing(picture(0)))
+    result = pipeline_of(networks.segmentation_model(tmp_path, fields=fields)).process(frame_showing(random_image(0)))
     assert result.confidence is None
-    np.testing.assert_array_equal(result.labels, picture(0).argmax(axis=2))
+    np.testing.assert_array_equal(result.labels, random_image(0).argmax(axis=2))
 
 
 @pytest.mark.parametrize('shape', [(1, 1, 6, 8), (6, 8), (1, 1, 1, 6, 8)])
 def test_leading_ones_of_the_label_output_do_not_matter(tmp_path, shape):
     model = networks.segmentation_model(tmp_path, labels_shape=shape)
-    result = pipeline_of(model).process(frame_showing(picture(2)))
-    np.testing.assert_array_equal(result.labels, picture(2).argmax(axis=2))
+    result = pipeline_of(model).process(frame_showing(random_image(2)))
+    np.testing.assert_array_equal(result.labels, random_image(2).argmax(axis=2))
 
 
 def test_a_padded_frame_of_another_encoding_gives_the_same_labels(tmp_path):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path))
     rows = np.full((6, 37), 0xAA, np.uint8)
-    rows[:, :32] = np.dstack([picture(4), picture(5)[..., 0]]).reshape(6, 32)
+    rows[:, :32] = np.dstack([random_image(4), random_image(5)[..., 0]]).reshape(6, 32)
     result = pipeline.process(make_frame(rows.reshape(-1), 6, 8, 37, 'rgba8', 1, 'cam'))
-    np.testing.assert_array_equal(result.labels, picture(4).argmax(axis=2))
+    np.testing.assert_array_equal(result.labels, random_image(4).argmax(axis=2))
 
 
 def test_every_stage_is_timed(tmp_path):
     timer = StageTimer()
     pipeline = pipeline_of(networks.segmentation_model(tmp_path), timer=timer)
     for _ in range(3):
-        pipeline.process(frame_showing(picture(0)))
+        pipeline.process(frame_showing(random_image(0)))
     assert {name: stage.samples for name, stage in timer.summary().items()} == {
         'segmentation preprocess': 3, 'segmentation infer': 3, 'segmentation decode': 3}
 
@@ -218,7 +218,7 @@ def test_confidence_that_nobody_wants_is_left_out(tmp_path):
     model = networks.segmentation_model(tmp_path, size=(4, 4))
     wanted = []
     pipeline = SegmentationPipeline(open_engine(model), model, wants=lambda role: bool(wanted))
-    frame = frame_from_picture(np.full((8, 8, 3), 200, np.uint8))
+    frame = frame_from_array(np.full((8, 8, 3), 200, np.uint8))
     without = pipeline.process(frame)
     assert without.confidence is None
     labels = without.labels.copy()
@@ -232,14 +232,14 @@ def test_confidence_that_nobody_wants_is_left_out(tmp_path):
 def test_labels_below_the_least_confidence_become_void(tmp_path, watched):
     pipeline = pipeline_of(networks.segmentation_model(tmp_path), wants=lambda role: watched)
     pipeline.configure({'segmentation.min_confidence': 0.75})
-    result = pipeline.process(frame_showing(picture(0)))
-    confidence, labels = picture(0).max(axis=2), picture(0).argmax(axis=2)
+    result = pipeline.process(frame_showing(random_image(0)))
+    confidence, labels = random_image(0).max(axis=2), random_image(0).argmax(axis=2)
     unsure = confidence < 192  # 0.75 * 255 = 191.25
     assert 0 < unsure.sum() < unsure.size
     np.testing.assert_array_equal(result.labels, np.where(unsure, VOID, labels))
     assert (result.confidence is not None) == watched
     pipeline.configure({'segmentation.min_confidence': 0.0})
-    np.testing.assert_array_equal(pipeline.process(frame_showing(picture(0))).labels, labels)
+    np.testing.assert_array_equal(pipeline.process(frame_showing(random_image(0))).labels, labels)
 
 
 def test_a_least_confidence_needs_a_network_that_gives_one(tmp_path):

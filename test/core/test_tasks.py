@@ -5,7 +5,7 @@ import pytest
 from depth_task import DepthPipeline, depth_model
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.pipeline import Pipeline
@@ -56,14 +56,14 @@ def test_a_third_task_costs_its_own_files_and_a_line(depth, tmp_path):
     assert (model.task, model.output.names, model.labels) == ('depth', {'depth': 'depth'}, None)
     pipeline = pipeline_class(model.task)(open_engine(model), model, {'output_size': 'camera'})
     assert isinstance(pipeline, DepthPipeline)
-    picture = np.zeros((12, 16, 3), np.uint8)
-    picture[:, 8:] = (30, 20, 10)
-    depths = pipeline.process(frame_from_picture(picture)).depth
+    image = np.zeros((12, 16, 3), np.uint8)
+    image[:, 8:] = (30, 20, 10)
+    depths = pipeline.process(frame_from_array(image)).depth
     assert depths.shape == (12, 16)
     assert depths[0, 0] == 0.0
     assert depths[11, 15] == 30.0
     pipeline.configure({'depth.farthest': 25.0})
-    assert pipeline.process(frame_from_picture(picture)).depth[11, 15] == 25.0
+    assert pipeline.process(frame_from_array(image)).depth[11, 15] == 25.0
 
 
 @pytest.mark.parametrize(('change', 'text'), [

@@ -16,8 +16,8 @@ def test_a_tensor_is_described_in_numpys_words():
 def test_a_dynamic_shape_is_refused(shape):
     with pytest.raises(EngineError) as caught:
         static_spec('a.onnx', 'x', shape, np.uint8)
-    assert str(caught.value) == ("a.onnx: 'x' has the dynamic shape {}, expected fixed sizes. Export it with static "
-                                 'shapes and batch 1.'.format(shape))
+    assert str(caught.value) == ("a.onnx: 'x' has the dynamic shape {}, expected fixed sizes. `trt_perception_tools "
+                                 'import-model` makes it static, with batch 1.'.format(shape))
 
 
 def test_an_unknown_type_is_refused_with_the_known_ones():

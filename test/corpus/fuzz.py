@@ -41,7 +41,7 @@ class Figures:
 
     @property
     def line(self) -> str:
-        """The closing line, for people."""
+        """The closing line, human-readable."""
         refused = ', '.join('{} {}'.format(name, count) for name, count in sorted(self.outcomes.items())
                             if name.endswith('Error'))
         return ('tried {}, taken {}, refused: {}; crashed {}, hung {}, longest {:.2f} s, largest memory {:.0f} '
@@ -139,7 +139,7 @@ def _try(surface: str, seed: int, first: int, cases: int, until_s: float, events
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Try inputs of every kind in turns and print what became of them."""
+    """Try inputs of every kind, interleaved, and print what became of them."""
     parser = argparse.ArgumentParser()
     parser.add_argument('--cases', type=int, default=100000)
     parser.add_argument('--limit', type=float, default=1800.0, help='seconds, for all kinds together')

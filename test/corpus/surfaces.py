@@ -31,7 +31,7 @@ class Surface(NamedTuple):
     """Let the package use an input; the folder is that of the examples."""
 
 
-def _picture(seed: int = 0) -> np.ndarray:
+def _image(seed: int = 0) -> np.ndarray:
     noise = np.random.RandomState(seed).randint(0, 256, SIZE + (3,)).astype(np.uint8)
     return cv2.GaussianBlur(noise, (5, 5), 0)
 
@@ -39,7 +39,7 @@ def _picture(seed: int = 0) -> np.ndarray:
 def _look(frame: Frame) -> None:
     decoder = FrameDecoder()
     for color in ('rgb', 'gray'):
-        found = decoder.picture(frame, color, SIZE)
+        found = decoder.image(frame, color, SIZE)
         assert found.shape[:2] == SIZE
 
 
@@ -84,7 +84,7 @@ def _feed_info(data: bytes, folder: Path) -> None:
 
 
 def _file_examples(folder: Path) -> List[bytes]:
-    pixels = _picture()
+    pixels = _image()
     files = [('.jpg', pixels, []), ('.jpg', pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
              ('.jpg', pixels, [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]), ('.jpg', pixels[..., 0], []), ('.png', pixels, []),
              ('.png', pixels[..., 0].astype(np.uint16) * 257, []), ('.webp', pixels, []), ('.tiff', pixels, [])]
@@ -121,7 +121,7 @@ def _feed_network(data: bytes, folder: Path) -> None:
     (folder / 'tiny.onnx').write_bytes(data)
     engine = open_engine(model, EngineOptions('onnxruntime', 'fp32', 1))
     try:
-        engine.put_image('image', make_frame(_picture().reshape(-1), *SIZE, 3 * SIZE[1], 'bgr8', 0, ''))
+        engine.put_image('image', make_frame(_image().reshape(-1), *SIZE, 3 * SIZE[1], 'bgr8', 0, ''))
         engine.infer()
     finally:
         engine.close()
@@ -131,7 +131,7 @@ def _feed_network(data: bytes, folder: Path) -> None:
 
 def _golden_examples(folder: Path) -> List[bytes]:
     path = str(folder / 'good.npz')
-    golden.write(path, golden.Golden({'image': _picture()}, {'labels': np.ones((1,) + SIZE, np.uint8)}, 'test'))
+    golden.write(path, golden.Golden({'image': _image()}, {'labels': np.ones((1,) + SIZE, np.uint8)}, 'test'))
     with open(path, 'rb') as file:
         return [file.read()]
 
@@ -168,7 +168,7 @@ def _bag_examples(folder: Path) -> List[bytes]:
     types = store.types
     stamp = types['builtin_interfaces/msg/Time'](sec=5, nanosec=6)
     header = types['std_msgs/msg/Header'](stamp=stamp, frame_id='camera')
-    image = types['sensor_msgs/msg/Image'](header, *SIZE, 'bgr8', 0, 3 * SIZE[1], _picture().reshape(-1))
+    image = types['sensor_msgs/msg/Image'](header, *SIZE, 'bgr8', 0, 3 * SIZE[1], _image().reshape(-1))
     examples = []
     for plugin, ending in ((StoragePlugin.MCAP, '.mcap'), (StoragePlugin.SQLITE3, '.db3')):
         with Writer(folder / ending, version=8, storage_plugin=plugin) as writer:

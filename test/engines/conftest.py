@@ -31,9 +31,9 @@ def build(tensorrt, monkeypatch):
         work = importlib.import_module(module)._work
         work(json.loads(json.dumps(request)), lambda text: progress(what + ': ' + text))
 
-    def engine_file(model, precision, progress=lambda text: None, pictures='', **options):
+    def engine_file(model, precision, progress=lambda text: None, images='', **options):
         module = importlib.import_module('trt_perception.engines.tensorrt.file')
         options.setdefault('cache_dir', tensorrt.cache)
-        return module.engine_file(model, precision, EngineOptions('tensorrt', **options), progress, pictures)
+        return module.engine_file(model, precision, EngineOptions('tensorrt', **options), progress, images)
     monkeypatch.setattr(child_process, 'run', here)
     return engine_file

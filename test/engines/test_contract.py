@@ -7,7 +7,7 @@ import networks
 import numpy as np
 import pytest
 import tensorrt_networks
-from pictures import frame_showing, picture
+from random_images import frame_showing, random_image
 from tensorrt_double import VERSIONS
 
 from trt_perception.core.data import TensorSpec
@@ -124,13 +124,13 @@ def test_each_back_end_of_the_table_is_tested_here():
 
 @pytest.fixture(params=NETWORKS)
 def backend(request, tmp_path):
-    """Give each back-end that runs networks in turn."""
+    """Give each back-end that runs networks, one after the other."""
     return backend_of(request, tmp_path)
 
 
 @pytest.fixture(params=NETWORKS + ['opencv'])
 def any_backend(request, tmp_path):
-    """Give each back-end in turn; of flow, all have an engine."""
+    """Give each back-end, one after the other; all of them have an engine for flow."""
     return backend_of(request, tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_it_tells_what_it_is_and_may_be_closed_twice(backend):
 def test_the_network_sees_the_frames_and_gives_what_is_wanted(backend):
     engine = backend.segmentation()
     for seed, wanted in enumerate([['labels', 'confidence'], ['labels'], ['confidence'], None]):
-        rgb = picture(seed)
+        rgb = random_image(seed)
         engine.put_image('image', frame_showing(rgb))
         outputs = engine.infer(wanted)
         expected = {'labels': rgb.argmax(axis=2), 'confidence': rgb.max(axis=2)}
@@ -187,7 +187,7 @@ def test_the_network_sees_the_frames_and_gives_what_is_wanted(backend):
 
 def test_both_inputs_arrive_where_their_names_say(backend):
     engine = backend.flow()
-    first, second = picture(1, 1), picture(2, 1)
+    first, second = random_image(1, 1), random_image(2, 1)
     engine.put_image('second', frame_showing(second))
     engine.put_image('first', frame_showing(first))
     np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([first, second]))
@@ -195,45 +195,45 @@ def test_both_inputs_arrive_where_their_names_say(backend):
 
 def test_swap_exchanges_two_inputs_and_only_those(backend):
     engine = backend.flow()
-    pictures = [picture(seed, 1) for seed in range(4)]
-    engine.put_image('first', frame_showing(pictures[0]))
-    engine.put_image('second', frame_showing(pictures[1]))
+    images = [random_image(seed, 1) for seed in range(4)]
+    engine.put_image('first', frame_showing(images[0]))
+    engine.put_image('second', frame_showing(images[1]))
     engine.swap('first', 'second')
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[1], pictures[0]]))
-    engine.put_image('first', frame_showing(pictures[2]))  # After a swap, writing goes to the right one, too.
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[2], pictures[0]]))
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([images[1], images[0]]))
+    engine.put_image('first', frame_showing(images[2]))  # After a swap, writing goes to the right one, too.
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([images[2], images[0]]))
     engine.swap('second', 'first')
-    engine.put_image('second', frame_showing(pictures[3]))
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([pictures[0], pictures[3]]))
+    engine.put_image('second', frame_showing(images[3]))
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([images[0], images[3]]))
 
 
 def test_results_are_the_engines_own_arrays_and_are_reused(backend):
     engine = backend.segmentation()
-    engine.put_image('image', frame_showing(picture(0)))
+    engine.put_image('image', frame_showing(random_image(0)))
     kept = engine.infer()['labels']
     before = kept.copy()
-    engine.put_image('image', frame_showing(picture(1)))
+    engine.put_image('image', frame_showing(random_image(1)))
     assert engine.infer()['labels'] is kept
-    np.testing.assert_array_equal(kept[0], picture(1).argmax(axis=2))
+    np.testing.assert_array_equal(kept[0], random_image(1).argmax(axis=2))
     assert (kept != before).any()
 
 
 @pytest.mark.parametrize('backend', ON_THE_CPU, indirect=True)
 def test_results_in_the_cpus_memory_outlive_the_engine(backend):
     engine = backend.segmentation()
-    engine.put_image('image', frame_showing(picture(0)))
+    engine.put_image('image', frame_showing(random_image(0)))
     labels = engine.infer()['labels']
     engine.close()
-    np.testing.assert_array_equal(labels[0], picture(0).argmax(axis=2))
+    np.testing.assert_array_equal(labels[0], random_image(0).argmax(axis=2))
 
 
 def test_an_input_stays_until_it_is_overwritten(backend):
     engine = backend.segmentation()
-    frame = frame_showing(picture(0))
+    frame = frame_showing(random_image(0))
     engine.put_image('image', frame)
     frame.data[...] = 0  # The camera driver reuses its memory.
     for _ in range(2):
-        np.testing.assert_array_equal(engine.infer()['labels'][0], picture(0).argmax(axis=2))
+        np.testing.assert_array_equal(engine.infer()['labels'][0], random_image(0).argmax(axis=2))
 
 
 def test_another_thread_may_not_use_it(any_backend):
@@ -241,7 +241,7 @@ def test_another_thread_may_not_use_it(any_backend):
     texts = []
 
     def use():
-        for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))), engine.infer,
+        for call in (lambda: engine.put_image('first', frame_showing(random_image(0, 1))), engine.infer,
                      lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):
             with pytest.raises(EngineError) as caught:
                 call()
@@ -259,12 +259,12 @@ def test_a_thread_may_open_and_use_its_own(backend):
 
     def work():
         engine = backend.open(model)
-        engine.put_image('image', frame_showing(picture(5)))
+        engine.put_image('image', frame_showing(random_image(5)))
         results.append(engine.infer()['labels'][0].copy())
         engine.close()
 
     in_a_thread(work)
-    np.testing.assert_array_equal(results[0], picture(5).argmax(axis=2))
+    np.testing.assert_array_equal(results[0], random_image(5).argmax(axis=2))
 
 
 @pytest.mark.parametrize(('kind', 'role', 'right'), [
@@ -314,8 +314,8 @@ def test_whatever_a_runtime_raises_is_an_engine_error(any_backend, error, text):
 def test_a_closed_engine_says_so(any_backend):
     engine = any_backend.flow()
     engine.close()
-    for call in (lambda: engine.put_image('first', frame_showing(picture(0, 1))), engine.infer,
+    for call in (lambda: engine.put_image('first', frame_showing(random_image(0, 1))), engine.infer,
                  lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):
         with pytest.raises(EngineError) as caught:
             call()
-        assert str(caught.value) == '{}: the engine is closed. Open it anew.'.format(engine.file)
+        assert str(caught.value) == '{}: the engine is closed. Open it again.'.format(engine.file)

@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from pictures import frame_showing, picture
+from random_images import frame_showing, random_image
 
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.image import FrameDecoder
@@ -30,7 +30,7 @@ def test_the_network_sees_the_bytes_of_the_frame(tmp_path, layout, color):
     fields['input']['color'] = color
     engine = open_engine(networks.segmentation_model(tmp_path, layout=layout, fields=fields))
     for seed in range(3):
-        rgb = picture(seed)
+        rgb = random_image(seed)
         engine.put_image('image', frame_showing(rgb))
         outputs = engine.infer()
         seen = rgb if color == 'rgb' else rgb[..., ::-1]
@@ -43,7 +43,7 @@ def test_the_network_sees_normalised_values(tmp_path, layout):
     fields = networks.segmentation_fields()
     fields['input'].update(mean=[100, 20, 5], std=[0.5, 2, 4])
     engine = open_engine(networks.segmentation_model(tmp_path, layout=layout, kind='float32', fields=fields))
-    rgb = picture(7)
+    rgb = random_image(7)
     engine.put_image('image', frame_showing(rgb))
     outputs = engine.infer()
     scores = (rgb - np.array([100.0, 20, 5])) / [0.5, 2, 4]  # Exact in binary: no ties by rounding.
@@ -58,7 +58,7 @@ def test_two_engines_share_the_decode_of_one_decoder(tmp_path):
     decoder = FrameDecoder()
     a = open_engine(networks.segmentation_model(tmp_path / 'a'), decoder=decoder)
     b = open_engine(networks.segmentation_model(tmp_path / 'b', layout='NCHW'), decoder=decoder)
-    frame = frame_showing(picture(3))
+    frame = frame_showing(random_image(3))
     a.put_image('image', frame)
     frame.data[...] = 0  # A second decode would see this.
     b.put_image('image', frame)
@@ -117,7 +117,7 @@ def test_a_wrong_channel_count_is_refused(tmp_path):
         'YAML.'.format(networks.network_path(model)))
 
 
-def test_an_input_type_that_pictures_cannot_have_is_refused(tmp_path):
+def test_an_input_type_that_images_cannot_have_is_refused(tmp_path):
     model = networks.segmentation_model(tmp_path, kind='int32')
     assert error_of(open_engine, model).startswith(
         "{}: input 'image': got int32 (1, 6, 8, 3), expected (1, H, W, 3)".format(networks.network_path(model)))
@@ -142,7 +142,7 @@ def test_two_inputs_of_different_size_are_refused(tmp_path):
 
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path):
-    # Looks up the top left grey level in a table of 100 entries: brighter pictures make ONNX Runtime fail.
+    # Looks up the top left grey level in a table of 100 entries: brighter images make ONNX Runtime fail.
     networks.save_network(
         tmp_path / 'tiny.onnx',
         [helper.make_node('Cast', ['image'], ['all'], to=TensorProto.INT64),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trt_perception.core.errors import EngineError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.engines import EngineOptions
 from trt_perception.engines.opencv_engine import open_engine
@@ -42,8 +42,8 @@ def scene(shift=0, seed=0):
 
 
 def put(engine, first, second):
-    engine.put_image('first', frame_from_picture(first, color='gray'))
-    engine.put_image('second', frame_from_picture(second, color='gray'))
+    engine.put_image('first', frame_from_array(first, color='gray'))
+    engine.put_image('second', frame_from_array(second, color='gray'))
 
 
 @pytest.mark.parametrize('preset', ['ultrafast', 'fast', 'medium'])
@@ -91,8 +91,8 @@ def test_swapped_images_give_the_flow_of_the_other_direction_in_the_same_memory(
     engine.swap('first', 'second')
     assert engine.infer(['flow'])['flow'] is flow
     np.testing.assert_allclose(np.median(flow[..., 0]), -3, atol=0.2)
-    engine.put_image('second', frame_from_picture(scene(), color='gray'))
-    engine.put_image('first', frame_from_picture(scene(-2), color='gray'))
+    engine.put_image('second', frame_from_array(scene(), color='gray'))
+    engine.put_image('first', frame_from_array(scene(-2), color='gray'))
     np.testing.assert_allclose(np.median(engine.infer(['flow'])['flow'][..., 0]), 2, atol=0.2)
 
 

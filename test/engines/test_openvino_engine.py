@@ -6,7 +6,7 @@ import networks
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from pictures import frame_showing, picture
+from random_images import frame_showing, random_image
 
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.core.model import load_model
@@ -37,7 +37,7 @@ def flow_model(folder, precision='fp32', **options):
 
 
 def convolution_model(folder, precision, quantised):
-    """Write a flow network of one convolution of 8 random 5x5 filters on both pictures, with Q/DQ nodes or without.
+    """Write a flow network of one convolution of 8 random 5x5 filters on both images, with Q/DQ nodes or without.
 
     The values of its flow are within -1..1.
     """
@@ -71,7 +71,7 @@ def error_of(call, *args):
 def flow_of(model, options):
     engine = open_engine(model, options)
     for number, name in enumerate(('first', 'second')):
-        engine.put_image(name, frame_showing(picture(number, 1, engine.input_size)))
+        engine.put_image(name, frame_showing(random_image(number, 1, engine.input_size)))
     return engine.infer()['flow'].copy()
 
 
@@ -86,7 +86,7 @@ def test_labels_and_confidence_are_those_of_onnx_runtime(tmp_path, layout, kind)
     results = []
     for name in ('openvino', 'onnxruntime'):
         engine = open_engine(model, EngineOptions(name))
-        engine.put_image('image', frame_showing(picture(7)))
+        engine.put_image('image', frame_showing(random_image(7)))
         results.append({key: value.copy() for key, value in engine.infer().items()})
     np.testing.assert_array_equal(results[0]['labels'], results[1]['labels'])
     np.testing.assert_array_equal(results[0]['confidence'], results[1]['confidence'])
@@ -207,7 +207,7 @@ def test_a_dynamic_shape_is_refused(tmp_path, options):
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path, monkeypatch):
     engine = open_engine(segmentation_model(tmp_path), OPENVINO)
-    engine.put_image('image', frame_showing(picture(2)))
+    engine.put_image('image', frame_showing(random_image(2)))
     request = engine._request
 
     class Failing:
@@ -217,7 +217,7 @@ def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path, monkeypat
     engine._request = Failing()
     assert error_of(engine.infer) == '{}: OpenVINO failed to run it: the CPU is on fire.'.format(engine.file)
     engine._request = request
-    np.testing.assert_array_equal(engine.infer()['labels'][0], picture(2).argmax(axis=2))
+    np.testing.assert_array_equal(engine.infer()['labels'][0], random_image(2).argmax(axis=2))
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):

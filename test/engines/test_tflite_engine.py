@@ -1,7 +1,7 @@
 
 import numpy as np
 import pytest
-from pictures import frame_showing, picture
+from random_images import frame_showing, random_image
 
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, EngineError
@@ -49,7 +49,7 @@ def test_labels_and_confidence_are_those_of_onnx_runtime(tmp_path, kind):
               networks.segmentation_model(
                   tmp_path / 'onnx', kind=kind, fields=normalised(networks.segmentation_fields(), **image))]
     # TFLite casts to uint8 without bounds: keep the confidence within them.
-    frame = frame_showing(np.clip(picture(7), [100, 20, 5], [227, 255, 255]))
+    frame = frame_showing(np.clip(random_image(7), [100, 20, 5], [227, 255, 255]))
     results = []
     for model, name in zip(models, ('tflite', 'onnxruntime')):
         engine = open_engine(model, EngineOptions(name))
@@ -63,22 +63,22 @@ def test_labels_and_confidence_are_those_of_onnx_runtime(tmp_path, kind):
 @pytest.mark.parametrize('layout', ['NHWC', 'NCHW'])
 def test_swap_exchanges_two_inputs_and_only_those(tmp_path, layout):
     engine = open_engine(tflite_networks.flow_model(tmp_path, layout=layout), TFLITE)
-    pictures = [picture(seed, 1) for seed in range(4)]
+    images = [random_image(seed, 1) for seed in range(4)]
 
     def flow():
         result = engine.infer()['flow'][0]
         return result if layout == 'NHWC' else result.transpose(1, 2, 0)
 
-    engine.put_image('second', frame_showing(pictures[1]))
-    engine.put_image('first', frame_showing(pictures[0]))
-    np.testing.assert_array_equal(flow(), np.dstack([pictures[0], pictures[1]]))
+    engine.put_image('second', frame_showing(images[1]))
+    engine.put_image('first', frame_showing(images[0]))
+    np.testing.assert_array_equal(flow(), np.dstack([images[0], images[1]]))
     engine.swap('first', 'second')
-    np.testing.assert_array_equal(flow(), np.dstack([pictures[1], pictures[0]]))
-    engine.put_image('first', frame_showing(pictures[2]))  # After a swap, writing goes to the right one, too.
-    np.testing.assert_array_equal(flow(), np.dstack([pictures[2], pictures[0]]))
+    np.testing.assert_array_equal(flow(), np.dstack([images[1], images[0]]))
+    engine.put_image('first', frame_showing(images[2]))  # After a swap, writing goes to the right one, too.
+    np.testing.assert_array_equal(flow(), np.dstack([images[2], images[0]]))
     engine.swap('second', 'first')
-    engine.put_image('second', frame_showing(pictures[3]))
-    np.testing.assert_array_equal(flow(), np.dstack([pictures[0], pictures[3]]))
+    engine.put_image('second', frame_showing(images[3]))
+    np.testing.assert_array_equal(flow(), np.dstack([images[0], images[3]]))
 
 
 # Quantised tensors.
@@ -88,7 +88,7 @@ def test_a_quantised_input_stands_for_normalised_grey_levels(tmp_path, kind, qua
     fields = normalised(tflite_networks.segmentation_fields('int8'), mean=[100, 90, 80], std=[64, 32, 128])
     model = tflite_networks.segmentation_model(tmp_path, kind=kind, quantisation=quantisation, fields=fields)
     engine = open_engine(model, INT8)
-    rgb = picture(3)
+    rgb = random_image(3)
     engine.put_image('image', frame_showing(rgb))
     scores = rounded((rgb - np.array([100.0, 90, 80])) / [64, 32, 128], *quantisation, kind=kind)
     np.testing.assert_array_equal(engine.infer()['labels'][0], scores.argmax(axis=2))
@@ -102,7 +102,7 @@ def test_two_inputs_with_different_quantisation_may_be_swapped(tmp_path, kind, f
     fields = normalised(tflite_networks.flow_fields('int8'), mean=[128], std=[128])
     model = tflite_networks.flow_model(tmp_path, (6, 8), layout, first, second, kind=kind, fields=fields)
     engine = open_engine(model, INT8)
-    a, b = picture(0, 1), picture(1, 1)
+    a, b = random_image(0, 1), random_image(1, 1)
     engine.put_image('first', frame_showing(a))
     engine.put_image('second', frame_showing(b))
     engine.infer()
@@ -118,7 +118,7 @@ def test_a_quantised_output_is_handed_out_as_float32(tmp_path, kind, output):
     model = tflite_networks.flow_model(tmp_path, output=output, kind=kind, fields=tflite_networks.flow_fields('int8'))
     engine = open_engine(model, INT8)
     assert engine.outputs == (TensorSpec('flow', (1, 6, 8, 2), np.dtype(np.float32)),)
-    first, second = picture(0, 1), picture(1, 1)
+    first, second = random_image(0, 1), random_image(1, 1)
     engine.put_image('first', frame_showing(first))
     engine.put_image('second', frame_showing(second))
     flow = engine.infer()['flow']
@@ -137,11 +137,11 @@ def test_a_quantised_network_runs_in_the_pipeline(tmp_path):
     model = tflite_networks.flow_model(tmp_path, first=(1 / 128, 0), second=(1 / 128, -1), output=(1 / 100, 0),
                                        fields=fields)
     pipeline = OpticalFlowPipeline(open_engine(model, INT8), model)
-    pictures = [picture(seed, 1) for seed in range(3)]
-    assert pipeline.process(frame_showing(pictures[0], 1)) is None
+    images = [random_image(seed, 1) for seed in range(3)]
+    assert pipeline.process(frame_showing(images[0], 1)) is None
     for number in (1, 2):
-        flow = pipeline.process(frame_showing(pictures[number], number + 1)).flow
-        expected = -np.dstack([pictures[number], pictures[number - 1]]).astype(float) / 128 + 1
+        flow = pipeline.process(frame_showing(images[number], number + 1)).flow
+        expected = -np.dstack([images[number], images[number - 1]]).astype(float) / 128 + 1
         np.testing.assert_allclose(flow, expected, atol=0.02)
 
 
@@ -205,7 +205,7 @@ def test_an_open_batch_is_one(tmp_path):
 
 
 def test_a_failed_run_raises_and_the_next_one_is_right_again(tmp_path):
-    # Looks up the grey level in a table of 100 entries: brighter pictures make TFLite fail.
+    # Looks up the grey level in a table of 100 entries: brighter images make TFLite fail.
     network = tflite_networks.Network()
     network.tensor('image', 'uint8', [1, 6, 8, 1])
     network.tensor('table', 'uint8', [100], data=np.arange(100, 200))

@@ -62,7 +62,7 @@ def ros():
 
 def test_the_node_publishes_the_columns_of_an_image_that_has_labels_and_flow(ros, rig, tmp_path):
     from obstacle_columns import make_node
-    from rig import image, picture
+    from rig import image, random_image
     from std_msgs.msg import String
     for name in ('segmentation', 'flow'):
         (tmp_path / name).mkdir()
@@ -77,7 +77,7 @@ def test_the_node_publishes_the_columns_of_an_image_that_has_labels_and_flow(ros
         for topic in ('segmentation/label_map', 'optical_flow/flow', 'optical_flow/flow_info'):
             rig.watched(topic)
         rig.until(lambda: planner._ground == [0], 'the names of the classes')
-        pixels = picture(4)
+        pixels = random_image(4)
         for number in range(2):
             rig.show(image(pixels, 10**9 + number * 10**8))
         rig.until(lambda: found, 'the columns')

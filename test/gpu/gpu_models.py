@@ -2,7 +2,7 @@
 import os
 import shutil
 
-from trt_perception.bench.frames import draw_pictures, read_picture
+from trt_perception.bench.frames import read_image, synthetic_images
 from trt_perception.core.model import load_model
 from trt_perception.core.tasks import pipeline_class
 from trt_perception.engines import EngineOptions, open_engine, prepare_engine
@@ -40,7 +40,7 @@ def ready_made(model, cache):
 
 def frames(count, size=CAMERA, seed=0):
     """Return camera frames of a textured plane that moves."""
-    return [read_picture(image, number * INTERVAL_NS) for number, image in enumerate(draw_pictures(size, count, seed))]
+    return [read_image(image, number * INTERVAL_NS) for number, image in enumerate(synthetic_images(size, count, seed))]
 
 
 def pipeline(model, engine):

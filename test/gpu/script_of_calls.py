@@ -10,7 +10,7 @@ TEST = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 for _folder in (TEST, os.path.dirname(TEST)):
     sys.path.append(_folder)
 
-from pictures import frame_showing, picture  # noqa: E402
+from random_images import frame_showing, random_image  # noqa: E402
 
 from trt_perception.core.errors import PerceptionError  # noqa: E402
 from trt_perception.core.model import load_model  # noqa: E402
@@ -42,16 +42,16 @@ def main():
     tell('outputs', [str(each) for each in engine.outputs])
     attempt('zeros', engine.infer)
     for seed in range(3):
-        engine.put_image('image', frame_showing(picture(seed)))
+        engine.put_image('image', frame_showing(random_image(seed)))
         attempt('labels', engine.infer)
     attempt('resize', lambda: engine.resize_output('labels', (12, 16), None))
     attempt('resized', engine.infer)
-    attempt('unknown input', lambda: engine.put_image('nobody', frame_showing(picture(0))))
+    attempt('unknown input', lambda: engine.put_image('nobody', frame_showing(random_image(0))))
     engine.close()
     attempt('closed', engine.infer)
     engine = open_engine(flow, options)
     for seed, name in enumerate(('first', 'second')):
-        engine.put_image(name, frame_showing(picture(seed, 1)))
+        engine.put_image(name, frame_showing(random_image(seed, 1)))
     attempt('flow', engine.infer)
     engine.swap('first', 'second')
     attempt('swapped', engine.infer)
@@ -61,8 +61,8 @@ def main():
     with open(built.path, 'r+b') as file:
         file.write(b'damaged!')
     engine = open_engine(segmentation, options)
-    engine.put_image('image', frame_showing(picture(7)))
-    attempt('built anew', engine.infer)
+    engine.put_image('image', frame_showing(random_image(7)))
+    attempt('rebuilt', engine.infer)
     engine.close()
     bad = segmentation._replace(output=segmentation.output._replace(names={'labels': 'nobody'}))
     attempt('wrong output', lambda: open_engine(bad, options))

@@ -42,6 +42,6 @@ def any_backend(backend):
 def test_labels_are_those_of_every_frame(backend):
     engine = backend.segmentation()
     for seed in range(20):
-        rgb = _contract.picture(seed)
+        rgb = _contract.image(seed)
         engine.put_image('image', _contract.frame_showing(rgb))
         np.testing.assert_array_equal(engine.infer()['labels'][0], rgb.argmax(axis=2))

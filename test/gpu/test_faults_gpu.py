@@ -9,7 +9,7 @@ import pytest
 import tensorrt_networks
 from gpu_models import built, ready_made
 from onnx import helper
-from pictures import frame_showing, picture
+from random_images import frame_showing, random_image
 from tensorrt_rig import segmentation_model
 
 from trt_perception.core.errors import EngineError
@@ -59,8 +59,8 @@ def test_a_thread_of_its_own_may_use_an_engine(cache, tmp_path):
     def work():
         engine = tensorrt_networks.tensorrt_engine().TensorRTEngine(model, path, 'fp32')
         for seed in range(50):
-            engine.put_image('image', frame_showing(picture(seed)))
-            found.append((engine.infer()['labels'][0] == picture(seed).argmax(axis=2)).all())
+            engine.put_image('image', frame_showing(random_image(seed)))
+            found.append((engine.infer()['labels'][0] == random_image(seed).argmax(axis=2)).all())
         engine.close()
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -75,7 +75,7 @@ import sys
 sys.path[:0] = [sys.argv[3], sys.argv[3] + '/test']
 import numpy as np
 import pycuda.driver as cuda
-from pictures import frame_showing, picture
+from images import frame_showing, image
 from trt_perception.core.errors import EngineError
 from trt_perception.core.model import load_model
 from trt_perception.engines.tensorrt.engine import TensorRTEngine
@@ -84,8 +84,8 @@ model = load_model(sys.argv[1])
 
 
 def run(engine):
-    engine.put_image('image', frame_showing(picture(0)))
-    return np.array_equal(engine.infer()['labels'][0], picture(0).argmax(axis=2))
+    engine.put_image('image', frame_showing(image(0)))
+    return np.array_equal(engine.infer()['labels'][0], image(0).argmax(axis=2))
 
 
 engine = TensorRTEngine(model, sys.argv[2], 'fp32')

@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from rig import Program, header, image, picture, pixels_of, stamp_of, trt_perception
+from rig import Program, header, image, pixels_of, random_image, stamp_of, trt_perception
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from tensorrt_rig import model_of_both_runtimes, segmentation_model
@@ -65,7 +65,7 @@ def until_on(rig, backend):
 
 
 def show(rig, *numbers):
-    return [rig.show(image(picture(number), 10**9 + number * 10**7)) for number in numbers]
+    return [rig.show(image(random_image(number), 10**9 + number * 10**7)) for number in numbers]
 
 
 def status_of(rig):
@@ -111,7 +111,7 @@ def test_while_its_engine_is_built_a_node_answers(rig, begin, gate):
     assert status.message.startswith('building tiny fp16: ')
     assert status.message.endswith(' s, trying layers')
     for number in range(3):
-        rig.camera.publish(image(picture(number), 10**9 + number))
+        rig.camera.publish(image(random_image(number), 10**9 + number))
         rig.until(lambda n=number: rig.worker.counts['received'] == n + 1, 'the image')
     assert rig.worker.counts['replaced'] == 2
     gate.touch()
@@ -148,8 +148,8 @@ def test_meanwhile_another_runtime_may_serve(rig, begin, gate, tensorrt):
 
 
 def gray(number):
-    """Return the grey level of the upper left corner of a picture."""
-    return picture(number)[0, 0] @ [0.299, 0.587, 0.114]
+    """Return the grey level of the upper left corner of an image."""
+    return random_image(number)[0, 0] @ [0.299, 0.587, 0.114]
 
 
 def test_what_serves_is_reopened_after_a_fault_and_the_build_goes_on(rig, begin, gate, tensorrt):
@@ -314,5 +314,5 @@ def test_an_engine_that_was_built_while_another_served_is_not_looked_for_again(r
     until_on(rig, 'onnxruntime')
     gate.touch()
     until_on(rig, 'tensorrt')
-    # The engine is looked for before the build, in vain, and after it.
+    # The engine is looked for before the build, without success, and after it.
     assert questions.counts == {'network hashed': 1, 'engine hashed': 2, 'GPU asked': 1}

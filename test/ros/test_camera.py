@@ -7,7 +7,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rig import DEEP, Program, camera_info, image, picture, trt_perception
+from rig import DEEP, Program, camera_info, image, random_image, trt_perception
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
@@ -63,7 +63,7 @@ def test_a_camera_is_heard_whatever_it_offers(rig, arguments, reliability):
     rig.camera = publish(rig, reliability=reliability)
     rig.until(lambda: asked(rig) == reliability, 'the QoS of the camera')
     rig.until(rig.camera.get_subscription_count, 'the subscription')
-    rig.until(lambda: (rig.camera.publish(image(picture(1), 5)), rig.worker.counts['received'])[1], 'an image')
+    rig.until(lambda: (rig.camera.publish(image(random_image(1), 5)), rig.worker.counts['received'])[1], 'an image')
 
 
 def test_the_subscription_follows_a_camera_that_is_replaced(rig, arguments):
@@ -77,7 +77,7 @@ def test_the_subscription_follows_a_camera_that_is_replaced(rig, arguments):
     rig.camera = publish(rig, reliability=BEST_EFFORT)
     rig.until(lambda: asked(rig) == BEST_EFFORT, 'the QoS of the new one')
     rig.until(rig.camera.get_subscription_count, 'the subscription')
-    rig.until(lambda: (rig.camera.publish(image(picture(1), 5)), rig.worker.counts['received'])[1], 'an image')
+    rig.until(lambda: (rig.camera.publish(image(random_image(1), 5)), rig.worker.counts['received'])[1], 'an image')
 
 
 def test_a_reliability_that_the_user_chose_stands(rig, arguments):
@@ -131,7 +131,7 @@ def test_the_whole_name_of_a_compressed_topic_is_understood(rig, arguments):
               *arguments, camera='/front/image_raw/compressed', kind=CompressedImage)
     assert rig.node._camera.image.topic_name == '/front/image_raw/compressed'
     assert rig.node._camera.info.topic_name == '/front/camera_info'
-    png = cv2.imencode('.png', picture(1))[1].tobytes()
+    png = cv2.imencode('.png', random_image(1))[1].tobytes()
     assert rig.show(CompressedImage(format='png', data=png)) == 'idle'
 
 
@@ -147,7 +147,7 @@ def test_two_cameras_on_one_topic_are_named(rig, arguments):
 
 
 def show(rig, numbers):
-    return [rig.show(image(picture(number), 10**9 + number * 10**7)) for number in numbers]
+    return [rig.show(image(random_image(number), 10**9 + number * 10**7)) for number in numbers]
 
 
 def watch_diagnostics(rig):
@@ -174,7 +174,7 @@ def test_log_and_diagnostics_say_that_images_get_lost(rig, arguments, monkeypatc
     monkeypatch.setattr(transport, 'receive_buffer_limit', lambda: limit)
     until = watch_diagnostics(rig)
     rig.start([SEGMENTATION], *arguments)
-    rig.show(image(picture(1), time.time_ns()))
+    rig.show(image(random_image(1), time.time_ns()))
     rig.node._camera.image._count_lost(SimpleNamespace(total_count=9, total_count_change=lost))
     until(' images on /image were lost on the way. ' + text)
 
@@ -225,7 +225,7 @@ def test_without_a_publisher_the_silence_is_explained(rig, arguments, impatient)
     rig.start([SEGMENTATION], '-r', 'image:=/front/image_raw', *arguments, kind=None)
     tick(rig)
     rig.until(lambda: warnings_of(rig), 'the warning')
-    assert warnings_of(rig) == ["Nobody publishes /front/image_raw. Remap `image` to the camera's topic."]
+    assert warnings_of(rig) == ["No publisher on /front/image_raw. Remap `image` to the camera's topic."]
 
 
 @pytest.mark.parametrize(('transport', 'topic', 'asked', 'kind', 'found'), [
@@ -251,7 +251,7 @@ def test_a_publisher_that_does_not_reach_the_node_is_named_with_both_profiles(
 def test_profiles_that_do_not_fit_are_both_named(rig, arguments, impatient):
     publisher = rig.outside.create_publisher(Image, '/image', profile(BEST_EFFORT))
     rig.start([SEGMENTATION], '-p', 'qos_overrides./image.subscription.reliability:=reliable', *arguments, kind=None)
-    publisher.publish(image(picture(0), 1))
+    publisher.publish(image(random_image(0), 1))
     tick(rig)
     rig.until(lambda: any('No image on' in text for text in warnings_of(rig)), 'the warning')
     [text] = [text for text in warnings_of(rig) if 'No image on' in text]

@@ -11,7 +11,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rig import DEEP, PATIENCE_S, Program, pixels_of, stamp_of, trt_perception
 from sensor_msgs.msg import Image
 
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.ros.worker import DROPS
 
@@ -24,7 +24,7 @@ MAX_FRAME_AGE_S = 0.2
 def engine_ms(model, runs):
     """Return the shortest time of some runs on one thread: what the network takes when nothing else disturbs."""
     engine = open_engine(model, EngineOptions(num_threads=1))
-    engine.put_image('image', frame_from_picture(np.zeros((480, 640, 3), np.uint8)))
+    engine.put_image('image', frame_from_array(np.zeros((480, 640, 3), np.uint8)))
     times = []
     for _ in range(runs):
         began_s = time.perf_counter()

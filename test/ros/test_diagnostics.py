@@ -3,7 +3,7 @@ import re
 import networks
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rig import DEEP, header, image, picture, stamp_of
+from rig import DEEP, header, image, random_image, stamp_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -39,7 +39,7 @@ def values_of(status):
 
 
 def show(rig, numbers, encoding='rgb8'):
-    return [rig.show(image(picture(number), 10**9 + number * 10**7, encoding)) for number in numbers]
+    return [rig.show(image(random_image(number), 10**9 + number * 10**7, encoding)) for number in numbers]
 
 
 def test_counts_and_rates_are_those_of_the_frames(rig, arguments):
@@ -133,17 +133,17 @@ def test_the_level_follows_the_state(rig, arguments):
         seen.append((status.level, status.message))
     look()
     now_ns = rig.node.get_clock().now().nanoseconds
-    rig.show(image(picture(0), now_ns))
+    rig.show(image(random_image(0), now_ns))
     look()
-    rig.show(image(picture(0), now_ns, 'yuv999'))
-    rig.show(image(picture(0), now_ns - 200 * 10**9))
-    rig.show(image(picture(0), now_ns - 200 * 10**9))
+    rig.show(image(random_image(0), now_ns, 'yuv999'))
+    rig.show(image(random_image(0), now_ns - 200 * 10**9))
+    rig.show(image(random_image(0), now_ns - 200 * 10**9))
     look()
-    rig.show(image(picture(0), now_ns - 200 * 10**9))
+    rig.show(image(random_image(0), now_ns - 200 * 10**9))
     look()
     look()
     rig.worker.enabled = False
-    rig.show(image(picture(0), now_ns, 'yuv999'))
+    rig.show(image(random_image(0), now_ns, 'yuv999'))
     look()
     rig.worker.enabled = True
     look()
@@ -188,7 +188,7 @@ def test_a_camera_too_slow_for_flow_is_named(rig, arguments):
     rig.watched('optical_flow/flow')
     assert status_of(rig).level == DiagnosticStatus.OK
     for number in range(3):
-        rig.show(image(picture(number), (1 + number) * 10**9))
+        rig.show(image(random_image(number), (1 + number) * 10**9))
     status = status_of(rig)
     assert (status.level, status.message) == (
         DiagnosticStatus.WARN, 'no optical_flow: 1.000 s between two images, more than max_pair_gap, 0.5 s')

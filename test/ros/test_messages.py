@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
-from rig import camera_info, header, image, picture
+from rig import camera_info, header, image, random_image
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from trt_perception.core.data import FlowField, Frame
@@ -21,7 +21,7 @@ STAMP_NS = 1_700_000_123 * 10**9 + 987_654_321
 
 def message_of(**fields):
     """Return a 4x6 bgr8 image with 2 bytes of row padding, some of its fields replaced."""
-    message = image(picture(1, (4, 6), 1), STAMP_NS, 'bgr8', 'left_optical', padding=2)
+    message = image(random_image(1, (4, 6), 1), STAMP_NS, 'bgr8', 'left_optical', padding=2)
     for name, value in fields.items():
         setattr(message, name, value)
     return message
@@ -78,7 +78,7 @@ def test_an_empty_message_is_refused():
 
 
 def test_a_compressed_image_becomes_a_bgr8_frame():
-    pixels = picture(2, (5, 7), 1)
+    pixels = random_image(2, (5, 7), 1)
     png = cv2.imencode('.png', pixels)[1].tobytes()
     message = CompressedImage(header=header(STAMP_NS, 'left_optical'), format='png', data=png)
     frame = messages.frame_from_compressed(message)
@@ -87,7 +87,7 @@ def test_a_compressed_image_becomes_a_bgr8_frame():
 
 
 @pytest.mark.parametrize('data', [b'', b'abc', b'\xff\xd8\xff\xe0' + 60 * b'x', b'\x89PNG\r\n\x1a\n' + 60 * b'x'])
-def test_bytes_that_are_no_picture_are_refused(data):
+def test_bytes_that_are_no_image_are_refused(data):
     with pytest.raises(FrameError, match="^format 'jpeg': .* got {} bytes".format(len(data))):
         messages.frame_from_compressed(CompressedImage(header=header(STAMP_NS), format='jpeg', data=data))
 
@@ -125,13 +125,13 @@ def test_another_format_is_refused_by_its_name(format):
     '', 'jpeg', 'jpg', 'png', 'MJPEG', 'bgr8; png compressed bgr8', 'rgb8; jpeg compressed bgr8',
     '8UC3; png compressed', 'bayer_rggb8; png compressed bgr8'])
 def test_the_bytes_decide_where_the_format_does_not_speak_of_depth(format):
-    pixels = picture(2, (6, 8), 1)
+    pixels = random_image(2, (6, 8), 1)
     frame = messages.frame_from_compressed(compressed(format, pixels))
     assert (frame.encoding, frame.data.tobytes()) == ('bgr8', pixels.tobytes())
 
 
 def test_a_compressed_mosaic_is_taken_for_one():
-    mosaic = picture(2, (6, 8), 1)[..., 0]
+    mosaic = random_image(2, (6, 8), 1)[..., 0]
     frame = messages.frame_from_compressed(compressed('bayer_rggb8; png compressed ', mosaic))
     assert (frame.encoding, frame.data.tobytes()) == ('bayer_rggb8', mosaic.tobytes())
 
@@ -151,7 +151,7 @@ def test_mono16_fills_its_gray_levels_raw_and_compressed(bits, encoding, levels)
 def test_a_stamp_with_a_second_too_many_is_refused(nanosec):
     message = message_of()
     message.header.stamp.nanosec = nanosec
-    file = compressed('png', picture(2, (5, 7), 1))
+    file = compressed('png', random_image(2, (5, 7), 1))
     file.header.stamp.nanosec = nanosec
     for read, each in ((messages.frame_from_image, message), (messages.frame_from_compressed, file)):
         with pytest.raises(FrameError, match='image stamp: got {} ns beside '.format(nanosec)):
@@ -178,7 +178,7 @@ def bridge(monkeypatch):
 
 
 def rgb16():
-    pixels = picture(3, (4, 6), 1)
+    pixels = random_image(3, (4, 6), 1)
     return pixels, Image(header=header(STAMP_NS, 'left'), height=4, width=6, step=36, encoding='rgb16',
                          data=(pixels.astype(np.uint16) * 257).tobytes())
 
@@ -225,7 +225,7 @@ def test_every_encoding_that_both_know_looks_as_in_cv_bridge():
             expected = bridge.imgmsg_to_cv2(message, 'bgr8')
         except Exception:  # Not a colour format in its eyes, or not known to it.
             continue
-        found = decoder.picture(messages.frame_from_image(message), 'bgr', (6, 8))
+        found = decoder.image(messages.frame_from_image(message), 'bgr', (6, 8))
         assert np.abs(found.astype(int) - expected).max() <= 1, encoding
         compared += 1
     assert compared >= 8

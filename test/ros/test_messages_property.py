@@ -30,5 +30,5 @@ def test_any_image_message_becomes_a_frame_or_is_refused(message, bits):
     made = header(frame.stamp_ns, frame.frame_id)
     assert serialize_message(made) == serialize_message(message.header)
     for color, channels in (('rgb', (3,)), ('bgr', (3,)), ('gray', ())):
-        picture = FrameDecoder().picture(frame, color, (frame.height, frame.width))
-        assert (picture.dtype, picture.shape) == (np.uint8, (frame.height, frame.width) + channels)
+        image = FrameDecoder().image(frame, color, (frame.height, frame.width))
+        assert (image.dtype, image.shape) == (np.uint8, (frame.height, frame.width) + channels)

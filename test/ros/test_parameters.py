@@ -5,7 +5,7 @@ from rcl_interfaces.msg import ParameterType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from rig import image, picture, stamp_of
+from rig import image, random_image, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.errors import ConfigError
@@ -223,9 +223,9 @@ def test_a_change_through_the_service_reaches_the_flow_pipeline(rig, tmp_path):
             refused = set_gap(-1.0)
             assert not refused.successful
             assert 'Min: 0.0, Max: 3600.0, value: -1.0' in refused.reason
-        rig.show(image(picture(number), 10**9 + number * 400 * 10**6))
+        rig.show(image(random_image(number), 10**9 + number * 400 * 10**6))
     assert set_gap(0.4).successful
-    rig.show(image(picture(4), 10**9 + 4 * 400 * 10**6))
+    rig.show(image(random_image(4), 10**9 + 4 * 400 * 10**6))
     rig.until(lambda: len(fields) >= 2, 'the flow')
     rig.work(0.1)
     assert [stamp_of(field) for field in fields] == [1_400_000_000, 2_600_000_000]

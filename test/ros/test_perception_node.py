@@ -7,7 +7,7 @@ import networks
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
-from rig import PATIENCE_S, camera_info, header, image, picture, pixels_of, stamp_of
+from rig import PATIENCE_S, camera_info, header, image, pixels_of, random_image, stamp_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
@@ -36,7 +36,7 @@ def stamp(number):
 
 
 class Models:
-    """A tiny model for each task, and what its pipeline makes of images when it is run without a node."""
+    """A tiny model for each task, and the results of its pipeline when it is run without a node."""
 
     def __init__(self, folder):
         folders = {task: folder / task for task in TASKS}
@@ -105,7 +105,8 @@ def wait_for_watchers(rig, topics=OUTPUTS):
 # Contents
 
 def test_labels_are_what_the_pipeline_makes_of_the_same_images(rig, models):
-    images = [image(picture(number, size), stamp(number)) for number, size in enumerate([(48, 64), (48, 64), (31, 53)])]
+    sizes = [(48, 64), (48, 64), (31, 53)]
+    images = [image(random_image(number, size), stamp(number)) for number, size in enumerate(sizes)]
     labels, confidences = (rig.watch(Image, 'segmentation/' + topic) for topic in ('label_map', 'confidence'))
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'segmentation/confidence'])
@@ -134,7 +135,7 @@ def test_a_red_left_and_a_green_right_half_are_labelled_as_such(rig, models):
 
 @pytest.mark.parametrize('grid', ['current', 'previous'])
 def test_flow_is_what_the_pipeline_makes_of_the_same_images(rig, models, grid):
-    images = [image(picture(number), stamp(number)) for number in range(4)]
+    images = [image(random_image(number), stamp(number)) for number in range(4)]
     fields, infos = rig.watch(Image, 'optical_flow/flow'), rig.watch(String, 'optical_flow/flow_info')
     confidences = rig.watch(Image, 'optical_flow/confidence')
     rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
@@ -169,9 +170,9 @@ def test_colours_and_overlay_show_the_labels(rig, models):
             from rclpy.parameter import Parameter
             [result] = rig.node.set_parameters([Parameter('segmentation.overlay_alpha', value=alpha)])
             assert result.successful
-        pixels = picture(number)
+        pixels = random_image(number)
         rig.show(image(pixels[..., ::-1], stamp(number), 'bgr8'))
-        rig.until(lambda n=number + 1: len(labels) == len(colors) == len(overlays) == n, 'the pictures')
+        rig.until(lambda n=number + 1: len(labels) == len(colors) == len(overlays) == n, 'the images')
         painted = COLORS[pixels_of(labels[-1])]
         assert colors[-1].encoding == overlays[-1].encoding == 'rgb8'
         np.testing.assert_array_equal(pixels_of(colors[-1]), painted)
@@ -183,7 +184,7 @@ def test_flow_colours_show_the_flow(rig, models):
     rig.start([OPTICAL_FLOW], '-p', 'optical_flow.color_max:=150', *models.arguments)
     wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/color'])
     for number in range(2):
-        rig.show(image(picture(number), stamp(number)))
+        rig.show(image(random_image(number), stamp(number)))
     rig.until(lambda: fields and colors, 'the flow')
     assert colors[0].encoding == 'rgb8'
     np.testing.assert_array_equal(pixels_of(colors[0]), color_flow(pixels_of(fields[0]), 150))
@@ -195,7 +196,7 @@ def test_the_compressed_label_map_is_lossless(rig, models):
     compressed = rig.watch(CompressedImage, 'segmentation/label_map/compressed')
     rig.start([SEGMENTATION], *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'segmentation/label_map/compressed'])
-    rig.show(image(picture(1), stamp(1)))
+    rig.show(image(random_image(1), stamp(1)))
     rig.until(lambda: labels and compressed, 'the label map')
     assert compressed[0].format == 'mono8; png compressed'
     assert compressed[0].header == labels[0].header
@@ -205,7 +206,7 @@ def test_the_compressed_label_map_is_lossless(rig, models):
 
 
 def test_at_network_size_nothing_is_resized(rig, models):
-    images = [image(picture(number), stamp(number)) for number in range(2)]
+    images = [image(random_image(number), stamp(number)) for number in range(2)]
     labels, fields = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
     rig.start(TASKS, '-p', 'output_size:=network', *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
@@ -231,7 +232,7 @@ def test_every_output_has_the_stamp_and_frame_id_of_its_image(rig, models):
     sent = [(5 * 10**9 + 1, 'left'), (5 * 10**9 + 400_000_017, 'left'), (2**31 * 10**9 - 1, 'right'), (1, ''), (2, '')]
     expected = {SEGMENTATION: [], OPTICAL_FLOW: []}
     for number, (stamp_ns, frame_id) in enumerate(sent):
-        assert rig.show(image(picture(number), stamp_ns, frame_id=frame_id)) == 'processed'
+        assert rig.show(image(random_image(number), stamp_ns, frame_id=frame_id)) == 'processed'
         expected[SEGMENTATION].append(header(stamp_ns, frame_id))
         if number in (1, 4):  # The others start a pair: the first one, another frame_id, a stamp that goes back.
             expected[OPTICAL_FLOW].append(header(stamp_ns, frame_id))
@@ -251,7 +252,7 @@ def test_with_the_flow_on_the_previous_grid_its_headers_are_those_of_the_previou
     wait_for_watchers(rig, topics)
     rig.worker.camera_info = camera_info(48, 64, 17)
     for number in range(2):
-        rig.show(image(picture(number), stamp(number)))
+        rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(received['segmentation/label_map']) == n, 'the label map')
     rig.until(lambda: all(received.values()), 'the flow')
     assert [m.header for topic in topics[:3] for m in received[topic]] == 3 * [header(stamp(0))]
@@ -271,7 +272,7 @@ def test_camera_info_fits_the_outputs(rig, models, size, shape):
     infos.publish(camera_info(48, 64, 17))
     rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
     for number in range(2):
-        rig.show(image(picture(number), stamp(number)))
+        rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(received[SEGMENTATION]) == n, 'the camera_info')
     rig.until(lambda: received[OPTICAL_FLOW] and fields, 'the camera_info')
     expected = messages.scaled_camera_info(camera_info(48, 64, 17), (48, 64), shape, header(stamp(1)))
@@ -285,10 +286,10 @@ def test_without_camera_info_there_is_none_in_the_output(rig, models):
     labels, infos = rig.watch(Image, 'segmentation/label_map'), rig.watch(CameraInfo, 'segmentation/camera_info')
     rig.start([SEGMENTATION], *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'segmentation/camera_info'])
-    rig.show(image(picture(0), stamp(0)))
+    rig.show(image(random_image(0), stamp(0)))
     rig.until(lambda: labels, 'the label map')
     rig.worker.camera_info = camera_info(48, 64, 17)
-    rig.show(image(picture(1), stamp(1)))
+    rig.show(image(random_image(1), stamp(1)))
     rig.until(lambda: infos, 'the camera_info')
     assert [stamp_of(info) for info in infos] == [stamp(1)]
 
@@ -301,7 +302,7 @@ def test_a_calibration_that_is_not_finite_costs_only_the_camera_info(rig, models
     bad.k[0] = float('nan')
     for number, info in enumerate((bad, camera_info(48, 64, 18))):
         rig.worker.camera_info = info
-        assert rig.show(image(picture(number), stamp(number))) == 'processed'
+        assert rig.show(image(random_image(number), stamp(number))) == 'processed'
         rig.until(lambda n=number + 1: len(labels) == n, 'the label map')
     rig.until(lambda: infos, 'the camera_info')
     assert [stamp_of(info) for info in infos] == [stamp(1)]
@@ -383,7 +384,7 @@ def test_remapping_or_a_namespace_moves_the_siblings_of_image_too(
     rig.until(infos.get_subscription_count, 'the node to subscribe to ' + info_topic)
     infos.publish(camera_info(48, 64, 17))
     rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
-    pixels = picture(5)
+    pixels = random_image(5)
     raw = image(pixels, stamp(0))
     png = cv2.imencode('.png', pixels[..., ::-1])[1].tobytes()
     rig.show(raw if transport == 'raw' else CompressedImage(header=raw.header, format='png', data=png))
@@ -400,11 +401,11 @@ def test_remapping_or_a_namespace_moves_the_siblings_of_image_too(
 
 def test_without_subscribers_no_engine_runs(rig, models, runs):
     rig.start(TASKS, *models.arguments)
-    assert [rig.show(image(picture(number), stamp(number))) for number in range(3)] == 3 * ['idle']
+    assert [rig.show(image(random_image(number), stamp(number))) for number in range(3)] == 3 * ['idle']
     assert runs == {SEGMENTATION: 0, OPTICAL_FLOW: 0}
     rig.watch(CameraInfo, 'segmentation/camera_info')
     rig.watched('segmentation/camera_info')
-    assert rig.show(image(picture(3), stamp(3))) == 'idle'
+    assert rig.show(image(random_image(3), stamp(3))) == 'idle'
     assert runs == {SEGMENTATION: 0, OPTICAL_FLOW: 0}
 
 
@@ -413,20 +414,20 @@ def test_only_the_task_that_somebody_watches_runs(rig, models, runs, topic):
     rig.start(TASKS, *models.arguments)
     received = rig.watch(OUTPUTS[topic], topic)
     rig.watched(topic)
-    assert [rig.show(image(picture(number), stamp(number))) for number in range(3)] == 3 * ['processed']
+    assert [rig.show(image(random_image(number), stamp(number))) for number in range(3)] == 3 * ['processed']
     rig.until(lambda: received, topic)
     assert runs == ({SEGMENTATION: 3, OPTICAL_FLOW: 0} if topic.startswith('segm') else
                     {SEGMENTATION: 0, OPTICAL_FLOW: 2})
     rig.unwatch()
     rig.watched(topic, 0)
     before = dict(runs)
-    assert rig.show(image(picture(3), stamp(3))) == 'idle'
+    assert rig.show(image(random_image(3), stamp(3))) == 'idle'
     assert runs == before
 
 
 def test_an_eager_node_runs_without_subscribers(rig, models, runs):
     rig.start(TASKS, '-p', 'lazy:=false', *models.arguments)
-    assert [rig.show(image(picture(number), stamp(number))) for number in range(3)] == 3 * ['processed']
+    assert [rig.show(image(random_image(number), stamp(number))) for number in range(3)] == 3 * ['processed']
     assert runs == {SEGMENTATION: 3, OPTICAL_FLOW: 2}
 
 
@@ -449,13 +450,13 @@ def test_nothing_is_sent_to_topics_that_nobody_watches(rig, models):
             count(task.name, topic, publisher)
     rig.worker.camera_info = camera_info(48, 64, 17)
     for number in range(2):
-        rig.show(image(picture(number), stamp(number)))
+        rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(labels) == n, 'the label map')
     rig.until(lambda: flows, 'the flow')
     assert sorted(sent) == ['optical_flow/flow', 'segmentation/label_map', 'segmentation/label_map']
 
 
-def test_pictures_for_people_are_painted_only_while_watched(rig, models, monkeypatch):
+def test_images_for_people_are_painted_only_while_watched(rig, models, monkeypatch):
     painted = []
 
     def count(module, name):
@@ -472,7 +473,7 @@ def test_pictures_for_people_are_painted_only_while_watched(rig, models, monkeyp
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
     for number in range(2):
-        rig.show(image(picture(number), stamp(number)))
+        rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(labels) == n, 'the label map')
     rig.until(lambda: flows, 'the flow')
     assert painted == []
@@ -481,7 +482,7 @@ def test_pictures_for_people_are_painted_only_while_watched(rig, models, monkeyp
     for number, (topic, name) in enumerate(topics.items(), start=2):
         rig.watch(OUTPUTS[topic], topic)
         rig.watched(topic)
-        rig.show(image(picture(number), stamp(number)))
+        rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=name: n in painted, topic)
         assert painted == [name]
         rig.unwatch()
@@ -500,12 +501,12 @@ def test_the_service_pauses_and_resumes(rig, models, runs):
         answer = client.call_async(SetBool.Request(data=value))
         rig.until(answer.done, 'the service')
         return answer.result().success, answer.result().message
-    outcomes = [rig.show(image(picture(0), stamp(0)))]
+    outcomes = [rig.show(image(random_image(0), stamp(0)))]
     assert enable(False) == (True, 'paused')
-    outcomes += [rig.show(image(picture(number), stamp(number))) for number in (1, 2)]
+    outcomes += [rig.show(image(random_image(number), stamp(number))) for number in (1, 2)]
     assert runs[SEGMENTATION] == 1
     assert enable(True) == (True, 'running')
-    outcomes += [rig.show(image(picture(3), stamp(3)))]
+    outcomes += [rig.show(image(random_image(3), stamp(3)))]
     assert outcomes == ['processed', 'paused', 'paused', 'processed']
     rig.until(lambda: len(labels) == 2, 'the label maps')
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(3)]
@@ -518,7 +519,7 @@ def test_no_flow_reaches_over_images_that_the_task_did_not_see(rig, models):
     flows = []
 
     def show(*numbers):
-        assert [rig.show(image(picture(number), stamp(number))) for number in numbers] == len(numbers) * [
+        assert [rig.show(image(random_image(number), stamp(number))) for number in numbers] == len(numbers) * [
             'processed' if rig.worker.enabled else 'paused']
     for first in (0, 10):
         flows.append(rig.watch(Image, 'optical_flow/flow'))
@@ -553,8 +554,8 @@ def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fiel
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
-    images = [image(picture(number), stamp(number)) for number in range(4)]
-    assert [rig.show(images[0]), rig.show(changed(image(picture(1), stamp(1)), **fields)), rig.show(images[2]),
+    images = [image(random_image(number), stamp(number)) for number in range(4)]
+    assert [rig.show(images[0]), rig.show(changed(image(random_image(1), stamp(1)), **fields)), rig.show(images[2]),
             rig.show(images[3])] == ['processed', 'bad', 'processed', 'processed']
     rig.until(lambda: len(labels) == 3 and len(flows) == 2, 'the label maps')
     rig.until(lambda: rig.logged('Frame skipped: ' + text), 'the warning')
@@ -566,17 +567,17 @@ def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fiel
     assert [stamp_of(m) for m in flows] == [stamp(2), stamp(3)]
 
 
-def test_a_compressed_image_that_is_no_picture_is_skipped_and_counted(rig, models):
+def test_a_compressed_image_that_is_no_image_is_skipped_and_counted(rig, models):
     labels = rig.watch(Image, 'segmentation/label_map')
     rig.start([SEGMENTATION], '-p', 'image_transport:=compressed', *models.arguments, camera='/image/compressed',
               kind=CompressedImage)
     rig.watched('segmentation/label_map')
-    png = cv2.imencode('.png', picture(1)[..., ::-1])[1].tobytes()
+    png = cv2.imencode('.png', random_image(1)[..., ::-1])[1].tobytes()
     sent = [png, b'', b'junk', png[:len(png) // 2], png]
     assert [rig.show(CompressedImage(header=header(stamp(number)), format='png', data=data))
             for number, data in enumerate(sent)] == ['processed', 'bad', 'bad', 'bad', 'processed']
     rig.until(lambda: len(labels) == 2, 'the label maps')
-    expected = models.label_maps([image(picture(1), 1)])[0][0]
+    expected = models.label_maps([image(random_image(1), 1)])[0][0]
     for message, number in zip(labels, (0, 4)):
         assert stamp_of(message) == stamp(number)
         np.testing.assert_array_equal(pixels_of(message), expected)
@@ -584,7 +585,7 @@ def test_a_compressed_image_that_is_no_picture_is_skipped_and_counted(rig, model
 
 def test_the_size_may_change_from_image_to_image(rig, models):
     sizes = [(48, 64), (48, 64), (24, 40), (24, 40), (480, 640), (1, 1), (48, 64), (48, 64)]
-    images = [image(picture(number, size), stamp(number)) for number, size in enumerate(sizes)]
+    images = [image(random_image(number, size), stamp(number)) for number, size in enumerate(sizes)]
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
@@ -606,7 +607,7 @@ def test_repeated_and_backward_stamps_give_labels_but_no_flow(rig, models):
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow', 'optical_flow/flow_info'])
     for number, each in enumerate(stamps):
-        assert rig.show(image(picture(number), each)) == 'processed'
+        assert rig.show(image(random_image(number), each)) == 'processed'
         rig.until(lambda n=number + 1: len(labels) == n, 'the label map')
     rig.until(lambda: len(infos) >= 2, 'the flow')
     assert [stamp_of(m) for m in labels] == stamps
@@ -627,8 +628,8 @@ def test_an_old_frame_is_dropped_and_counted_with_a_hint(rig, models, runs, stam
     if stamp_ns is None:
         stamp_ns = time.time_ns() - 21 * 10**9
     fresh_ns = time.time_ns() - 10**9
-    assert [rig.show(image(picture(0), stamp_ns)), rig.show(image(picture(1), fresh_ns)),
-            rig.show(image(picture(2), time.time_ns() + 100 * 10**9))] == ['too_old', 'processed', 'processed']
+    assert [rig.show(image(random_image(0), stamp_ns)), rig.show(image(random_image(1), fresh_ns)),
+            rig.show(image(random_image(2), time.time_ns() + 100 * 10**9))] == ['too_old', 'processed', 'processed']
     assert runs[SEGMENTATION] == 2
     rig.until(lambda: len(labels) == 2, 'the label maps')
     assert stamp_of(labels[0]) == fresh_ns
@@ -646,7 +647,7 @@ def test_age_is_measured_on_the_clock_of_the_bag(rig, models):
     clock.publish(Clock(clock=header(now_ns).stamp))
     rig.until(lambda: rig.node.get_clock().now().nanoseconds == now_ns, 'the time')
     ages_s = [0.0, 0.19, 0.21, 0.2, 500.0, -3.0]
-    assert [rig.show(image(picture(0), now_ns - int(age * 1e9))) for age in ages_s] == [
+    assert [rig.show(image(random_image(0), now_ns - int(age * 1e9))) for age in ages_s] == [
         'processed', 'processed', 'too_old', 'processed', 'too_old', 'processed']
     age_ms = rig.worker.timer.summary()['segmentation age']
     assert (age_ms.samples, age_ms.max) == (4, pytest.approx(200))
@@ -659,7 +660,7 @@ def test_the_newest_frame_wins_and_the_counts_add_up(rig, models, runs):
 
     def send(numbers):
         for number in numbers:
-            rig.camera.publish(image(picture(number), stamp(number), 'x' if number == 30 else 'rgb8'))
+            rig.camera.publish(image(random_image(number), stamp(number), 'x' if number == 30 else 'rgb8'))
             rig.until(lambda n=number + 1: rig.worker.counts['received'] == n, 'the image')
 
     def done():
@@ -681,7 +682,7 @@ def test_the_newest_frame_wins_and_the_counts_add_up(rig, models, runs):
     rig.until(lambda: len(labels) >= 4, 'the frame before it')
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(19), stamp(20), stamp(21)]
     assert +rig.worker.counts == {'received': 31, 'processed': 4, 'replaced': 18 + 8, 'bad': 1}
-    np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([image(picture(19), 1)])[0][0])
+    np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([image(random_image(19), 1)])[0][0])
 
 
 # At start

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from depth_task import depth_model
 from rclpy.parameter import Parameter
-from rig import image, picture, pixels_of, stamp_of
+from rig import image, pixels_of, random_image, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 
 from trt_perception.core.errors import ConfigError
@@ -28,9 +28,9 @@ def test_a_third_task_runs_in_the_node(rig, depth, tmp_path):
     rig.watched('depth/map')
     assert rig.node.has_parameter('depth.farthest')
     assert not rig.node.has_parameter('segmentation.model')
-    assert rig.show(image(picture(1), 10**9)) == 'processed'
+    assert rig.show(image(random_image(1), 10**9)) == 'processed'
     rig.until(lambda: received, 'the depth')
-    np.testing.assert_array_equal(depths(received[0]), np.minimum(expected(picture(1)), 300.0))
+    np.testing.assert_array_equal(depths(received[0]), np.minimum(expected(random_image(1)), 300.0))
     assert stamp_of(received[0]) == 10**9
     assert set(rig.worker.timer.summary()) == {
         'depth ' + stage for stage in ('preprocess', 'infer', 'decode', 'publish', 'latency', 'age')}
@@ -43,7 +43,7 @@ def test_its_settings_reach_it_while_it_runs(rig, depth, tmp_path):
     for number, farthest in enumerate((100.0, 40.0)):
         [answer] = rig.node.set_parameters([Parameter('depth.farthest', value=farthest)])
         assert answer.successful
-        rig.show(image(picture(2), 10**9 + number))
+        rig.show(image(random_image(2), 10**9 + number))
         rig.until(lambda number=number: len(received) == number + 1, 'the depth')
         assert depths(received[-1]).max() == farthest
 
@@ -59,10 +59,10 @@ def test_it_shares_a_node_with_another_task(rig, depth, tmp_path):
               '-p', 'depth.model:=' + depth_model(folders['depth']).path)
     for topic in ('segmentation/label_map', 'depth/map'):
         rig.watched(topic)
-    rig.show(image(picture(3), 10**9))
+    rig.show(image(random_image(3), 10**9))
     rig.until(lambda: labels and maps, 'the results')
-    np.testing.assert_array_equal(pixels_of(labels[0]), picture(3).argmax(axis=2))
-    np.testing.assert_array_equal(depths(maps[0]), np.minimum(expected(picture(3)), 100.0))
+    np.testing.assert_array_equal(pixels_of(labels[0]), random_image(3).argmax(axis=2))
+    np.testing.assert_array_equal(depths(maps[0]), np.minimum(expected(random_image(3)), 100.0))
     assert not infos  # No camera has told its calibration.
 
 

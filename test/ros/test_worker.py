@@ -7,7 +7,7 @@ import networks
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from rig import PATIENCE_S, header, image, picture, pixels_of, stamp_of
+from rig import PATIENCE_S, header, image, pixels_of, random_image, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.errors import EngineError
@@ -65,7 +65,7 @@ def running(rig, tmp_path):
 
 
 def show(rig, *numbers):
-    return [rig.show(image(picture(number), 10**9 + number * 10**7)) for number in numbers]
+    return [rig.show(image(random_image(number), 10**9 + number * 10**7)) for number in numbers]
 
 
 def status_of(rig):
@@ -186,7 +186,7 @@ def test_what_goes_wrong_outside_of_a_frame_ends_the_worker_and_is_handed_to_the
     def handle(*args):
         raise error
     monkeypatch.setattr(rig.worker, '_handle', handle)
-    rig.camera.publish(image(picture(0), 1))
+    rig.camera.publish(image(random_image(0), 1))
     rig.until(rig.node.stopped.done, 'the end of the worker')
     found = rig.node.stopped.exception()
     assert found is error or str(found) == 'the worker ended: SystemExit(3)'
@@ -199,7 +199,7 @@ def test_what_goes_wrong_outside_of_a_frame_ends_the_worker_and_is_handed_to_the
 def test_a_stamp_with_a_second_too_many_costs_that_frame_alone(rig, running):
     running([SEGMENTATION])
     rig.worker.settings['max_frame_age'] = 3600.0
-    message = image(picture(0), 1)
+    message = image(random_image(0), 1)
     message.header.stamp.nanosec = 2**32 - 1
     assert rig.show(message) == 'bad'
     assert rig.worker.last_error.startswith('image stamp: got 4294967295 ns beside 0 s')
@@ -215,7 +215,7 @@ def test_a_worker_that_hangs_in_a_frame_is_reported_as_an_error(rig, running, mo
         assert go_on.wait(PATIENCE_S)
         return process(frame)
     monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', hanging)
-    rig.camera.publish(image(picture(0), 1))
+    rig.camera.publish(image(random_image(0), 1))
     rig.until(lambda: rig.worker.busy_s > 0.2, 'the worker to hang')
     status = status_of(rig)
     assert status.level == DiagnosticStatus.ERROR
@@ -236,7 +236,7 @@ def test_a_result_that_grew_old_while_the_process_stood_still_is_not_published(r
         return process(frame)
     monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', pausing)
     for pause_s[0], outcome in ((0.0, 'processed'), (0.0, 'processed'), (1.5, 'too_old'), (0.0, 'processed')):
-        assert rig.show(image(picture(0), rig.node.get_clock().now().nanoseconds)) == outcome
+        assert rig.show(image(random_image(0), rig.node.get_clock().now().nanoseconds)) == outcome
     rig.until(lambda: len(labels) == 3, 'the label maps')
     rig.until(lambda: rig.logged('Was the process stopped, or the machine asleep?'), 'the reason')
 
@@ -250,7 +250,7 @@ def test_a_network_that_is_slower_than_the_age_limit_still_gives_results(rig, ru
         time.sleep(0.7)
         return process(frame)
     monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', slow)
-    outcomes = [rig.show(image(picture(0), rig.node.get_clock().now().nanoseconds)) for _ in range(3)]
+    outcomes = [rig.show(image(random_image(0), rig.node.get_clock().now().nanoseconds)) for _ in range(3)]
     assert outcomes == ['processed'] * 3
 
 
@@ -279,7 +279,7 @@ def test_stamps_ahead_of_the_clock_are_said(rig, running):
     running([SEGMENTATION])
     rig.worker.settings['max_frame_age'] = 0.2
     assert ahead_hint(-0.9) == ahead_hint(0.0) == ''
-    assert rig.show(image(picture(0), rig.node.get_clock().now().nanoseconds + 5 * 10**9)) == 'processed'
+    assert rig.show(image(random_image(0), rig.node.get_clock().now().nanoseconds + 5 * 10**9)) == 'processed'
     rig.until(lambda: rig.logged('s ahead of this clock, so that max_frame_age finds no image too old.'), 'it')
     status = status_of(rig)
     assert status.level == DiagnosticStatus.WARN

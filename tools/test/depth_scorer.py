@@ -1,9 +1,9 @@
 """What the tools know of the tests' third task, depth: how it is scored."""
 import numpy as np
 
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model
-from trt_perception_tools.datasets.images import read_picture
+from trt_perception_tools.datasets.images import read_image
 from trt_perception_tools.evaluate.data import INTERVAL_NS, Dataset, Sample
 from trt_perception_tools.evaluate.scorer import Measure, Scorer, Totals
 
@@ -51,7 +51,7 @@ class DepthScorer(Scorer):
     def open_truth(path, split):
         names = sorted(each.stem for each in path.glob('*.npy'))
         return Dataset('depth', names, lambda number: Sample(
-            (frame_from_picture(read_picture(path / f'{names[number]}.png'), number * INTERVAL_NS),),
+            (frame_from_array(read_image(path / f'{names[number]}.png'), number * INTERVAL_NS),),
             np.load(path / f'{names[number]}.npy')), True)
 
     @staticmethod

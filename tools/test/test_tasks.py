@@ -6,7 +6,7 @@ import depth_task
 import networks
 import numpy as np
 import pytest
-from pictures import write_picture
+from random_images import write_image
 
 from trt_perception.core import tasks as runtime_tasks
 from trt_perception.core.errors import ConfigError
@@ -24,7 +24,7 @@ def depth(monkeypatch: pytest.MonkeyPatch) -> None:
 def folder(tmp_path: Path) -> Path:
     """Give two images whose depth is half the sum of their levels, 90 m, and a truth that is 2 m and 12 m farther."""
     for name, farther in (('a', 2), ('b', 12)):
-        write_picture(tmp_path / 'data' / f'{name}.png', np.full((6, 8, 3), 60, np.uint8))
+        write_image(tmp_path / 'data' / f'{name}.png', np.full((6, 8, 3), 60, np.uint8))
         np.save(tmp_path / 'data' / f'{name}.npy', np.full((6, 8), 90.0 + farther))
     return tmp_path / 'data'
 

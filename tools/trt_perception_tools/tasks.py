@@ -24,7 +24,7 @@ class ToolTask(NamedTuple):
     exporter: str = ''
     """The export.exporter.Exporter of its networks."""
     importer: str = ''
-    """The import_model.importer.Importer of other people's networks."""
+    """The import_model.importer.Importer of third-party networks."""
 
 
 TASKS: dict[str, ToolTask] = {
@@ -73,7 +73,7 @@ def exporter_of(task: str) -> Exporter:
 
 
 def importer_of(task: str) -> Importer:
-    """Return what imports other people's networks for a task."""
+    """Return what imports third-party networks for a task."""
     found: Importer = _class(task, 'importer')()
     return found
 

@@ -1,4 +1,4 @@
-"""Who is measured: the deployed pipeline on an engine, or anything else that turns pictures into results."""
+"""Who is measured: the deployed pipeline on an engine, or anything else that turns images into results."""
 import abc
 from typing import Dict, Optional
 
@@ -11,7 +11,7 @@ from ..core.pipeline import Pipeline
 from ..core.tasks import pipeline_class
 from ..core.timing import StageTimer
 from ..engines import EngineOptions, open_engine
-from .frames import Picture, read_picture
+from .frames import EncodedImage, read_image
 
 STAGES = ('read', 'preprocess', 'upload', 'infer', 'download', 'decode', 'publish')
 """In the order of a frame's way. What a contender does not have or cannot tell apart is missing."""
@@ -23,7 +23,7 @@ RESTING = {'max_pair_gap': 0.0}
 
 
 class Contender(abc.ABC):
-    """Turns pictures into results, one at a time.
+    """Turns images into results, one at a time.
 
     Attributes:
         name: what tables call it.
@@ -37,8 +37,8 @@ class Contender(abc.ABC):
         self.facts = facts
 
     @abc.abstractmethod
-    def process(self, picture: Picture, stamp_ns: int) -> Dict[str, float]:
-        """Process one picture and return ms per stage, of STAGES.
+    def process(self, image: EncodedImage, stamp_ns: int) -> Dict[str, float]:
+        """Process one image and return ms per stage, of STAGES.
 
         Raises:
             PerceptionError: it cannot.
@@ -46,7 +46,7 @@ class Contender(abc.ABC):
 
     @abc.abstractmethod
     def result(self) -> Optional[np.ndarray]:
-        """Return labels (H, W) uint8 or flow (H, W, 2) float32 of the last picture; None = it had none."""
+        """Return labels (H, W) uint8 or flow (H, W, 2) float32 of the last image; None = it had none."""
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -71,7 +71,7 @@ class PipelineContender(Contender):
     Results are written where they are wanted, as into a message: nothing is left for `publish`, which only nodes have.
 
     Args:
-        optional: whether somebody wants what networks may give as well, a confidence.
+        optional: whether the optional outputs are wanted, such as a confidence.
     """
 
     def __init__(self, model: Model, engine: Engine, threads: int = 0, optional: bool = True) -> None:
@@ -84,11 +84,11 @@ class PipelineContender(Contender):
             'model': model.path, 'engine': engine.backend, 'precision': engine.precision, 'network': engine.file,
             'input': '{}x{}'.format(*engine.input_size), 'threads': str(threads)})
 
-    def process(self, picture: Picture, stamp_ns: int) -> Dict[str, float]:
-        """Process one picture; see Contender."""
+    def process(self, image: EncodedImage, stamp_ns: int) -> Dict[str, float]:
+        """Process one image; see Contender."""
         self._times.last = {}
         with self._times.stage('read'):
-            frame = read_picture(picture, stamp_ns)
+            frame = read_image(image, stamp_ns)
         value = self._pipeline.process(frame)
         self._result = None if value is None else value[0]
         self._times.last.update(self.engine.stage_ms)

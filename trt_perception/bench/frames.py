@@ -1,4 +1,4 @@
-"""What a bench sees: camera images as bytes, drawn from a seed or taken from a bag."""
+"""Input of a bench: camera images as bytes, synthetic, from a seed, or taken from a bag."""
 import re
 from typing import Any, List, NamedTuple
 
@@ -13,7 +13,7 @@ from ..core.image import Size, make_frame
 _MOST_BYTES = 256 * 2**20
 
 
-class Picture(NamedTuple):
+class EncodedImage(NamedTuple):
     """One camera image as a driver publishes it."""
 
     data: np.ndarray
@@ -26,16 +26,16 @@ class Picture(NamedTuple):
     is_bigendian: bool = False
 
 
-def read_picture(picture: Picture, stamp_ns: int) -> Frame:
-    """Return a picture as a Frame; raw ones are viewed, compressed ones decoded.
+def read_image(image: EncodedImage, stamp_ns: int) -> Frame:
+    """Return an image as a Frame; raw ones are viewed, compressed ones decoded.
 
     Raises:
-        FrameError: it is no picture.
+        FrameError: it is no image.
     """
-    if not picture.encoding:
-        return decode_compressed(picture.data, stamp_ns, 'bench')
-    return make_frame(picture.data, picture.height, picture.width, picture.step, picture.encoding, stamp_ns, 'bench',
-                      picture.is_bigendian)
+    if not image.encoding:
+        return decode_compressed(image.data, stamp_ns, 'bench')
+    return make_frame(image.data, image.height, image.width, image.step, image.encoding, stamp_ns, 'bench',
+                      image.is_bigendian)
 
 
 def parse_camera(text: str) -> Size:
@@ -51,8 +51,8 @@ def parse_camera(text: str) -> Size:
     return size
 
 
-def draw_pictures(size: Size, count: int = 8, seed: int = 0) -> List[Picture]:
-    """Draw bgr8 pictures of a textured plane that moves by a few px from each to the next."""
+def synthetic_images(size: Size, count: int = 8, seed: int = 0) -> List[EncodedImage]:
+    """Draw bgr8 images of a textured plane that moves by a few px from each to the next."""
     height, width = size
     random = np.random.RandomState(seed)
     margin = 3 * count
@@ -62,15 +62,15 @@ def draw_pictures(size: Size, count: int = 8, seed: int = 0) -> List[Picture]:
         plane += np.repeat(np.repeat(squares, cell, 0), cell, 1)[:plane.shape[0], :plane.shape[1]]
     plane += random.normal(128, 3, plane.shape)
     levels = plane.clip(0, 255).astype(np.uint8)
-    pictures = []
+    images = []
     for number in range(count):
         part = levels[2 * number:2 * number + height, 3 * number:3 * number + width]
-        pictures.append(Picture(part.reshape(-1).copy(), height, width, 3 * width, 'bgr8'))
-    return pictures
+        images.append(EncodedImage(part.reshape(-1).copy(), height, width, 3 * width, 'bgr8'))
+    return images
 
 
-def read_pictures(path: str, topic: str = '', most: int = 256) -> List[Picture]:
-    """Return the first pictures of a bag, at most `most` and 256 MB.
+def read_images(path: str, topic: str = '', most: int = 256) -> List[EncodedImage]:
+    """Return the first images of a bag, at most `most` and 256 MB.
 
     Args:
         topic: '' = the only image topic.
@@ -85,19 +85,19 @@ def read_pictures(path: str, topic: str = '', most: int = 256) -> List[Picture]:
         raise ConfigError('--frames {}: got {} image topics: {}. Choose one with --topic.'.format(
             path, len(topics), ', '.join(topics)))
     types = get_typestore(Stores.LATEST)
-    pictures: List[Picture] = []
+    images: List[EncodedImage] = []
     size = 0
     for recorded in bag.messages():
         if recorded.topic != topics[0]:
             continue
         message: Any = types.deserialize_cdr(recorded.data, bag.types[recorded.topic])
         data = np.array(message.data, np.uint8)
-        pictures.append(Picture(data, message.height, message.width, message.step, message.encoding,
+        images.append(EncodedImage(data, message.height, message.width, message.step, message.encoding,
                                 bool(message.is_bigendian))
-                        if bag.types[recorded.topic] == IMAGE else Picture(data, 0, 0, 0, ''))
+                        if bag.types[recorded.topic] == IMAGE else EncodedImage(data, 0, 0, 0, ''))
         size += data.size
-        if len(pictures) == most or size > _MOST_BYTES:
+        if len(images) == most or size > _MOST_BYTES:
             break
-    if not pictures:
+    if not images:
         raise ConfigError('--frames {}: no image on {}. Give a bag in which there is one.'.format(path, topics[0]))
-    return pictures
+    return images

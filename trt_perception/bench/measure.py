@@ -1,4 +1,4 @@
-"""Measures contenders that take turns: A B A B in blocks, so that whatever else the machine does meets all of them."""
+"""Measures contenders interleaved, A B A B in blocks, so that other load on the machine affects all of them."""
 import time
 from typing import Dict, List, NamedTuple, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.errors import ConfigError
 from .contender import STAGES, Contender
-from .frames import Picture
+from .frames import EncodedImage
 from .request import Plan, Progress, check_plan
 
 _INTERVAL_NS = 33333333
@@ -17,16 +17,16 @@ class Series(NamedTuple):
 
     contender: Contender
     total_ms: np.ndarray
-    """(N,) float64: from the picture's bytes to its result."""
+    """(N,) float64: from the image's bytes to its result."""
     stages_ms: Dict[str, np.ndarray]
     """Stage -> (N,) float64, in the order of STAGES."""
     block: int
     """Measured frames per turn."""
 
 
-def measure(contenders: Sequence[Contender], pictures: Sequence[Picture], plan: Plan, progress: Progress
+def measure(contenders: Sequence[Contender], images: Sequence[EncodedImage], plan: Plan, progress: Progress
             ) -> List[Series]:
-    """Measure all contenders on the same pictures, in turns.
+    """Measure all contenders on the same images, interleaved.
 
     Raises:
         ConfigError: the contenders do not fit together, or the plan is empty.
@@ -42,10 +42,10 @@ def measure(contenders: Sequence[Contender], pictures: Sequence[Picture], plan: 
         nonlocal stamp_ns
         for _ in range(frames):
             stamp_ns += _INTERVAL_NS
-            picture = pictures[shown[number] % len(pictures)]  # One after the other: flow is that of a camera.
+            image = images[shown[number] % len(images)]  # One after the other: flow is that of a camera.
             shown[number] += 1
             start = time.perf_counter()
-            stages = contenders[number].process(picture, stamp_ns)
+            stages = contenders[number].process(image, stamp_ns)
             total = (time.perf_counter() - start) * 1e3
             if keep:
                 samples[number].append(dict(stages, total=total))
@@ -75,5 +75,5 @@ def check_comparable(contenders: Sequence[Contender]) -> None:
     """
     tasks = sorted({contender.task for contender in contenders})
     if len(tasks) > 1:
-        raise ConfigError('models: got tasks {}: {}. Expected models of one task: compare them in runs of their own.'
+        raise ConfigError('models: got tasks {}: {}. Expected models of one task: compare them in separate runs.'
                           .format(' and '.join(tasks), ', '.join(contender.name for contender in contenders)))

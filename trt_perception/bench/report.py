@@ -1,4 +1,4 @@
-"""What a bench found, as text, Markdown and JSON: the same tables in all of them, every sample in the last."""
+"""Results of a bench as text, Markdown and JSON: the same tables in all of them, every sample in the last."""
 import json
 import os
 import re
@@ -25,7 +25,7 @@ class Table(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All that is told of one bench."""
+    """All results of one bench."""
 
     title: str
     remarks: Sequence[str]
@@ -40,7 +40,7 @@ class Round(NamedTuple):
     camera: str
     series: Sequence[Series]
     agreement: Sequence[str]
-    """Per series: how far its result on one picture is the first one's; '' = not comparable."""
+    """Per series: how far its result on one image is the first one's; '' = not comparable."""
 
 
 def describe_rounds(rounds: Sequence[Round]) -> Report:
@@ -89,10 +89,10 @@ def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
         tables += [
             Table('Camera {}: ms from stamp to reception'.format(camera),
                   ['', 'mean', 'p50', 'p90', 'p95', 'p99', 'max', 'more', 'overhead', 'ratio to first'], rows,
-                  '{} images each, one at a time, in turns of {}. Overhead = (whole path - network alone) / network '
-                  'alone, of the medians of each turn: median and quartiles of {} turns; the ratio likewise, of whole '
-                  'paths.'.format(latency.samples, run.block, over.turns)),
-            Table('Camera {} that waits for nobody: age of results, ms'.format(camera),
+                  '{} images each, one at a time, interleaved in turns of {}. Overhead = (whole path - network alone) '
+                  '/ network alone, of the medians of each turn: median and quartiles of {} turns; the ratio '
+                  'likewise, of whole paths.'.format(latency.samples, run.block, over.turns)),
+            Table('Camera {} that runs freely: age of results, ms'.format(camera),
                   ['', 'first frame', 'mean', 'p50', 'p99', 'first sent to first received', 'Hz', 'missed'], streams,
                   'First frame, mean, first sent to first received, Hz and missed are FIRST_INPUT_LATENCY, '
                   "MEAN_LATENCY, FIRST_SENT_RECEIVED_LATENCY, MEAN_FRAME_RATE and NUM_MISSED_FRAMES of NVIDIA's "

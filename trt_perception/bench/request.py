@@ -1,4 +1,4 @@
-"""What a bench is asked to measure, and how much of it."""
+"""The request of a bench: what to measure, and how much of it."""
 from typing import Callable, Dict, NamedTuple, Tuple
 
 from ..core.errors import ConfigError
@@ -33,7 +33,7 @@ class Request(NamedTuple):
     threads: int = 0
     """CPU threads per engine; 0 = all cores."""
     confidence: bool = True
-    """Whether somebody wants the confidence of models that give one."""
+    """Whether the confidence is wanted of models that give one."""
     tutorial: str = ''
     """ONNX file of one more contender: see bench.tutorial."""
     cameras: Tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def check_request(request: Request) -> None:
         raise ConfigError('--bare: got no --node, expected both: it is about the whole ROS path.')
     if request.node and len(request.models) * len(request.engines) != 1:
         raise ConfigError('--node: got {} models on {} engines, expected one on one: two at once would take each '
-                          "other's cores. Measure them in runs of their own.".format(
+                          "other's cores. Measure them in separate runs.".format(
                               len(request.models), len(request.engines)))
 
 

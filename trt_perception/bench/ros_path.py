@@ -1,4 +1,4 @@
-"""What is measured of the whole ROS path, and of which nodes. Needs no ROS: `bench.node` does the measuring."""
+"""Which nodes of the whole ROS path are measured, and the results. Needs no ROS: `bench.node` measures."""
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -20,7 +20,7 @@ class NodeSpec(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """What came of a camera that waits for nobody, by the definitions of NVIDIA's ros2_benchmark.
+    """The results with a camera that runs freely, by the definitions of NVIDIA's ros2_benchmark.
 
     Their names are in capitals: github.com/NVIDIA-ISAAC-ROS/ros2_benchmark, basic_performance_calculator.py.
     """
@@ -46,7 +46,7 @@ class NodeSeries(NamedTuple):
 
     spec: NodeSpec
     engine_ms: np.ndarray
-    """(N,) of its network alone, in another process, in turns with the node."""
+    """(N,) of its network alone, in another process, interleaved with the node."""
     latency_ms: np.ndarray
     """(N,) from the image's stamp to the result's reception here, one image at a time."""
     stream: Stream

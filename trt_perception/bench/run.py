@@ -11,7 +11,7 @@ from ..core.model import Model, load_model
 from ..core.tasks import pipeline_class
 from . import machine, report
 from .contender import Contender, engine_options, open_contender
-from .frames import Picture, draw_pictures, parse_camera, read_pictures
+from .frames import EncodedImage, parse_camera, read_images, synthetic_images
 from .measure import measure
 from .request import Plan, Progress, Request, check_request
 from .ros_path import bare_spec, node_spec, tutorial_spec
@@ -64,9 +64,9 @@ def _bench_pipelines(request: Request, models: Sequence[Model], others: Sequence
             contenders.append(_open_tutorial(request, models[0]))
         contenders += [open_other(contenders[0]) for open_other in others]
         rounds = []
-        for camera, pictures in _sources(request):
-            series = measure(contenders, pictures, plan, _progress(camera))
-            rounds.append(report.Round(camera, series, _agreement(contenders, pictures)))
+        for camera, images in _sources(request):
+            series = measure(contenders, images, plan, _progress(camera))
+            rounds.append(report.Round(camera, series, _agreement(contenders, images)))
     finally:
         _show('')
         for contender in contenders:
@@ -88,16 +88,16 @@ def _bench_nodes(request: Request, model: Model) -> report.Report:
     facts, names = [contender.facts], [contender.name]
     rounds = []
     try:
-        for camera, pictures in _sources(request):
-            compressed = not pictures[0].encoding
+        for camera, images in _sources(request):
+            compressed = not images[0].encoding
             specs, networks = [node_spec(model, options, compressed)], [contender.engine.infer]
-            contender.process(pictures[0], 0)
+            contender.process(images[0], 0)
             if request.bare:
                 specs.append(bare_spec(model, options, compressed))
                 networks.append(contender.engine.infer)
             if request.tutorial:
                 tutorial = _open_tutorial(request, model)
-                tutorial.process(pictures[0], 0)  # What it cannot do, it says before a node starts.
+                tutorial.process(images[0], 0)  # What it cannot do, it says before a node starts.
                 specs.append(tutorial_spec(request.tutorial, model, request.threads))
                 networks.append(tutorial.tutorial.run)
                 facts[1:], names[1:] = [tutorial.facts], [tutorial.name]
@@ -129,20 +129,20 @@ def _open_tutorial(request: Request, model: Model) -> Any:
     return TutorialContender(request.tutorial, model, request.threads)
 
 
-def _sources(request: Request) -> List[Tuple[str, List[Picture]]]:
+def _sources(request: Request) -> List[Tuple[str, List[EncodedImage]]]:
     """Return (name of the camera, its images) of each camera."""
     if request.frames:
-        pictures = read_pictures(request.frames, request.topic)
-        return [('{} ({} frames)'.format(request.frames, len(pictures)), pictures)]
+        images = read_images(request.frames, request.topic)
+        return [('{} ({} frames)'.format(request.frames, len(images)), images)]
     sizes = [(text, parse_camera(text)) for text in request.cameras or ('640x480',)]
-    return [(text, draw_pictures(size, seed=request.seed)) for text, size in sizes]
+    return [(text, synthetic_images(size, seed=request.seed)) for text, size in sizes]
 
 
-def _agreement(contenders: Sequence[Contender], pictures: Sequence[Picture]) -> List[str]:
+def _agreement(contenders: Sequence[Contender], images: Sequence[EncodedImage]) -> List[str]:
     results: List[Optional[np.ndarray]] = []
     for contender in contenders:
-        for number, picture in enumerate(pictures[:2]):  # Two: the first gives no flow.
-            contender.process(picture, (number + 1) * 10**7)
+        for number, image in enumerate(images[:2]):  # Two: the first gives no flow.
+            contender.process(image, (number + 1) * 10**7)
         results.append(contender.result())
     first = results[0]
     texts = ['']

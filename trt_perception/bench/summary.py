@@ -1,4 +1,4 @@
-"""Numbers of a series: percentiles, and ratios between contenders that took turns."""
+"""Statistics of a series: percentiles, and ratios between interleaved contenders."""
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np

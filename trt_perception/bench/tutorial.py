@@ -1,6 +1,6 @@
-"""What people write: the segmentation loop of ONNX Runtime and ROS tutorials, line by line, as the baseline to beat.
+"""The segmentation loop of ONNX Runtime and ROS tutorials, line by line: the baseline to beat.
 
-No straw man: no copy or conversion that the usual examples do not have, float32 throughout, one open session.
+A fair one: no copy or conversion that the usual examples do not have, float32 throughout, one open session.
 """
 import time
 from typing import Dict, List, Optional
@@ -12,7 +12,7 @@ import onnxruntime as ort
 from ..core.errors import ConfigError, EngineError
 from ..core.model import Model
 from .contender import Contender
-from .frames import Picture
+from .frames import EncodedImage
 
 
 class Tutorial:
@@ -24,14 +24,14 @@ class Tutorial:
         threads: of the session; 0 = ONNX Runtime's default.
 
     Raises:
-        ConfigError: the model is not for segmentation, or not for colour pictures.
+        ConfigError: the model is not for segmentation, or not for colour images.
         EngineError: the file is no such network.
     """
 
     def __init__(self, file: str, model: Model, threads: int = 0) -> None:
         if not model.output.labels or model.input.color == 'gray':
-            raise ConfigError('--tutorial: {} is a model for {} of {} pictures, expected segmentation of colour '
-                              'pictures. Leave --tutorial out.'.format(model.path, model.task, model.input.color))
+            raise ConfigError('--tutorial: {} is a model for {} of {} images, expected segmentation of colour '
+                              'images. Leave --tutorial out.'.format(model.path, model.task, model.input.color))
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         try:
@@ -96,13 +96,13 @@ class TutorialContender(Contender):
             'model': model.path, 'engine': 'onnxruntime', 'precision': 'fp32', 'network': file,
             'input': '{}x{}'.format(self.tutorial.height, self.tutorial.width), 'threads': str(threads)})
 
-    def process(self, picture: Picture, stamp_ns: int) -> Dict[str, float]:
-        """Process one picture; see Contender."""
-        if picture.encoding != 'bgr8':
+    def process(self, image: EncodedImage, stamp_ns: int) -> Dict[str, float]:
+        """Process one image; see Contender."""
+        if image.encoding != 'bgr8':
             raise ConfigError('--tutorial: got {} images, expected bgr8, which tutorials ask cv_bridge for. Leave '
-                              '--tutorial or --frames out.'.format(picture.encoding or 'compressed'))
-        data = self.tutorial.segment(picture.data, picture.height, picture.width, picture.step)
-        self._labels = np.frombuffer(data, np.uint8).reshape(picture.height, picture.width)
+                              '--tutorial or --frames out.'.format(image.encoding or 'compressed'))
+        data = self.tutorial.segment(image.data, image.height, image.width, image.step)
+        self._labels = np.frombuffer(data, np.uint8).reshape(image.height, image.width)
         laps = np.diff(self.tutorial.seconds) * 1e3
         return dict(zip(('read', 'preprocess', 'infer', 'decode', 'publish'), laps.tolist()))
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='each model on each of them, e.g. onnxruntime openvino:bf16 (default: auto)')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads per engine; 0 (default) = all')
     parser.add_argument('--no-confidence', action='store_true',
-                        help='leave out the confidence, as a node does while nobody subscribes to it')
+                        help='leave out the confidence, as a node does while it has no subscribers')
     parser.add_argument('--tutorial', metavar='LOGITS.onnx',
                         help='one more contender: what people write, on the first model as a network with normalised '
                              'float32 NCHW in and scores out')

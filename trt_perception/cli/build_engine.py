@@ -1,6 +1,6 @@
 """Build the TensorRT engine of a model now, so that the first start of a node does not have to.
 
-Takes minutes. Engines are kept in a cache and named after all that went into them; what is there is not built again:
+Takes minutes. Engines are cached under a name made from everything that decides them; an existing one is not rebuilt:
     trt_perception build-engine swiftnet_camvid --precision fp16
 """
 import argparse
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', choices=PRECISIONS, default='', help='default: fp16')
     parser.add_argument('--cache-dir', metavar='FOLDER', default='',
                         help='where engines are kept (default: ~/.cache/trt_perception)')
-    parser.add_argument('--force', action='store_true', help='build anew even if the engine is in the cache')
+    parser.add_argument('--force', action='store_true', help='rebuild even if the engine is in the cache')
     parser.add_argument('--max-workspace-size', type=int, default=0, metavar='BYTES',
                         help="memory that layers may take while they work; 0 (default) = TensorRT's default")
     parser.add_argument('--workspace', type=int, metavar='MB', help=argparse.SUPPRESS)  # The former name.
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Build the engine, and tell what came of it."""
+    """Build the engine, and report the result."""
     workspace_bytes = args.max_workspace_size
     if args.workspace is not None:
         print('warning: --workspace MB has a new name and unit: --max-workspace-size BYTES.', file=sys.stderr)

@@ -2,7 +2,7 @@
 
     trt_perception calibrate-capture --topic /camera/image_raw --count 200 --every 0.5 --output calibration
 
-Show the camera all that it will see: places, light, weather. Flow networks take each picture with the one before it:
+Show the camera everything it will see: places, light, weather. Flow networks take each image with the one before it:
 for them --every 0, which saves every image. Ctrl-C ends it early; what was saved stays.
 """
 import argparse
@@ -15,7 +15,7 @@ from . import main_of, ros_missing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('--topic', required=True, help='of sensor_msgs Image or CompressedImage')
-    parser.add_argument('--output', required=True, metavar='DIR', help='folder for the pictures')
+    parser.add_argument('--output', required=True, metavar='DIR', help='folder for the images')
     parser.add_argument('--count', type=int, default=200, metavar='N', help='how many (default: 200)')
     parser.add_argument('--every', type=float, default=0.5, metavar='S',
                         help='shortest time between two (default: 0.5); 0 = every image')

@@ -1,4 +1,4 @@
-"""Say what works on this machine, what does not, and what to do about it.
+"""Check this machine: what works, what does not, and what to do about it.
 
 Looks at Python and its libraries, inference runtimes, ROS 2, the transport of images, and the models' files.
 """
@@ -131,7 +131,7 @@ def check_models() -> Iterator[Finding]:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the findings; exit status 1 when something must be mended."""
+    """Print the findings; exit status 1 if something must be fixed."""
     failed = False
     for check in (check_libraries, check_backends, check_ros, check_models):
         for level, subject, text in check():

@@ -1,7 +1,7 @@
 """Publish the images of a bag: at its own pace, with /clock, once or in a loop.
 
 Reads ROS 2 bags (mcap, sqlite3) and ROS 1 bags with the `rosbags` package; takes Image, CompressedImage and
-CameraInfo topics. Nodes that listen need use_sim_time, or they find every image too old:
+CameraInfo topics. Subscribing nodes need use_sim_time, or every image is too old for them:
     trt_perception replay demo/street --decompress --loop
 """
 import argparse

@@ -1,6 +1,6 @@
-"""What the machine tells of itself in /proc and /sys: model, power mode, clocks, temperatures.
+"""What the machine reports in /proc and /sys: model, power mode, clocks, temperatures.
 
-What it does not tell is empty. No tool is started and no privilege is needed, so that a node may look once per second.
+Unknown values are empty. No tool is started and no privilege is needed, so that a node may look once per second.
 """
 import glob
 import os

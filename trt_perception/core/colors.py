@@ -1,4 +1,4 @@
-"""Pictures for people: label palette, overlay, flow colour wheel. RGB, uint8."""
+"""Visualisation: label palette, overlay, flow colour wheel. RGB, uint8."""
 from typing import Optional
 
 import numpy as np
@@ -20,19 +20,19 @@ def color_labels(labels: np.ndarray, palette: np.ndarray, out: Optional[np.ndarr
     return np.take(palette, labels, axis=0, out=out, mode='clip')
 
 
-def overlay_labels(picture: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float,
+def overlay_labels(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float,
                    out: Optional[np.ndarray] = None) -> np.ndarray:
-    """Blend label colours over a picture.
+    """Blend label colours over an image.
 
     Args:
-        picture: (H, W, 3) uint8 RGB, of the labels' size.
-        alpha: 0 = only the picture, 1 = only the labels.
+        image: (H, W, 3) uint8 RGB, of the labels' size.
+        alpha: 0 = only the image, 1 = only the labels.
     """
     if out is None:
-        out = np.empty_like(picture)
+        out = np.empty_like(image)
     # Both factors as tables of 256 entries: the sum of two rounded-down terms stays within 255.
     weight = int(round(alpha * 256))
-    np.take((np.arange(256) * (256 - weight) // 256).astype(np.uint8), picture, out=out, mode='clip')
+    np.take((np.arange(256) * (256 - weight) // 256).astype(np.uint8), image, out=out, mode='clip')
     out += np.take((palette.astype(np.uint16) * weight // 256).astype(np.uint8), labels, axis=0, mode='clip')
     return out
 

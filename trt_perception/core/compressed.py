@@ -7,7 +7,7 @@ import numpy as np
 
 from .data import Frame
 from .errors import FrameError
-from .image import frame_from_picture, make_frame
+from .image import frame_from_array, make_frame
 from .image_file import JPEG, ImageFile, read_image_file
 
 try:
@@ -52,7 +52,7 @@ def decode_compressed(data: np.ndarray, stamp_ns: int, frame_id: str) -> Frame:
     if pixels is None or pixels.shape[:2] != (file.height, file.width):
         raise FrameError('{}: got {} bytes whose pixels are damaged or missing, expected {}x{} px. Check the camera '
                          'and the connection.'.format(file.kind, data.size, file.height, file.width))
-    return frame_from_picture(pixels, stamp_ns, frame_id)
+    return frame_from_array(pixels, stamp_ns, frame_id)
 
 
 def _decode(data: bytes, flags: int) -> Optional[np.ndarray]:
@@ -87,9 +87,9 @@ def _decode_jpeg(file: ImageFile) -> Optional[np.ndarray]:
     return pixels
 
 
-def encode_png(picture: np.ndarray) -> bytes:
+def encode_png(image: np.ndarray) -> bytes:
     """Encode (H, W) uint8 losslessly as PNG, at the fastest compression level."""
-    done, data = cv2.imencode('.png', picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, data = cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
-        raise FrameError('PNG: OpenCV could not encode a picture of shape {}.'.format(picture.shape))
+        raise FrameError('PNG: OpenCV could not encode an image of shape {}.'.format(image.shape))
     return data.tobytes()

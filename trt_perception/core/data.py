@@ -1,4 +1,4 @@
-"""The values that travel: a camera frame in, a label map or a flow field out. No behaviour here."""
+"""The values passed between layers: a camera frame in, a label map or a flow field out. No behaviour here."""
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -18,9 +18,9 @@ class Frame(NamedTuple):
     rows = height, except nv12 / nv21 (height * 3 / 2) and nv24 (height * 3), whose chroma follows the luma.
     """
     height: int
-    """Rows of the picture, px."""
+    """Rows of the image, px."""
     width: int
-    """Columns of the picture, px."""
+    """Columns of the image, px."""
     encoding: str
     """Name as in sensor_msgs/Image, e.g. 'bgr8', 'mono16', 'nv12' (see image.ENCODINGS)."""
     stamp_ns: int

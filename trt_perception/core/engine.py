@@ -152,7 +152,7 @@ class Engine(abc.ABC):
             raise self._failure('resize its output', error) from error
 
     def close(self) -> None:
-        """Give back what the engine holds. May be called twice; what fails is logged, for nobody could mend it."""
+        """Give back what the engine holds. May be called twice. Failures are logged, not raised."""
         if self._closed:
             return
         self._closed = True
@@ -168,7 +168,7 @@ class Engine(abc.ABC):
             raise EngineError('{}: used from another thread than the one that opened it. Open the engine in the '
                               'thread that runs it.'.format(self.file))
         if self._closed:
-            raise EngineError('{}: the engine is closed. Open it anew.'.format(self.file))
+            raise EngineError('{}: the engine is closed. Open it again.'.format(self.file))
 
     def _failure(self, what: str, error: Exception) -> EngineError:
         cure = ' Close other programs, or choose a smaller network.' if isinstance(error, MemoryError) else ''
@@ -205,7 +205,7 @@ class Engine(abc.ABC):
         return np.zeros(spec.shape, spec.dtype)
 
     def _connect(self) -> None:
-        """Tell the runtime where inputs and outputs are: `self._tensors`, and what `_infer` hands out."""
+        """Tell the runtime where inputs and outputs are: `self._tensors`, and what `_infer` returns."""
         return
 
     def _put_image(self, name: str, frame: Frame) -> None:

@@ -1,4 +1,4 @@
-"""Three errors, three reactions. Text: where: what came, what was expected. What to do."""
+"""The three errors and their effects. Text: where: what came, what was expected. What to do."""
 import difflib
 from typing import Iterable
 

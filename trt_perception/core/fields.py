@@ -1,4 +1,4 @@
-"""One mapping of a YAML file: hands out checked values, then refuses the fields that nobody asked for."""
+"""One mapping of a YAML file: returns checked values, then refuses unknown fields."""
 import difflib
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -80,7 +80,7 @@ class Fields:
         return Fields('{}: {}'.format(self.where, key), self.take(key, dict, 'a mapping of fields', default))
 
     def done(self) -> None:
-        """Refuse fields that nobody asked for."""
+        """Refuse fields that were not taken."""
         for key in self.values:
             raise ConfigError('{}: unknown field {!r}{} Known: {}.'.format(
                 self.where, key, did_you_mean(str(key), self.known), ', '.join(self.known)))

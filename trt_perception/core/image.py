@@ -18,7 +18,7 @@ class Encoding(NamedTuple):
     bytes_per_pixel: int
     """In the first plane."""
     planes: Tuple[int, int] = (1, 1)
-    """Rows of the message per row of the picture, as a fraction."""
+    """Rows of the message per row of the image, as a fraction."""
     even: Tuple[bool, bool] = (False, False)
     """Height, width must be even (subsampled chroma, Bayer cells)."""
     order: str = 'RGB'
@@ -123,20 +123,20 @@ def narrow_mono16(frame: Frame, bits: int) -> Frame:
     return Frame(levels, frame.height, frame.width, 'mono8', frame.stamp_ns, frame.frame_id)
 
 
-def frame_from_picture(picture: np.ndarray, stamp_ns: int = 0, frame_id: str = '', color: str = 'bgr') -> Frame:
-    """Wrap a picture in a Frame.
+def frame_from_array(image: np.ndarray, stamp_ns: int = 0, frame_id: str = '', color: str = 'bgr') -> Frame:
+    """Wrap an image in a Frame.
 
     Args:
-        picture: (H, W, 3) uint8, or for gray (H, W) or (H, W, 1).
+        image: (H, W, 3) uint8, or for gray (H, W) or (H, W, 1).
         color: its channel order: rgb, bgr (as OpenCV reads files) or gray.
     """
-    height, width = picture.shape[:2]
-    return make_frame(picture.reshape(-1), height, width, picture.size // height, _ENCODING_OF[color], stamp_ns,
+    height, width = image.shape[:2]
+    return make_frame(image.reshape(-1), height, width, image.size // height, _ENCODING_OF[color], stamp_ns,
                       frame_id)
 
 
 class FrameDecoder:
-    """Turns frames into pictures of the colour order and size that networks want.
+    """Turns frames into images of the colour order and size that networks want.
 
     Work is shared: pipelines that ask for the same frame get one decode, and one resize per size. Memory is
     allocated when a geometry is first seen and reused for every frame after that.
@@ -147,7 +147,7 @@ class FrameDecoder:
         self._done: Dict[Tuple[str, Size], np.ndarray] = {}
         self._memory: Dict[Tuple[str, Tuple[int, ...]], np.ndarray] = {}
 
-    def picture(self, frame: Frame, color: str, size: Size) -> np.ndarray:
+    def image(self, frame: Frame, color: str, size: Size) -> np.ndarray:
         """Return the frame as (h, w, 3) or, for gray, (h, w) uint8.
 
         THE RESULT IS REUSED: it is valid until another frame is passed in, and may be a view of the frame.

@@ -1,4 +1,4 @@
-"""The limits of what the package takes from outside. Whatever exceeds one is refused where it enters."""
+"""Limits of external input. Whatever exceeds one is refused where it enters."""
 
 MAX_IMAGE_PIXELS = 2**25
 """Height times width of an image, px, as its message or its header says: a little more than 8K UHD (7680x4320)."""

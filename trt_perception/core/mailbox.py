@@ -1,4 +1,4 @@
-"""Newest frame wins: the one-slot hand-over between the subscription and the worker thread."""
+"""The one-slot mailbox between the subscription and the worker thread: the newest frame wins."""
 import threading
 from typing import Generic, Optional, TypeVar
 

@@ -1,4 +1,4 @@
-"""An output of an engine that has one byte per pixel, brought to the size of a result."""
+"""Resizes an engine's output of one byte per pixel to the size of a result."""
 from typing import Optional
 
 import numpy as np

@@ -41,7 +41,7 @@ class LabelSet(NamedTuple):
 
 
 class ModelInput(NamedTuple):
-    """How a picture becomes the network's input.
+    """How an image becomes the network's input.
 
     A float input gets `(grey level - mean) / std` per channel; a uint8 input gets the grey levels themselves
     (the network then normalises inside its graph).
@@ -103,7 +103,7 @@ class Model(NamedTuple):
     """File name -> digest, of networks and the weights that they name; a file that differs is refused."""
     precision_loss: Mapping[str, float] = {}
     """Precision -> what it was measured to cost against FP32, points of mean IoU or per cent of the EPE; infinity where
-    nobody has measured it."""
+    it was not measured."""
     keep_fp32: Tuple[str, ...] = ()
     """Layers whose name contains one of these stay in FP32 when the others become FP16, BF16 or INT8."""
 

@@ -1,4 +1,4 @@
-"""The files of a network: the weights that an ONNX file names, and whether all of them are what the YAML says."""
+"""The files of a network: the weights that an ONNX file names, and their digests as given in the YAML."""
 import hashlib
 import os
 import re
@@ -37,8 +37,8 @@ def weights_files(network: str, data: bytes) -> List[str]:
         names.add(os.fsdecode(data[match.end():match.end() + length]))
     for name in names:
         if not name or os.path.isabs(name) or '..' in name.split('/') or '\0' in name:
-            raise ConfigError('{}: it names {!r} for its weights, expected a file in its own folder. Export it anew, '
-                              'or get it from whom you trust.'.format(network, name))
+            raise ConfigError('{}: it names {!r} for its weights, expected a file in its own folder. Export it again, '
+                              'or get it from a source you trust.'.format(network, name))
     return sorted(names)
 
 
@@ -89,4 +89,4 @@ def check_network_files(model: Model, network: str) -> None:
         found = hashlib.sha256(content).hexdigest() if expected else None
         if found != expected:
             raise ConfigError('{}: sha256: {} has the digest {}, expected {}. The file is damaged or another: copy it '
-                              'anew, or correct the YAML.'.format(model.path, name, found, expected))
+                              'again, or correct the YAML.'.format(model.path, name, found, expected))

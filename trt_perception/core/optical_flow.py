@@ -24,7 +24,7 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     it sees (current, previous) and its result is negated: the point now at (x, y) was at (x - u, y - v). With
     'previous' it sees (previous, current): the point then at (x, y) is now at (x + u, y + v).
 
-    A pair is started anew, with no result, after the first frame, a gap longer than the setting max_pair_gap, a
+    A new pair is started, without a result, after the first frame, a gap longer than the setting max_pair_gap, a
     repeated or backward stamp, or a change of size, encoding or frame_id.
     """
 
@@ -89,7 +89,7 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         self._max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
 
     def _unpaired(self, before: Optional[Frame], frame: Frame) -> str:
-        """Return why two frames make no pair, for people; '' = they do, or there is but one."""
+        """Return why two frames make no pair, human-readable; '' = they do, or there is but one."""
         if before is None:
             return ''
         interval_ns = frame.stamp_ns - before.stamp_ns

@@ -33,8 +33,8 @@ class Pipeline(abc.ABC, Generic[Result]):
         settings: parameters of the nodes by name; those that are missing have their defaults. With output_size
             'camera' results are on the camera's pixel grid, with 'network' as the network gives them.
         timer: notes how long the stages take.
-        allocate: where results are written, so that a publisher can hand out its message's own memory.
-        wants: told an optional output of the task, per frame: whether anybody needs it.
+        allocate: where results are written, so that a publisher can pass its message's own memory.
+        wants: called with an optional output of the task, per frame: whether it is needed.
 
     Raises:
         EngineError: the engine's outputs are not those of the task.
@@ -43,7 +43,7 @@ class Pipeline(abc.ABC, Generic[Result]):
     task = ''
     """Key in tasks.TASKS."""
     lacks = ''
-    """Why the last frame had no result, for people; '' = it had one, or it was the first."""
+    """Why the last frame had no result, human-readable; '' = it had one, or it was the first."""
 
     def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
@@ -81,7 +81,7 @@ class Pipeline(abc.ABC, Generic[Result]):
     @staticmethod
     @abc.abstractmethod
     def difference(result: np.ndarray, other: np.ndarray) -> str:
-        """Return how far the arrays of two results for one frame agree, for people."""
+        """Return how far the arrays of two results for one frame agree, human-readable."""
 
     @abc.abstractmethod
     def _check_outputs(self) -> Size:

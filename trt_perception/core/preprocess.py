@@ -44,16 +44,16 @@ class InputWriter:
         Raises:
             FrameError: the frame cannot be decoded; `tensor` is then unchanged.
         """
-        picture = self._decoder.picture(frame, self._color, self.size)
-        if picture.ndim == 2:
-            picture = picture[..., np.newaxis]
+        image = self._decoder.image(frame, self._color, self.size)
+        if image.ndim == 2:
+            image = image[..., np.newaxis]
         pixels = self._layout.pixels(tensor)
         if not self._normalise:
-            pixels[...] = picture
+            pixels[...] = image
             return
-        for channel in range(picture.shape[2]):  # Per plane: no temporary float picture.
+        for channel in range(image.shape[2]):  # Per plane: no temporary float image.
             plane = pixels[..., channel] if self._plane is None else self._plane
-            np.subtract(picture[..., channel], self._mean[channel], out=plane)
+            np.subtract(image[..., channel], self._mean[channel], out=plane)
             plane /= self._std[channel]
             if self._plane is not None:
                 pixels[..., channel] = self._plane

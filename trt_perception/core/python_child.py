@@ -1,4 +1,4 @@
-"""How to run a module of this package in a child process: never one of the same name from the current folder."""
+"""Runs a module of this package in a child process, never one of the same name from the current folder."""
 import os
 import sys
 from typing import List

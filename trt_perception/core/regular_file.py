@@ -1,4 +1,4 @@
-"""Reads files that may be anything: a folder, a pipe that nobody writes, a device without end."""
+"""Reads regular files only: refuses folders, pipes and devices."""
 import errno
 import os
 import stat

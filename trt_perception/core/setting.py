@@ -33,7 +33,7 @@ class Setting(NamedTuple):
 
     @property
     def expected(self) -> str:
-        """What values are right, for people."""
+        """What values are right, human-readable."""
         if self.choices:
             return 'one of ' + ', '.join(choice or "''" for choice in self.choices)
         if self.limits:

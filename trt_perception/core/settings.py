@@ -1,6 +1,6 @@
 """All parameters of the nodes: those of every node here, those of each task from the table of tasks.
 
-Nodes declare them, the README prints them.
+Nodes declare them; docs/parameters.md and config/perception.yaml are generated from them.
 """
 from typing import Any, Dict, Iterable, List, Optional
 
@@ -20,7 +20,7 @@ COMMON = (
             "INT8 dot products (VNNI, AMX, DotProd) where it costs the model at most 0.5 points; else fp32",
             ('',) + PRECISIONS),
     Setting('engine_cache_dir', '', "Where built TensorRT engines are kept; '' = ~/.cache/trt_perception"),
-    Setting('force_engine_update', False, 'Build the TensorRT engine anew at start, even if it is in the cache'),
+    Setting('force_engine_update', False, 'Rebuild the TensorRT engine at start, even if it is in the cache'),
     Setting('max_workspace_size', 0, "Memory that layers of a TensorRT engine may take while they work (bytes); 0 = "
             "TensorRT's default, before 8.4 1 GB", limits=(0, 1e12)),
     Setting('dla_core', -1, 'Deep-learning accelerator of a Xavier or Orin that runs the TensorRT engine; -1 = the GPU',
@@ -38,7 +38,7 @@ COMMON = (
             ('camera', 'network')),
     Setting('max_frame_age', 0.2, 'Older frames are dropped and counted (s); 0 = no limit', limits=(0, 3600),
             runtime=True),
-    Setting('lazy', True, 'No inference while nobody subscribes to its result', runtime=True),
+    Setting('lazy', True, 'No inference while the results have no subscribers', runtime=True),
 )
 
 

@@ -1,4 +1,4 @@
-"""What the tensors of a network must be: of a static shape and a known type; images in rows of pixels or in planes."""
+"""Requirements on the tensors of a network: a static shape and a known type; images as NHWC or NCHW."""
 from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""How long each stage takes: milliseconds as percentiles over the most recent samples."""
+"""Time of each stage: percentiles over the most recent samples, ms."""
 import contextlib
 import time
 from typing import Dict, Iterator, NamedTuple

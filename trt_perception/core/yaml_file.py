@@ -1,4 +1,4 @@
-"""YAML files from outside, read within limits: whatever is wrong with one ends in a ConfigError."""
+"""Reads external YAML files within limits: every fault becomes a ConfigError."""
 from typing import Any, Dict, List, Tuple
 
 import yaml

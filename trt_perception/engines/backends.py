@@ -1,4 +1,4 @@
-"""The table of back-ends, what they may be asked for, and how an engine of one is prepared and opened.
+"""The table of back-ends and their options; prepares and opens engines.
 
 A back-end is a module, imported only when it is chosen.
 """
@@ -19,7 +19,7 @@ from ..core.tasks import find_task
 AUTO = 'auto'
 
 Progress = Callable[[str], None]
-"""Told five times per second, with one line for people, how far a build is. What it raises ends the build."""
+"""Called five times per second with the progress of a build, one line. What it raises ends the build."""
 
 
 class BuiltEngine(NamedTuple):
@@ -29,7 +29,7 @@ class BuiltEngine(NamedTuple):
     precision: str
     """As built: another one than was asked for only with a warning."""
     summary: str
-    """What was asked for and what came of it, one line for people."""
+    """What was requested and what was built, one line."""
     warning: str = ''
     """Why this is not what was asked for."""
 
@@ -94,7 +94,7 @@ class EngineOptions(NamedTuple):
     cache_dir: str = ''
     """Where built engines are kept; '' = ~/.cache/trt_perception."""
     rebuild: bool = False
-    """Build anew even where a built engine is in the cache."""
+    """Rebuild even if a built engine is in the cache."""
     workspace_bytes: int = 0
     """Memory that a TensorRT build may try layers with; 0 = TensorRT's default."""
     dla_core: int = -1
@@ -185,7 +185,7 @@ def prepare_engine(model: Model, options: EngineOptions, progress: Progress, cal
 
     Args:
         progress: called while a build is going on; what it raises ends the build.
-        calibration: folder of images to calibrate INT8 with, anew.
+        calibration: folder of images to recalibrate INT8 with.
 
     Returns:
         What is to be opened, for `open_engine`; None for back-ends that open the model's file as it is.

@@ -1,4 +1,4 @@
-"""TensorFlow Lite networks on the CPU, float or quantised: the baseline that small boards are measured by."""
+"""TensorFlow Lite networks on the CPU, float or quantised: the baseline on small boards."""
 from typing import Any, Collection, Dict, NamedTuple, Optional
 
 import numpy as np
@@ -86,16 +86,16 @@ class TfliteEngine(Engine):
     def _close(self) -> None:
         self._interpreter = None
 
-    def _write(self, name: str, picture: np.ndarray) -> None:
+    def _write(self, name: str, image: np.ndarray) -> None:
         tensor = self._interpreter.tensor(self._inside[name].number)()
         table = self._tables.get(name)
         if table is None:
-            np.copyto(tensor, picture)
+            np.copyto(tensor, image)
             return
-        if picture.shape[3] == len(table):
-            tensor, picture = tensor.transpose(0, 3, 1, 2), picture.transpose(0, 3, 1, 2)
+        if image.shape[3] == len(table):
+            tensor, image = tensor.transpose(0, 3, 1, 2), image.transpose(0, 3, 1, 2)
         for channel, stored in enumerate(table):
-            np.take(stored, picture[0, channel], out=tensor[0, channel], mode='clip')
+            np.take(stored, image[0, channel], out=tensor[0, channel], mode='clip')
 
     def _read(self, name: str, result: np.ndarray) -> None:
         inside = self._inside[name]

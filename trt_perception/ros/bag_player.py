@@ -160,7 +160,7 @@ class BagPlayer(Node):
         frame = frame_from_compressed(compressed)
         writer = self._decoded[recorded.topic]
         pixels = writer.array((frame.height, frame.width, 3), np.uint8)
-        pixels[...] = self._decoder.picture(frame, 'bgr', (frame.height, frame.width))
+        pixels[...] = self._decoder.image(frame, 'bgr', (frame.height, frame.width))
         return writer.stamped(compressed.header)
 
     def _show_progress(self, now_ns: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The camera of a node: which topics it has, whether its images arrive, and what to say if they do not."""
+"""The camera of a node: its topics, whether its images arrive, and what to report if they do not."""
 import time
 from typing import Any, Callable
 
@@ -28,7 +28,7 @@ class Camera:
 
     Attributes:
         image, info: the two subscriptions.
-        complaint: why images do not arrive as they should, for people; '' = they do.
+        complaint: why images do not arrive as they should, human-readable; '' = they do.
         is_mixed: whether several publishers send on the image topic: two successive images may be of two cameras.
     """
 
@@ -102,7 +102,7 @@ class Camera:
         topic, asked = self.image.topic_name, self.image.qos_profile
         publishers = self._node.get_publishers_info_by_topic(topic)  # Also those of another type.
         if not publishers:
-            self._complain('nobody', "Nobody publishes {}. Remap `image` to the camera's topic.".format(topic))
+            self._complain('nobody', "No publisher on {}. Remap `image` to the camera's topic.".format(topic))
             return
         offers = '; '.join('{} offers {}, {}, {}'.format(
             _name(info), info.topic_type, info.qos_profile.reliability.name, info.qos_profile.durability.name)

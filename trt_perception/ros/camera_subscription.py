@@ -68,7 +68,7 @@ class CameraSubscription:
         self._started_s = time.monotonic()
 
     def update(self) -> None:
-        """Look who publishes; subscribe, or subscribe anew if that takes another QoS."""
+        """Look who publishes; subscribe, or subscribe again if that takes another QoS."""
         found = self._node.get_publishers_info_by_topic(self.topic_name)
         self.publishers = [publisher for publisher in found if publisher.topic_type == self.type_name]
         wanted = offered(self.publishers, self._latched)

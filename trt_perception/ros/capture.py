@@ -1,4 +1,4 @@
-"""Saves images of a live topic as PNG files: what quantisation calibrates on."""
+"""Saves images of a live topic as PNG files, for calibration."""
 import os
 import sys
 import time
@@ -40,7 +40,7 @@ class Capture(Node):
         saved, broken: how many images are in the folder, and how many could not be decoded.
 
     Raises:
-        ConfigError: nobody publishes images on the topic.
+        ConfigError: there is no publisher of images on the topic.
     """
 
     def __init__(self, options: CaptureOptions, **node_options: Any) -> None:
@@ -63,7 +63,7 @@ class Capture(Node):
         now_s = time.monotonic()
         if now_s - self._heard_s > _SILENCE_S:
             self._heard_s = now_s
-            self.get_logger().warning('No image on {} for {:.0f} s. Is the camera running?'.format(
+            self.get_logger().warning('No image on {} for {:.0f} s. Check that the camera is running.'.format(
                 self._options.topic, _SILENCE_S))
 
     def _type(self) -> str:
@@ -80,7 +80,7 @@ class Capture(Node):
                 return str(found[0])
             if time.monotonic() > end_s:
                 images = sorted(name for name, kinds in types.items() if set(kinds) & set(_READERS))
-                raise ConfigError('--topic {}: nobody publishes images on it; there {}. Start the camera, or give its '
+                raise ConfigError('--topic {}: no publisher of images on it; there {}. Start the camera, or give its '
                                   'topic.'.format(topic, 'are ' + ', '.join(images) if images else 'is no image topic'))
             time.sleep(0.05)
 
@@ -90,7 +90,7 @@ class Capture(Node):
             return
         try:
             frame = self._read(message)
-            picture = self._decoder.picture(frame, 'bgr', (frame.height, frame.width))
+            image = self._decoder.image(frame, 'bgr', (frame.height, frame.width))
         except FrameError as error:
             self.broken += 1
             self.get_logger().warning(str(error), throttle_duration_sec=10.0)
@@ -101,7 +101,7 @@ class Capture(Node):
         if os.path.exists(path):
             return
         with open(path + '.part', 'wb') as file:
-            file.write(encode_png(picture))
+            file.write(encode_png(image))
         os.replace(path + '.part', path)
         self.saved += 1
         self._next_s = self._heard_s + self._options.every_s
@@ -113,7 +113,7 @@ def capture(options: CaptureOptions) -> int:
     """Save images until there are enough, or Ctrl-C; return how many were saved.
 
     Raises:
-        ConfigError: nobody publishes images on the topic.
+        ConfigError: there is no publisher of images on the topic.
     """
     ended: List[bool] = []
     saved = 0

@@ -1,4 +1,4 @@
-"""What the age of an image says about the clocks of the camera and of this node."""
+"""Diagnoses the clocks of camera and node from the age of images."""
 
 _SANE_S = 60.0
 """No queue keeps an image so long; what is older has its stamp of another clock."""

@@ -16,7 +16,7 @@ TICK_S = 0.1
 
 
 class State(enum.Enum):
-    """What the engines are doing; the values are for people."""
+    """What the engines are doing; the values are human-readable."""
 
     OPENING = 'opening the engine'
     RUNNING = 'running'
@@ -51,7 +51,7 @@ class EngineSupervisor:
 
     @property
     def building(self) -> str:
-        """How far the build of an engine is, for people; '' while none is going on."""
+        """How far the build of an engine is, human-readable; '' while none is going on."""
         preparation = self._preparation
         return preparation.progress if preparation is not None else ''
 

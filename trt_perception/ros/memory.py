@@ -1,11 +1,11 @@
-"""How this process keeps the memory of images."""
+"""Keeps freed image memory in this process."""
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse image-sized blocks; it would give them back and map them anew with every message.
+    """Let glibc reuse image-sized blocks; it would give them back and map them again with every message.
 
     Worth a factor of several in taking a 2048x1024 image: docs/measurements/message_path.md.
     """

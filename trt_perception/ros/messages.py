@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 from ..core.compressed import as_bayer, decode_compressed
 from ..core.data import VOID, FlowField, Frame
 from ..core.errors import FrameError
-from ..core.image import ENCODINGS, Size, frame_from_picture, make_frame, narrow_mono16
+from ..core.image import ENCODINGS, Size, frame_from_array, make_frame, narrow_mono16
 from ..core.model import LabelSet
 from . import cv_bridge
 
@@ -54,7 +54,7 @@ def frame_from_image(message: Image, mono16_bits: int = 16) -> Frame:
     """
     stamp = stamp_ns(message.header.stamp)
     if message.encoding not in ENCODINGS and cv_bridge.available():
-        return frame_from_picture(cv_bridge.to_bgr8(message), stamp, message.header.frame_id)
+        return frame_from_array(cv_bridge.to_bgr8(message), stamp, message.header.frame_id)
     frame = make_frame(np.frombuffer(message.data, np.uint8), message.height, message.width, message.step,
                        message.encoding, stamp, message.header.frame_id, bool(message.is_bigendian))
     return _with_bits(frame, mono16_bits)
@@ -115,7 +115,7 @@ def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Head
     """Return the calibration of an image that was resized from `source` to `target`.
 
     K, P and ROI scale; distortion and rotation stay. Pixel centres are at integers, so the principal point moves as
-    (c + 0.5) * scale - 0.5, as cv2.resize moves the picture.
+    (c + 0.5) * scale - 0.5, as cv2.resize moves the image.
 
     Raises:
         FrameError: K or P is not finite, or the calibration is of another size than the image.

@@ -33,7 +33,7 @@ class OpticalFlowPublishers(TaskPublishers):
         return self._images[role].array(shape, dtype)
 
     def wants(self, role: str) -> bool:
-        """Return whether anybody subscribes to the confidence."""
+        """Return whether the confidence has subscribers."""
         return self._watched(role)
 
     def publish(self, frame: Frame, result: FlowField, info: Optional[CameraInfo]) -> None:

@@ -1,4 +1,4 @@
-"""Builds the engines that are not there yet in a thread of its own: whoever waits for them stays free to do else."""
+"""Builds missing engines in a separate thread, so that the node stays responsive."""
 import threading
 from typing import Any, List, Optional, Sequence
 
@@ -7,14 +7,14 @@ from ..engines import BuiltEngine, EngineOptions, prepare_engine
 
 
 class _StopError(Exception):
-    """Ends a build that nobody waits for any more."""
+    """Ends a build whose result is no longer needed."""
 
 
 class Preparation(threading.Thread):
     """Prepares the engines of some models from the start of a `with` on; its end stops what is not done by then.
 
     Attributes:
-        progress: how far the build is, for people; '' until it turns out that something must be built.
+        progress: how far the build is, human-readable; '' until it turns out that something must be built.
         built: per model that is done, what will be opened; None where the model's file is opened as it is.
     """
 

@@ -1,4 +1,4 @@
-"""What the publishers of all tasks share: the topics, who watches them, and with whose header they are published."""
+"""What the publishers of all tasks share: the topics, who watches them, and the headers they are published with."""
 import abc
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -21,7 +21,7 @@ from .qos import RELIABLE, checked_overrides, overridable
 class TaskPublishers(abc.ABC):
     """The topics of one task.
 
-    Nothing is serialised for a topic that nobody subscribes to.
+    Nothing is serialised for a topic without subscribers.
     """
 
     task = ''
@@ -49,11 +49,11 @@ class TaskPublishers(abc.ABC):
         """
 
     def wants(self, role: str) -> bool:
-        """Return whether anybody needs an optional output of the task."""
+        """Return whether an optional output of the task is needed."""
         return True
 
     def watched(self) -> bool:
-        """Return whether anybody subscribes to a topic that needs the network."""
+        """Return whether a topic that needs the network has subscribers."""
         return any(self._watched(topic) for topic in self._results)
 
     def _create(self, topic: str, kind: type, qos: QoSProfile = RELIABLE, is_result: bool = True) -> Publisher:

@@ -1,4 +1,4 @@
-"""Quality of service of the topics, and the user's right to override it."""
+"""Quality of service of the topics, with overrides by the user."""
 import contextlib
 import copy
 from typing import Any, Dict, Iterator

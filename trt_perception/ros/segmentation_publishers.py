@@ -44,7 +44,7 @@ class SegmentationPublishers(TaskPublishers):
         return self._images[{'labels': 'label_map', 'confidence': 'confidence'}[role]].array(shape, dtype)
 
     def wants(self, role: str) -> bool:
-        """Return whether anybody subscribes to the confidence."""
+        """Return whether the confidence has subscribers."""
         return self._watched(role)
 
     def publish(self, frame: Frame, result: LabelMap, info: Optional[CameraInfo]) -> None:
@@ -59,7 +59,7 @@ class SegmentationPublishers(TaskPublishers):
             color_labels(result.labels, self._palette, self._images['color'].array(size + (3,), np.uint8))
             self._publish_image('color', header)
         if self._watched('overlay'):
-            image = self._decoder.picture(frame, 'rgb', size)
+            image = self._decoder.image(frame, 'rgb', size)
             overlay_labels(image, result.labels, self._palette, self._settings['segmentation.overlay_alpha'],
                            self._images['overlay'].array(image.shape, np.uint8))
             self._publish_image('overlay', header)

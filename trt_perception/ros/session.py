@@ -1,4 +1,4 @@
-"""The life of a program with ROS nodes: start of rclpy, signals, shutdown; the same for all of this package."""
+"""Start of rclpy, signals and shutdown: the same for every program of this package."""
 import contextlib
 import signal
 from typing import Any, Callable, Iterator, List, Optional

@@ -1,4 +1,4 @@
-"""The one thread that uses the engines: takes the newest frame, runs the pipelines on it, counts what became of it."""
+"""The one thread that uses the engines: takes the newest frame, runs the pipelines on it, counts the outcome."""
 import threading
 import time
 import traceback
@@ -45,7 +45,7 @@ class Worker(threading.Thread):
         enabled: whether frames are handled at all.
         camera_info: the last calibration that came.
         is_mixed: whether successive frames may be of two cameras: then they make no pairs.
-        clock_complaint: what is wrong with the last frame's stamp, for people; '' = nothing.
+        clock_complaint: what is wrong with the last frame's stamp, human-readable; '' = nothing.
     """
 
     def __init__(self, node: Node, tasks: Sequence[str], settings: Settings, frame_of: Callable[[Any], Frame],
@@ -82,7 +82,7 @@ class Worker(threading.Thread):
 
     @property
     def building(self) -> str:
-        """How far the build of an engine is, for people; '' while none is going on."""
+        """How far the build of an engine is, human-readable; '' while none is going on."""
         return self._engines.building
 
     @property

@@ -207,63 +207,63 @@ def test_without_an_inspector_the_layers_are_unknown(tensorrt, build, tmp_path):
 # INT8.
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Return a folder of three pictures of one colour each, and something else."""
-    folder = tmp_path / 'pictures'
+def images(tmp_path):
+    """Return a folder of three images of one colour each, and something else."""
+    folder = tmp_path / 'images'
     folder.mkdir()
     for number, level in enumerate((10, 20, 40)):
         cv2.imwrite(str(folder / '{}.png'.format(number)), np.full((12, 16, 3), level, np.uint8))
-    (folder / 'readme.txt').write_text('not a picture')
+    (folder / 'readme.txt').write_text('not an image')
     return folder
 
 
 @pytest.mark.parametrize('generation', WEAKLY_TYPED)
-def test_int8_is_calibrated_with_pictures(tensorrt, build, tmp_path, pictures, generation):
+def test_int8_is_calibrated_with_images(tensorrt, build, tmp_path, images, generation):
     tensorrt.use(generation)
     told = []
-    built = build(segmentation_model(tmp_path), 'int8', told.append, str(pictures))
+    built = build(segmentation_model(tmp_path), 'int8', told.append, str(images))
     [asked] = tensorrt.builds
     assert asked['flags'] == ['FP16', 'INT8']
     assert json.loads(asked['calibration']) == [[6 * 8 * 3 * level] for level in (10.0, 20.0, 40.0)]
     assert built.precision == 'int8'
-    assert facts_of(built)['calibration'] == str(pictures)
+    assert facts_of(built)['calibration'] == str(images)
     assert 'building tiny int8: calibrating with image 2 of 3' in told
 
 
-def test_flow_is_calibrated_with_pairs(tensorrt, build, tmp_path, pictures):
+def test_flow_is_calibrated_with_pairs(tensorrt, build, tmp_path, images):
     tensorrt.use('8.2')
-    build(flow_model(tmp_path), 'int8', pictures=str(pictures))
+    build(flow_model(tmp_path), 'int8', images=str(images))
     assert json.loads(tensorrt.builds[0]['calibration']) == [[480.0, 960.0], [960.0, 1920.0]]
 
 
-def test_a_damaged_picture_is_left_out(tensorrt, build, tmp_path, pictures):
+def test_a_damaged_image_is_left_out(tensorrt, build, tmp_path, images):
     tensorrt.use('8.6')
-    (pictures / '1.png').write_bytes(b'x')
-    build(segmentation_model(tmp_path), 'int8', pictures=str(pictures))
+    (images / '1.png').write_bytes(b'x')
+    build(segmentation_model(tmp_path), 'int8', images=str(images))
     assert json.loads(tensorrt.builds[0]['calibration']) == [[1440.0], [5760.0]]
 
 
-def test_a_later_build_needs_the_table_and_no_pictures(tensorrt, build, tmp_path, pictures):
+def test_a_later_build_needs_the_table_and_no_images(tensorrt, build, tmp_path, images):
     tensorrt.use('8.6')
     model = segmentation_model(tmp_path)
-    build(model, 'int8', pictures=str(pictures))
+    build(model, 'int8', images=str(images))
     build(model, 'int8', workspace_bytes=2**20)
     assert [asked['calibration'] for asked in tensorrt.builds] == ['[[1440.0], [2880.0], [5760.0]]'] * 2
     build(model, 'int8')
     assert len(tensorrt.builds) == 2
 
 
-def test_other_pictures_calibrate_anew(tensorrt, build, tmp_path, pictures):
+def test_other_images_calibrate_anew(tensorrt, build, tmp_path, images):
     tensorrt.use('8.6')
     model = segmentation_model(tmp_path)
-    build(model, 'int8', pictures=str(pictures))
-    (pictures / '0.png').unlink()
-    build(model, 'int8', pictures=str(pictures))
+    build(model, 'int8', images=str(images))
+    (images / '0.png').unlink()
+    build(model, 'int8', images=str(images))
     build(model, 'int8', rebuild=True)
     assert [len(json.loads(asked['calibration'])) for asked in tensorrt.builds] == [3, 2, 2]
 
 
-def test_without_pictures_and_table_int8_says_what_to_do(tensorrt, build, tmp_path):
+def test_without_images_and_table_int8_says_what_to_do(tensorrt, build, tmp_path):
     tensorrt.use('8.6')
     model = segmentation_model(tmp_path)
     text = refusal(ConfigError, build, model, 'int8')
@@ -273,18 +273,18 @@ def test_without_pictures_and_table_int8_says_what_to_do(tensorrt, build, tmp_pa
 
 
 @needs_real_builder
-def test_11_takes_no_int8_network_without_q_dq_nodes(tensorrt, build, tmp_path, pictures):
+def test_11_takes_no_int8_network_without_q_dq_nodes(tensorrt, build, tmp_path, images):
     tensorrt.use(REAL_BUILDER)
     model = with_files(segmentation_model(tmp_path), int8='tiny.onnx')
-    assert refusal(ConfigError, build, model, 'int8', pictures=str(pictures)) == (
+    assert refusal(ConfigError, build, model, 'int8', images=str(images)) == (
         '{}: it has no Q/DQ nodes, and TensorRT 11.4.0.106 does not calibrate. Make an int8 network with '
         '`trt_perception_tools quantize`.'.format(tmp_path / 'tiny.onnx'))
 
 
-def test_a_folder_without_pictures_is_refused(tensorrt, build, tmp_path):
+def test_a_folder_without_images_is_refused(tensorrt, build, tmp_path):
     tensorrt.use('8.6')
     (tmp_path / 'none').mkdir()
-    text = refusal(ConfigError, build, segmentation_model(tmp_path), 'int8', pictures=str(tmp_path / 'none'))
+    text = refusal(ConfigError, build, segmentation_model(tmp_path), 'int8', images=str(tmp_path / 'none'))
     assert text.startswith('--calibration {}: no .png or .jpg or .jpeg in it'.format(tmp_path / 'none'))
 
 
@@ -298,9 +298,9 @@ def test_a_quantised_network_needs_no_calibration(tensorrt, build, tmp_path):
 
 
 @pytest.mark.parametrize('generation', WEAKLY_TYPED)
-def test_a_gpu_without_fast_int8_is_told_why_and_what_instead(tensorrt, build, tmp_path, pictures, generation):
+def test_a_gpu_without_fast_int8_is_told_why_and_what_instead(tensorrt, build, tmp_path, images, generation):
     tensorrt.use(generation, fast_int8=False)
-    assert refusal(ConfigError, build, segmentation_model(tmp_path), 'int8', pictures=str(pictures)) == (
+    assert refusal(ConfigError, build, segmentation_model(tmp_path), 'int8', images=str(images)) == (
         'precision: int8 was asked for, but the GPU NVIDIA Tegra X2 (sm_62) has no fast INT8 (DP4A) instructions: it '
         'would be slower than FP16. Set precision: fp16.')
     assert tensorrt.builds == []
@@ -533,10 +533,10 @@ def test_a_wrong_engine_for_a_dla_core_which_has_no_fp32_is_an_error(tensorrt, b
     assert 'tiny: the fp16 engine of ' in refusal(EngineError, build, segmentation_model(tmp_path), 'fp16', dla_core=0)
 
 
-def test_a_wrong_int8_engine_is_an_error(tensorrt, build, tmp_path, pictures):
+def test_a_wrong_int8_engine_is_an_error(tensorrt, build, tmp_path, images):
     segmentation_model(tmp_path, gain=(0, 0, 1), name='wrong')
     tensorrt.use('8.6', networks={'INT8': str(tmp_path / 'wrong.onnx')})
-    text = refusal(EngineError, build, segmentation_model(tmp_path), 'int8', pictures=str(pictures))
+    text = refusal(EngineError, build, segmentation_model(tmp_path), 'int8', images=str(images))
     assert 'the int8 engine of' in text
     assert len(tensorrt.builds) == 1
 
@@ -588,8 +588,8 @@ def test_a_child_builds_what_is_then_opened_and_runs(tensorrt, tmp_path):
     assert any(text.endswith('trying layers') for text in told)
     engine = open_engine(model, options(tensorrt))
     assert (engine.file, engine.precision) == (built.path, 'fp16')
-    assert np.array_equal(golden.record(engine, model, {'image': picture()}, '').outputs['labels'][0],
-                          picture().argmax(axis=2))
+    assert np.array_equal(golden.record(engine, model, {'image': image()}, '').outputs['labels'][0],
+                          image().argmax(axis=2))
     engine.close()
     assert len(tensorrt.builds) == 1
 
@@ -601,7 +601,7 @@ def test_what_needs_no_build_is_not_prepared(tensorrt, tmp_path):
     assert not os.path.exists(tensorrt.cache)
 
 
-def picture():
+def image():
     return np.random.RandomState(3).randint(0, 256, (6, 8, 3)).astype(np.uint8)
 
 

@@ -10,7 +10,7 @@ import networks
 import numpy as np
 import onnx
 import pytest
-from pictures import frame_showing, picture
+from random_images import frame_showing, random_image
 from tensorrt_double import VERSIONS, serialize
 from tensorrt_networks import engine_file, flow_model, opened, segmentation_model, tensorrt_engine
 
@@ -81,7 +81,7 @@ def test_every_generation_gives_the_same_labels(tmp_path, use_gpu, generation, o
     model = segmentation_model(tmp_path)
     engine = opened(model, generation)
     pipeline = SegmentationPipeline(engine, model, {'output_size': output_size})
-    rgb = picture(1)
+    rgb = random_image(1)
     result = pipeline.process(frame_showing(np.repeat(np.repeat(rgb, 2, axis=0), 2, axis=1)))
     expected = rgb.argmax(axis=2)
     if output_size == OUTPUT_CAMERA:
@@ -129,7 +129,7 @@ def test_the_network_sees_normalised_values(tmp_path, use_gpu, kind):
     model = segmentation_model(tmp_path, kind=kind, fields=fields)
     engine = opened(model, OLD)
     assert engine.inputs == (TensorSpec('image', (1, 3) + SIZE, np.dtype(kind)),)
-    rgb = picture(7)
+    rgb = random_image(7)
     engine.put_image('image', frame_showing(rgb))
     scores = (rgb - np.array([100.0, 20, 5])) / [0.5, 2, 4]  # Exact in binary, also in half precision.
     np.testing.assert_array_equal(engine.infer()['labels'][0], scores.argmax(axis=2))
@@ -183,7 +183,7 @@ def test_the_shipped_heads_for_tensorrt_and_for_the_cpu_agree_on_camera_frames(t
                      open_engine(model, EngineOptions('onnxruntime'))]
     kind = SegmentationPipeline if model.task == SEGMENTATION else OpticalFlowPipeline
     pipelines = [kind(engine, model) for engine in engines_of_it]
-    coarse = picture(0, size=(32, 43))
+    coarse = random_image(0, size=(32, 43))
     soft = np.kron(coarse, np.ones((16, 16, 1), np.uint8))
     for number in range(2):
         view = soft[2 * number:480 + 2 * number, 3 * number:640 + 3 * number]
@@ -218,9 +218,9 @@ def test_a_camera_that_changes_its_geometry_is_followed(tmp_path, use_gpu):
 def test_a_geometry_that_changes_while_the_gpu_still_reads_loses_nothing(tmp_path, use_gpu):
     use_gpu(OLD)
     engine = opened(flow_model(tmp_path), OLD)
-    engine.put_image('first', frame_showing(picture(1, 1)))
-    engine.put_image('second', frame_showing(np.repeat(picture(2, 1), 2, axis=0)))
-    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([picture(1, 1), picture(2, 1)]))
+    engine.put_image('first', frame_showing(random_image(1, 1)))
+    engine.put_image('second', frame_showing(np.repeat(random_image(2, 1), 2, axis=0)))
+    np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([random_image(1, 1), random_image(2, 1)]))
 
 
 # What a frame costs.
@@ -270,7 +270,7 @@ def test_a_confidence_that_nobody_wants_stays_on_the_gpu(tmp_path, use_gpu, gene
         assert gpu.counts['bytes down'] == images * CAMERA[0] * CAMERA[1]
 
 
-def test_what_no_kernel_reads_goes_up_as_the_networks_picture(tmp_path, use_gpu):
+def test_what_no_kernel_reads_goes_up_as_the_networks_image(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     engine = opened(segmentation_model(tmp_path), OLD)
     engine.put_image('image', frame_of(0, 'bayer_rggb8'))
@@ -281,11 +281,11 @@ def test_stages_are_measured_only_when_asked(tmp_path, use_gpu):
     use_gpu(OLD)
     model = segmentation_model(tmp_path)
     engine = opened(model, OLD)
-    engine.put_image('image', frame_showing(picture(0)))
+    engine.put_image('image', frame_showing(random_image(0)))
     engine.infer()
     assert engine.stage_ms == {}
     engine = opened(model, OLD, profile=True)
-    engine.put_image('image', frame_showing(picture(0)))
+    engine.put_image('image', frame_showing(random_image(0)))
     engine.infer()
     assert sorted(engine.stage_ms) == ['download', 'infer', 'preprocess', 'upload']
     assert all(value >= 0 for value in engine.stage_ms.values())
@@ -327,18 +327,18 @@ def test_a_failed_execution_raises_with_tensorrts_own_words(tmp_path, use_gpu, g
     gpu = use_gpu(generation)
     engine = opened(segmentation_model(tmp_path), generation)
     gpu.fail('execute', '')
-    engine.put_image('image', frame_showing(picture(1)))
+    engine.put_image('image', frame_showing(random_image(1)))
     assert error_of(engine.infer) == '{}: TensorRT failed to run it: 1: [convolutionRunner.cpp::executeConv::511] ' \
         'Error Code 1: Cudnn (CUDNN_STATUS_EXECUTION_FAILED)'.format(engine.file)
     gpu.faults.clear()
-    np.testing.assert_array_equal(engine.infer()['labels'][0], picture(1).argmax(axis=2))
+    np.testing.assert_array_equal(engine.infer()['labels'][0], random_image(1).argmax(axis=2))
 
 
 def test_a_fault_that_shows_only_while_waiting_raises(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     engine = opened(segmentation_model(tmp_path), OLD)
     gpu.fail('kernel', 'an illegal memory access was encountered', 'LaunchError')
-    engine.put_image('image', frame_showing(picture(1)))
+    engine.put_image('image', frame_showing(random_image(1)))
     assert error_of(engine.infer) == 'GPU 0 (NVIDIA Tegra X2): running {}: cuStreamSynchronize failed: an illegal ' \
         'memory access was encountered'.format(engine.file)
     for name in ('cuStreamSynchronize', 'cuMemFree', 'cuMemFreeHost'):  # As after a real one: everything fails.
@@ -439,7 +439,7 @@ def error_of_one_frame(model):
 def test_a_network_that_is_not_the_models_gives_everything_back(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     model = segmentation_model(tmp_path)
-    other = model._replace(input=model.input._replace(names=('picture',)))
+    other = model._replace(input=model.input._replace(names=('image',)))
     assert 'inputs are image, but' in error_of(opened, other, OLD)
     assert gpu.all_returned()
 
@@ -488,11 +488,11 @@ def test_messages_of_tensorrt_reach_the_log(tmp_path, use_gpu, caplog):
 def test_close_gives_everything_back_and_may_come_twice(tmp_path, use_gpu, generation):
     gpu = use_gpu(generation)
     engine = opened(segmentation_model(tmp_path), generation, profile=True)
-    engine.put_image('image', frame_showing(picture(0)))
+    engine.put_image('image', frame_showing(random_image(0)))
     engine.close()
     assert gpu.all_returned()
     engine.close()
-    assert error_of(engine.infer) == '{}: the engine is closed. Open it anew.'.format(engine.file)
+    assert error_of(engine.infer) == '{}: the engine is closed. Open it again.'.format(engine.file)
 
 
 def test_engines_of_one_thread_may_be_closed_in_any_order(tmp_path, use_gpu):
@@ -500,8 +500,8 @@ def test_engines_of_one_thread_may_be_closed_in_any_order(tmp_path, use_gpu):
     engines = [opened(segmentation_model(tmp_path), OLD) for _ in range(3)]
     engines.pop(0).close()
     engines.pop(1).close()
-    engines[0].put_image('image', frame_showing(picture(1)))
-    np.testing.assert_array_equal(engines[0].infer()['labels'][0], picture(1).argmax(axis=2))
+    engines[0].put_image('image', frame_showing(random_image(1)))
+    np.testing.assert_array_equal(engines[0].infer()['labels'][0], random_image(1).argmax(axis=2))
     engines.pop(0).close()
     assert gpu.all_returned()
 
@@ -510,7 +510,7 @@ def test_between_calls_no_context_is_current(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     engine = opened(segmentation_model(tmp_path), OLD)
     assert gpu.stack == []
-    engine.put_image('image', frame_showing(picture(1)))
+    engine.put_image('image', frame_showing(random_image(1)))
     assert gpu.stack == []
 
 
@@ -546,9 +546,9 @@ def test_a_damaged_engine_of_the_cache_is_rebuilt_once(tmp_path, build, caplog):
     files += [lambda: damaged(model), lambda: engine_file(model, OLD)]
     engine = tensorrt_engine().open_engine(model, 'fp16', EngineOptions(), None)
     assert [options.rebuild for options in calls] == [False, True]
-    assert 'It is built anew.' in caplog.text
-    engine.put_image('image', frame_showing(picture(1)))
-    np.testing.assert_array_equal(engine.infer()['labels'][0], picture(1).argmax(axis=2))
+    assert 'It is rebuilt.' in caplog.text
+    engine.put_image('image', frame_showing(random_image(1)))
+    np.testing.assert_array_equal(engine.infer()['labels'][0], random_image(1).argmax(axis=2))
     files += [lambda: damaged(model), lambda: damaged(model)]
     assert 'cannot open it' in error_of(tensorrt_engine().open_engine, model, 'fp16', EngineOptions(), None)
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
-from pictures import picture
+from random_images import random_image
 
 from trt_perception_tools.datasets.corruptions import CORRUPTIONS, corrupt
 
@@ -55,7 +55,7 @@ def test_noise_grows_with_the_level_and_keeps_the_mean():
 
 
 def test_jpeg_loses_more_the_stronger_it_is_but_keeps_flat_colours():
-    image = cv2.resize(picture(0, size=(15, 20)), (160, 120), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(random_image(0, size=(15, 20)), (160, 120), interpolation=cv2.INTER_CUBIC)
     losses = [np.abs(corrupted(image, 'jpeg', strength).astype(int) - image).mean() for strength in (0.5, 1.0, 1.5)]
     assert 0.5 < losses[0] < losses[1] < losses[2]
     red = grey(0)
@@ -84,7 +84,7 @@ def test_rain_brightens_thin_streaks_and_leaves_the_rest():
 
 @pytest.mark.parametrize('name', CORRUPTIONS)
 def test_a_corruption_depends_on_its_seed_alone_and_spares_its_input(name: str):
-    image = picture(3, size=(240, 32))
+    image = random_image(3, size=(240, 32))
     before = image.copy()
     first, second = corrupted(image, name, seed=5), corrupted(image, name, seed=5)
     np.testing.assert_array_equal(first, second)
@@ -104,7 +104,7 @@ def test_another_seed_gives_another_image(name: str):
        strategies.integers(1, 40), strategies.integers(0, 2 ** 32))
 def test_any_image_and_strength_give_an_image_of_the_same_size(name: str, strength: float, height: int, width: int,
                                                                seed: int):
-    image = picture(seed % 1000, size=(height, width))
+    image = random_image(seed % 1000, size=(height, width))
     changed = corrupted(image, name, strength, seed)
     assert (changed.shape, changed.dtype) == (image.shape, np.uint8)
     assert changed.flags.c_contiguous

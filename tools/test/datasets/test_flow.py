@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
 from hypothesis.extra.numpy import arrays
-from pictures import write_picture
+from random_images import write_image
 
 from trt_perception.core.errors import ConfigError
 from trt_perception_tools.datasets.flow import flow_pairs, read_flo, read_flow
@@ -42,9 +42,9 @@ def test_a_flo_cut_short_says_how_many_bytes_it_needs(tmp_path: Path):
 
 
 def test_pairs_of_middlebury_and_of_flyingchairs_are_found(tmp_path: Path):
-    picture, flow = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 2), np.float32)
+    image, flow = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 2), np.float32)
     for name in ('Venus/frame10.png', 'Venus/frame11.png', '0000001-img0.ppm', '0000001-img1.ppm'):
-        write_picture(tmp_path / name, picture)
+        write_image(tmp_path / name, image)
     for name in ('Venus/flow10.flo', '0000001-gt.flo', 'other.flo'):
         write_flo(tmp_path / name, flow)
     assert [(pair.name, pair.first.name, pair.second.name) for pair in flow_pairs(tmp_path)] == [
@@ -55,14 +55,14 @@ def test_no_pairs_and_half_a_pair_are_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match='no flow pairs'):
         flow_pairs(tmp_path)
     write_flo(tmp_path / 'a-gt.flo', np.zeros((2, 2, 2), np.float32))
-    write_picture(tmp_path / 'a-img0.png', np.zeros((2, 2, 3), np.uint8))
+    write_image(tmp_path / 'a-img0.png', np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(ConfigError, match=r'a-gt\.flo: no a-img0\.\* with a-img1\.\*'):
         flow_pairs(tmp_path)
 
 
 def write_kitti_flow(path: Path, flow: np.ndarray, known: np.ndarray) -> None:
     u, v = (np.round(flow[..., channel] * 64 + 2 ** 15) for channel in (0, 1))
-    write_picture(path, np.stack([known, v, u], 2).astype(np.uint16))  # OpenCV writes the last channel first.
+    write_image(path, np.stack([known, v, u], 2).astype(np.uint16))  # OpenCV writes the last channel first.
 
 
 def test_kitti_flow_is_64ths_of_a_pixel_with_unknown_as_nan(tmp_path: Path):
@@ -72,8 +72,8 @@ def test_kitti_flow_is_64ths_of_a_pixel_with_unknown_as_nan(tmp_path: Path):
     np.testing.assert_array_equal(read_flow(tmp_path / 'x.png'), flow)
 
 
-def test_an_8_bit_picture_is_no_kitti_flow(tmp_path: Path):
-    write_picture(tmp_path / 'x.png', np.zeros((2, 3, 3), np.uint8))
+def test_an_8_bit_image_is_no_kitti_flow(tmp_path: Path):
+    write_image(tmp_path / 'x.png', np.zeros((2, 3, 3), np.uint8))
     with pytest.raises(ConfigError, match=r'x\.png: expected a 16-bit PNG of three channels'):
         read_flow(tmp_path / 'x.png')
 
@@ -82,7 +82,7 @@ def test_sintel_pairs_are_listed_for_each_pass(tmp_path: Path):
     write_flo(tmp_path / 'flow' / 'alley' / 'frame_0009.flo', np.ones((2, 3, 2), np.float32))
     for kind in ('clean', 'final'):
         for number in (9, 10):
-            write_picture(tmp_path / kind / 'alley' / f'frame_{number:04d}.png', np.zeros((2, 3, 3), np.uint8))
+            write_image(tmp_path / kind / 'alley' / f'frame_{number:04d}.png', np.zeros((2, 3, 3), np.uint8))
     assert [(pair.name, pair.second.relative_to(tmp_path).as_posix()) for pair in flow_pairs(tmp_path)] == [
         ('clean/alley/frame_0009', 'clean/alley/frame_0010.png'),
         ('final/alley/frame_0009', 'final/alley/frame_0010.png')]
@@ -91,10 +91,10 @@ def test_sintel_pairs_are_listed_for_each_pass(tmp_path: Path):
         flow_pairs(tmp_path)
 
 
-def test_kitti_pairs_are_the_tenth_and_eleventh_picture(tmp_path: Path):
+def test_kitti_pairs_are_the_tenth_and_eleventh_image(tmp_path: Path):
     write_kitti_flow(tmp_path / 'flow_occ' / '000007_10.png', np.zeros((2, 3, 2)), np.ones((2, 3)))
     for number in (10, 11):
-        write_picture(tmp_path / 'image_2' / f'000007_{number}.png', np.zeros((2, 3, 3), np.uint8))
+        write_image(tmp_path / 'image_2' / f'000007_{number}.png', np.zeros((2, 3, 3), np.uint8))
     (pair,) = flow_pairs(tmp_path)
     assert (pair.name, pair.first.name, pair.second.name, pair.flow.parent.name) == (
         '000007', '000007_10.png', '000007_11.png', 'flow_occ')
@@ -103,7 +103,7 @@ def test_kitti_pairs_are_the_tenth_and_eleventh_picture(tmp_path: Path):
 def test_flying_chairs_pairs_are_found_under_their_published_names(tmp_path: Path):
     write_flo(tmp_path / '00001_flow.flo', np.zeros((2, 3, 2), np.float32))
     for number in (1, 2):
-        write_picture(tmp_path / f'00001_img{number}.ppm', np.zeros((2, 3, 3), np.uint8))
+        write_image(tmp_path / f'00001_img{number}.ppm', np.zeros((2, 3, 3), np.uint8))
     (pair,) = flow_pairs(tmp_path)
     assert (pair.name, pair.first.name, pair.second.name) == ('00001', '00001_img1.ppm', '00001_img2.ppm')
 

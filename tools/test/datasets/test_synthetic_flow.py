@@ -1,4 +1,4 @@
-"""The drawn pairs: their truth is exact, and they are what was asked for."""
+"""The synthetic pairs: their truth is exact, and they are what was asked for."""
 import dataclasses
 
 import cv2
@@ -13,7 +13,7 @@ CLEAN = Scenery(blur=0, light=0, noise=0, textures=8)
 
 
 def bring_back(sample):
-    """Sample the second picture where the flow points: what the first one shows, as float32."""
+    """Sample the second image where the flow points: what the first one shows, as float32."""
     rows, columns = np.mgrid[:SIZE[0], :SIZE[1]].astype(np.float32)
     target = np.stack([columns, rows], 2) + sample.flow
     return cv2.remap(sample.second.astype(np.float32), target, None, cv2.INTER_LINEAR,
@@ -25,7 +25,7 @@ def inner(mask):
     return cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0
 
 
-def test_second_picture_brought_back_along_the_flow_is_the_first():
+def test_second_image_brought_back_along_the_flow_is_the_first():
     pairs = SyntheticFlow(SIZE, CLEAN, seed=1)
     ours, unmoved = [], []
     for number in range(30):
@@ -39,7 +39,7 @@ def test_second_picture_brought_back_along_the_flow_is_the_first():
     assert np.mean(unmoved) > 10 * np.mean(ours)
 
 
-def test_flow_turned_round_does_not_bring_the_second_picture_back():
+def test_flow_turned_round_does_not_bring_the_second_image_back():
     pairs = SyntheticFlow(SIZE, CLEAN, seed=1)
     samples = [pairs.sample(number) for number in range(10)]
     turned = [sample._replace(flow=-sample.flow) for sample in samples]
@@ -97,7 +97,7 @@ def test_same_seed_and_number_give_the_same_pair_in_any_order():
     assert (one.sample(3).first != SyntheticFlow(SIZE, CLEAN, seed=6).sample(3).first).any()
 
 
-def test_blur_light_and_noise_change_the_pictures_but_not_the_flow():
+def test_blur_light_and_noise_change_the_images_but_not_the_flow():
     clean = SyntheticFlow(SIZE, CLEAN, seed=3).sample(0)
     dirty = SyntheticFlow(SIZE, Scenery(blur=1, light=1, noise=5, textures=8), seed=3).sample(0)
     np.testing.assert_array_equal(clean.flow, dirty.flow)
@@ -118,10 +118,10 @@ def test_plain_layers_have_hardly_any_texture():
     assert spread[0] > 3 * spread[1]
 
 
-def test_pictures_given_serve_as_textures():
+def test_images_given_serve_as_textures():
     ramp = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (256, 1))
     settings = Scenery(layers=(0, 0), blur=0, light=0, noise=0, textures=1)
-    pairs = SyntheticFlow(SIZE, settings, pictures=[ramp] * 99)
+    pairs = SyntheticFlow(SIZE, settings, images=[ramp] * 99)
     # A ramp looks the same everywhere but where it is mirrored: hardly any second differences.
     roughness = [np.abs(np.diff(pairs.sample(number).first.astype(int), 2)).mean() for number in range(5)]
     assert np.median(roughness) < 1.5

@@ -9,7 +9,7 @@ from trt_perception_tools.estimate.roofline import Kernel, estimate, kernels_of,
 from trt_perception_tools.networks import parse_network
 
 PUBLISHED_MS = {'fp32': {256: 36.02, 512: 105.7, 1024: 419.66}, 'fp16': {256: 22.07, 512: 73.01, 1024: 278.37}}
-"""SwiftNet RN-18 on the TX2: height of a picture twice as wide -> ms."""
+"""SwiftNet RN-18 on the TX2: height of an image twice as wide -> ms."""
 SSD_GFLOPS = 433.411
 TOY = Board('toy', '', bandwidth_gb_s=2.0, launch_us=1000.0, launch_basis='',
             roofs={'fp32': Roof(0.001, 0.5, ''), 'fp16': Roof(0.002, 0.5, '')}, missing={'int8': 'it is a toy'},
@@ -60,7 +60,7 @@ def test_the_longer_of_computing_and_moving_counts_over_the_share_and_the_launch
     assert total_ms(estimate([moves], TOY, 'fp16', area=3)) == pytest.approx(3 * 1 / 0.5 + 1)
 
 
-def test_weights_are_read_once_whatever_the_size_of_the_picture():
+def test_weights_are_read_once_whatever_the_size_of_the_image():
     kernel = Kernel('a', 'Conv', operations=1, values=10, other_bytes=20, weights=1000)
     assert kernel.moved('fp16', area=4) == 2 * (4 * 10 + 1000) + 4 * 20
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from pictures import picture, write_picture
+from random_images import random_image, write_image
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import EngineOptions
@@ -33,7 +33,7 @@ output: {labels: labels}
 """
 SHIFT_YAML = """
 task: optical_flow
-description: says (1, -0.5) px of a picture of half the size
+description: says (1, -0.5) px of an image of half the size
 license: none
 files: {onnxruntime: {fp32: shift.onnx, fp16: shorter.onnx}}
 input: {names: [first, second], color: gray}
@@ -148,8 +148,8 @@ def pairs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / 'pictures'
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / 'images'
     folder.mkdir()
     for name in ('a', 'b', 'c'):
         cv2.imwrite(str(folder / f'{name}.png'), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
@@ -176,7 +176,7 @@ def test_a_network_that_says_road_everywhere_gets_the_roads_share(road: Path, ca
     assert score.milliseconds > 0
 
 
-def test_flow_is_scored_in_pixels_of_the_picture_on_the_first_ones_grid(shift: Path, pairs: Path):
+def test_flow_is_scored_in_pixels_of_the_image_on_the_first_ones_grid(shift: Path, pairs: Path):
     [score] = score_of(shift, pairs)
     assert score.parts == {'exact': 0.0, 'off': 4.0}
     assert (score.total, score.measures['fl_all']) == (2.0, 0.5)
@@ -219,8 +219,8 @@ def test_a_network_without_confidence_has_no_reliability(road: Path, camvid: Pat
 
 def test_corruptions_are_scored_at_three_strengths_and_over_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / 'grey'
-    write_picture(folder / 'test' / 'a.png', np.full((HEIGHT, WIDTH, 3), 150, np.uint8))
-    write_picture(folder / 'testannot' / 'a.png', np.full((HEIGHT, WIDTH), CAR, np.uint8))
+    write_image(folder / 'test' / 'a.png', np.full((HEIGHT, WIDTH, 3), 150, np.uint8))
+    write_image(folder / 'testannot' / 'a.png', np.full((HEIGHT, WIDTH), CAR, np.uint8))
     (folder / 'test.txt').write_text('a\n')
     model = write_bright(tmp_path, HEIGHT, WIDTH)
     arguments = ['evaluate', str(model), '--data', str(folder)]
@@ -239,7 +239,7 @@ def test_corruptions_are_scored_at_three_strengths_and_over_clean(tmp_path: Path
 
 
 def test_both_frames_of_a_pair_have_one_colour_cast_but_noise_of_their_own():
-    grey = frame_from_picture(np.full((32, 48, 3), 120, np.uint8))
+    grey = frame_from_array(np.full((32, 48, 3), 120, np.uint8))
     for corruption, equal in (('gains', True), ('fog', True), ('noise', False), ('rain', False)):
         first, second = corrupted(Sample((grey, grey), None), corruption, 1.0, seed=4).frames
         assert (first.data == second.data).all() == equal, corruption
@@ -248,9 +248,9 @@ def test_both_frames_of_a_pair_have_one_colour_cast_but_noise_of_their_own():
 
 
 def test_labels_that_stay_in_place_flicker_where_the_scene_moves(road: Path, tmp_path: Path):
-    texture = np.kron(picture(1, 3, (30, 60)), np.ones((4, 4, 1), np.uint8))
+    texture = np.kron(random_image(1, 3, (30, 60)), np.ones((4, 4, 1), np.uint8))
     for number in range(3):
-        write_picture(tmp_path / 'moving' / f'{number}.png', texture[:, 40 - 4 * number:200 - 4 * number])
+        write_image(tmp_path / 'moving' / f'{number}.png', texture[:, 40 - 4 * number:200 - 4 * number])
     video = open_video(tmp_path / 'moving', '', None)
     model = load_model(str(road))
     steady, moving = evaluate([(model, EngineOptions(precision=each)) for each in ('fp32', 'int8')], None,
@@ -265,7 +265,7 @@ def test_labels_that_stay_in_place_flicker_where_the_scene_moves(road: Path, tmp
 
 
 def test_labels_that_move_with_the_scene_do_not_flicker(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    texture = np.kron(picture(1, 3, (30, 60)), np.ones((4, 4, 1), np.uint8))
+    texture = np.kron(random_image(1, 3, (30, 60)), np.ones((4, 4, 1), np.uint8))
     writer = cv2.VideoWriter(str(tmp_path / 'moving.avi'), cv2.VideoWriter.fourcc(*'FFV1'), 10, (160, 120))
     if not writer.isOpened():
         pytest.skip('this OpenCV cannot write FFV1')
@@ -304,17 +304,17 @@ def test_a_model_without_fp32_is_compared_with_the_first_fp32_of_all(road: Path,
     assert [score.reference for score in scores] == ['road onnxruntime fp32', '']
 
 
-def test_pictures_without_truth_give_agreement_only(road: Path, shift: Path, pictures: Path):
-    plain, small = score_of(road, pictures, 'fp32', 'int8')
+def test_images_without_truth_give_agreement_only(road: Path, shift: Path, images: Path):
+    plain, small = score_of(road, images, 'fp32', 'int8')
     assert (plain.parts, small.agreement, small.frames) == ({}, 0.5, 3)
     text = table([plain, small])
     assert ['labels', 'as', 'in', 'FP32,', '%', '-', '50.00'] in [line.split() for line in text.splitlines()]
     assert 'mean IoU' not in text
-    _, half = score_of(shift, pictures, 'fp32', 'fp16')
+    _, half = score_of(shift, images, 'fp32', 'fp16')
     assert (half.agreement, half.frames) == (1.0, 2)
 
 
-def test_a_bag_is_a_source_of_pictures_too(road: Path):
+def test_a_bag_is_a_source_of_images_too(road: Path):
     pytest.importorskip('rosbags')
     bag = Path(__file__).parents[3] / 'demo' / 'street'
     dataset = open_dataset(bag, SEGMENTATION, 'test', '', 3)
@@ -339,10 +339,10 @@ def test_cityscapes_ids_become_its_19_classes(road: Path, tmp_path: Path):
         score_of(road, tmp_path / 'cityscapes', split='val')
 
 
-def test_some_pictures_are_spread_over_all_of_them(camvid: Path, pictures: Path):
-    dataset = open_dataset(pictures, OPTICAL_FLOW, 'test', '', 256)
+def test_some_images_are_spread_over_all_of_them(camvid: Path, images: Path):
+    dataset = open_dataset(images, OPTICAL_FLOW, 'test', '', 256)
     assert dataset.names == ['b', 'c']
-    assert open_dataset(pictures, SEGMENTATION, 'test', '', 256).some(2).names == ['a', 'c']
+    assert open_dataset(images, SEGMENTATION, 'test', '', 256).some(2).names == ['a', 'c']
     assert open_dataset(camvid, SEGMENTATION, 'test', '', 256).some(9).names == ['a', 'b']
 
 
@@ -373,8 +373,8 @@ def test_the_command_fails_above_the_limit_for_flow(shift: Path, pairs: Path):
     assert cli.main([*arguments, '1.9']) == 1
 
 
-def test_without_truth_the_limits_are_of_the_agreement(road: Path, shift: Path, pictures: Path):
-    arguments = ['--data', str(pictures), '--engine', 'onnxruntime:fp32']
+def test_without_truth_the_limits_are_of_the_agreement(road: Path, shift: Path, images: Path):
+    arguments = ['--data', str(images), '--engine', 'onnxruntime:fp32']
     assert cli.main(['evaluate', str(road), *arguments, 'onnxruntime:int8', '--fail-under', '0.5']) == 0
     assert cli.main(['evaluate', str(road), *arguments, 'onnxruntime:int8', '--fail-under', '0.51']) == 1
     assert cli.main(['evaluate', str(shift), *arguments, 'onnxruntime:fp16', '--fail-above', '1.0']) == 0
@@ -443,7 +443,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(
     (tmp_path / 'one').mkdir()
     cv2.imwrite(str(tmp_path / 'one' / 'a.png'), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     for name in ('a', 'b'):
-        write_picture(tmp_path / 'two' / f'{name}.png', np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        write_image(tmp_path / 'two' / f'{name}.png', np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert cli.main(['evaluate', *arguments]) == 2
     error = capsys.readouterr().err
     assert error.count('\n') == 1
@@ -471,7 +471,7 @@ def exported(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_espnet_reaches_its_accuracy_on_the_camvid_test_pictures(exported: Path, data: Path):
+def test_espnet_reaches_its_accuracy_on_the_camvid_test_images(exported: Path, data: Path):
     [score] = score_of(exported / 'espnet_camvid.yaml', data / 'camvid')
     assert score.frames == 233
     assert score.total >= 0.565

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from pictures import picture
+from random_images import random_image
 
 from trt_perception_tools.evaluate.video import LabelChanges, Track, Tracker, follow
 
@@ -33,7 +33,7 @@ def test_pixels_that_are_not_carried_back_are_not_followed():
 
 
 def test_opencvs_flow_finds_the_motion_of_a_texture():
-    texture = np.kron(picture(1, 1, (60, 80))[..., 0], np.ones((4, 4), np.uint8))
+    texture = np.kron(random_image(1, 1, (60, 80))[..., 0], np.ones((4, 4), np.uint8))
     tracker = Tracker()
     assert tracker.track(texture[10:170, 10:250]) is None
     track = tracker.track(texture[13:173, 8:248])  # The content moves up by 3 and right by 2 px.

@@ -8,7 +8,7 @@ from trt_perception_tools.networks import NETWORKS, parse_network  # noqa: E402
 
 
 def test_the_published_parameter_counts_come_out():
-    # Six more with mean and deviation of the pictures, which no training changes.
+    # Six more with mean and deviation of the images, which no training changes.
     costs, _ = describe(NETWORKS['swiftnet'], {}, (32, 64))
     assert (costs[0][0], costs[0][1].parameters) == ('trained', 11_797_077 - 6)
     costs, _ = describe(NETWORKS['nanoflownet'], {}, (32, 64))
@@ -29,7 +29,7 @@ def test_merging_and_folding_take_layers_away():
     assert remark.startswith('11 batch normalisations left, behind Add (3), Concat (1), MatMul (3), Relu (4)')
 
 
-def test_a_multiply_add_is_two_operations_and_grows_with_the_picture():
+def test_a_multiply_add_is_two_operations_and_grows_with_the_image():
     small, large = (describe(NETWORKS['nanoflownet'], {}, (side, side))[0][-1][1] for side in (64, 128))
     assert large.multiply_adds == pytest.approx(4 * small.multiply_adds, rel=0.01)
     assert small.gflops == 2e-9 * small.multiply_adds

@@ -12,24 +12,24 @@ from trt_perception_tools import cli
 
 
 def save(path: Path, seed: int) -> np.ndarray:
-    """Write a picture of random pixels and return it, BGR."""
-    picture = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    cv2.imwrite(str(path), picture)
-    return picture
+    """Write an image of random pixels and return it, BGR."""
+    image = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    cv2.imwrite(str(path), image)
+    return image
 
 
-def test_a_picture_and_its_labels_are_stored_beside_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_image_and_its_labels_are_stored_beside_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     model = segmentation_model(tmp_path)
-    picture = save(tmp_path / 'a.png', 1)
+    image = save(tmp_path / 'a.png', 1)
     assert cli.main(['golden', model.path, str(tmp_path / 'a.png')]) == 0
     found = golden.read(str(tmp_path / 'tiny.golden.npz'))
-    assert np.array_equal(found.pictures['image'], picture[..., ::-1])
-    assert np.array_equal(found.outputs['labels'][0], picture[..., ::-1].argmax(axis=2))
+    assert np.array_equal(found.images['image'], image[..., ::-1])
+    assert np.array_equal(found.outputs['labels'][0], image[..., ::-1].argmax(axis=2))
     assert found.source == 'ONNX Runtime'
     assert capsys.readouterr().out.startswith(f'{tmp_path}/tiny.golden.npz: ')
 
 
-def test_flow_takes_two_pictures(tmp_path: Path):
+def test_flow_takes_two_images(tmp_path: Path):
     model = flow_model(tmp_path)
     for seed, name in enumerate('ab'):
         save(tmp_path / f'{name}.png', seed)
@@ -38,16 +38,16 @@ def test_flow_takes_two_pictures(tmp_path: Path):
                      str(output)]) == 0
     found = golden.read(str(output))
     for channel, name in enumerate(('first', 'second')):
-        assert np.array_equal(found.outputs['flow'][0, channel], found.pictures[name][..., 0])
+        assert np.array_equal(found.outputs['flow'][0, channel], found.images[name][..., 0])
 
 
-@pytest.mark.parametrize(('pictures', 'text'), [
-    (['a.png', 'a.png'], 'got 2 pictures, expected 1: image.'), (['none.png'], 'No such file or directory'),
-    (['no_picture.png'], 'no whole picture')])
-def test_what_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], pictures: list[str],
+@pytest.mark.parametrize(('images', 'text'), [
+    (['a.png', 'a.png'], 'got 2 images, expected 1: image.'), (['none.png'], 'No such file or directory'),
+    (['no_image.png'], 'expected a JPEG or PNG file')])
+def test_what_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], images: list[str],
                                       text: str):
     model = segmentation_model(tmp_path)
     save(tmp_path / 'a.png', 1)
-    (tmp_path / 'no_picture.png').write_bytes(b'x')
-    assert cli.main(['golden', model.path, *(str(tmp_path / name) for name in pictures)]) == 2
+    (tmp_path / 'no_image.png').write_bytes(b'x')
+    assert cli.main(['golden', model.path, *(str(tmp_path / name) for name in images)]) == 2
     assert text in capsys.readouterr().err

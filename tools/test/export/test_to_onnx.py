@@ -8,7 +8,7 @@ import pytest
 
 from trt_perception.core.data import TensorSpec
 from trt_perception.core.errors import ConfigError, PerceptionError
-from trt_perception.core.image import FrameDecoder, frame_from_picture
+from trt_perception.core.image import FrameDecoder, frame_from_array
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.preprocess import InputWriter
 
@@ -37,7 +37,7 @@ description: ESPNet with random weights
 license: none
 files: {onnxruntime: {fp32: espnet_random.onnx}}
 labels: camvid
-input: {names: [picture], color: rgb, mean: [100, 110, 120], std: [40, 50, 60]}
+input: {names: [image], color: rgb, mean: [100, 110, 120], std: [40, 50, 60]}
 output: {labels: ids, confidence: sure}
 """
 FLOW = """
@@ -93,7 +93,7 @@ def describe(file: Path) -> dict[str, tuple[list[int], int]]:
 
 
 @pytest.fixture(scope='module')
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (1, *SIZE, 3), np.uint8)
 
 
@@ -115,9 +115,9 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_labels_and_confidence_equal_argmax_and_softmax_of_the_known_classes(segmentation: Path, picture: np.ndarray):
+def test_labels_and_confidence_equal_argmax_and_softmax_of_the_known_classes(segmentation: Path, image: np.ndarray):
     weights = dict(to_onnx.read_weights(segmentation / 'espnet.pth'))
-    normalised = (picture.astype(np.float32) - [100, 110, 120]) / np.array([40, 50, 60], np.float32)
+    normalised = (image.astype(np.float32) - [100, 110, 120]) / np.array([40, 50, 60], np.float32)
     with torch.no_grad():
         scores = espnet.load(weights, 'random')(torch.from_numpy(normalised.transpose(0, 3, 1, 2)).float()).numpy()
     known = scores[:, :11].astype(np.float64)
@@ -125,7 +125,7 @@ def test_labels_and_confidence_equal_argmax_and_softmax_of_the_known_classes(seg
     probability = (odds / odds.sum(1, keepdims=True)).max(1)
     runner_up = np.sort(known, axis=1)[:, -2]
 
-    got = run(segmentation / 'out' / 'espnet_random.onnx', picture=picture)
+    got = run(segmentation / 'out' / 'espnet_random.onnx', image=image)
     clear = known.max(1) - runner_up > 1e-3
     assert clear.mean() > 0.99
     assert (scores.argmax(1) == 11).any()
@@ -135,9 +135,9 @@ def test_labels_and_confidence_equal_argmax_and_softmax_of_the_known_classes(seg
     assert np.ptp(got['sure']) > 50
 
 
-def test_flow_equals_torch_on_both_pictures(flow: Path, picture: np.ndarray):
+def test_flow_equals_torch_on_both_images(flow: Path, image: np.ndarray):
     network = nanoflownet.load(to_onnx.read_weights(flow / 'nanoflownet.npz'), 'random')
-    now, then = picture[..., :1], picture[..., 1:2]
+    now, then = image[..., :1], image[..., 1:2]
     pair = torch.from_numpy(np.concatenate([now, then], 3).transpose(0, 3, 1, 2)).float()
     with torch.no_grad():
         expected = network((pair - 120) / 64).numpy().transpose(0, 2, 3, 1)
@@ -147,7 +147,7 @@ def test_flow_equals_torch_on_both_pictures(flow: Path, picture: np.ndarray):
 def test_the_graphs_are_static_with_bytes_in_and_results_out(segmentation: Path, flow: Path):
     byte, single = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
     assert describe(segmentation / 'out' / 'espnet_random.onnx') == {
-        'picture': ([1, *SIZE, 3], byte), 'ids': ([1, *SIZE], byte), 'sure': ([1, *SIZE], byte)}
+        'image': ([1, *SIZE, 3], byte), 'ids': ([1, *SIZE], byte), 'sure': ([1, *SIZE], byte)}
     assert describe(flow / 'n.onnx') == {
         'now': ([1, *SIZE, 1], byte), 'then': ([1, *SIZE, 1], byte), 'motion': ([1, 16, 24, 2], single)}
 
@@ -172,13 +172,13 @@ def test_the_file_says_what_it_was_made_from(flow: Path):
     assert re.fullmatch('[0-9a-f]{64}', properties['weights_sha256'])
 
 
-def test_confidence_is_left_out_where_the_model_names_none(tmp_path: Path, picture: np.ndarray, segmentation: Path):
+def test_confidence_is_left_out_where_the_model_names_none(tmp_path: Path, image: np.ndarray, segmentation: Path):
     model = write_model(tmp_path, 'espnet_plain', SEGMENTATION.replace(', confidence: sure', ''))
     export(model, NETWORKS['espnet'], random_espnet(tmp_path), SIZE, tmp_path / 'x.onnx')
-    got = run(tmp_path / 'x.onnx', picture=picture)
+    got = run(tmp_path / 'x.onnx', image=image)
     assert list(got) == ['ids']
     np.testing.assert_array_equal(
-        got['ids'], run(segmentation / 'out' / 'espnet_random.onnx', picture=picture)['ids'])
+        got['ids'], run(segmentation / 'out' / 'espnet_random.onnx', image=image)['ids'])
 
 
 def test_a_failed_check_leaves_the_older_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -275,16 +275,16 @@ def test_both_heads_of_a_network_equal_torch_and_each_other(tmp_path: Path, name
         assert [finding for finding in check(graph, generation) if finding.fault] == []
 
     random = np.random.default_rng(5)
-    pictures = {each: random.integers(0, 256, (*size, 3), np.uint8) for each in model.input.names}
+    images = {each: random.integers(0, 256, (*size, 3), np.uint8) for each in model.input.names}
     results = []
     for runtime, dtype in (('onnxruntime', np.uint8), ('tensorrt', np.float32)):
         file = tmp_path / f'{runtime}.onnx'
         feeds = {}
-        for each, picture in pictures.items():
+        for each, image in images.items():
             spec = TensorSpec(each, tuple(describe(file)[each][0]), np.dtype(dtype))
             feeds[each] = np.empty(spec.shape, dtype)
             # What an engine does with a frame.
-            InputWriter(spec, model.input, FrameDecoder(), str(file)).write(frame_from_picture(picture), feeds[each])
+            InputWriter(spec, model.input, FrameDecoder(), str(file)).write(frame_from_array(image), feeds[each])
         results.append(run(file, **feeds))
     bytes_out, results_out = results
     if network.task == 'segmentation':
@@ -304,7 +304,7 @@ def test_the_graph_for_tensorrt_has_floats_in_and_int32_out(tmp_path: Path):
            SIZE, tmp_path / 'f.onnx', 'tensorrt')
     integer, single = onnx.TensorProto.INT32, onnx.TensorProto.FLOAT
     assert describe(tmp_path / 's.onnx') == {
-        'picture': ([1, 3, *SIZE], single), 'ids': ([1, *SIZE], integer), 'sure': ([1, *SIZE], integer)}
+        'image': ([1, 3, *SIZE], single), 'ids': ([1, *SIZE], integer), 'sure': ([1, *SIZE], integer)}
     assert describe(tmp_path / 'f.onnx') == {
         'now': ([1, 1, *SIZE], single), 'then': ([1, 1, *SIZE], single), 'motion': ([1, 16, 24, 2], single)}
     assert ('runtime', 'tensorrt') in [(each.key, each.value) for each in onnx.load(tmp_path / 's.onnx').metadata_props]
@@ -342,9 +342,9 @@ def test_a_flow_is_certain_where_it_is_the_same_all_around(tmp_path: Path, runti
     assert (confidence == confidence[:, :1]).all()
 
 
-def test_flow_at_full_size_is_the_same_flow_interpolated(tmp_path: Path, picture: np.ndarray):
+def test_flow_at_full_size_is_the_same_flow_interpolated(tmp_path: Path, image: np.ndarray):
     model, weights = write_model(tmp_path, 'nanoflownet_random', FLOW), random_nanoflownet(tmp_path)
-    feeds = {'now': picture[..., :1], 'then': picture[..., 1:2]}
+    feeds = {'now': image[..., :1], 'then': image[..., 1:2]}
     flows = []
     for name, full in (('quarter', False), ('full', True)):
         export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / f'{name}.onnx',
@@ -378,7 +378,7 @@ def test_a_graph_that_tensorrt_8_cannot_take_is_not_written(tmp_path: Path, monk
     model, weights = write_model(tmp_path, 'nanoflownet_random', FLOW), random_nanoflownet(tmp_path)
     monkeypatch.setattr(nanoflownet, '_double', lambda x: torch.nn.functional.interpolate(
         x, scale_factor=2.0, mode='bicubic', align_corners=False))
-    with pytest.raises(PerceptionError, match='TensorRT 8.2 cannot take the graph:\n.*Resize with mode cubic'):
+    with pytest.raises(PerceptionError, match='TensorRT 8.2 does not support the graph:\n.*Resize with mode cubic'):
         export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / 'x.onnx', 'tensorrt')
     assert not (tmp_path / 'x.onnx').exists()
     export(model, NETWORKS['nanoflownet'], weights, SIZE, tmp_path / 'x.onnx', 'onnxruntime')
@@ -397,10 +397,10 @@ def test_merged_branches_and_folded_norms_are_what_is_written(tmp_path: Path):
 
 def test_levels_that_need_no_normalising_are_only_cast(tmp_path: Path):
     plain = write_model(tmp_path, 'plain', SEGMENTATION.replace('mean: [100, 110, 120], std: [40, 50, 60]', ''))
-    picture = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(1, 2, 3, 3)
+    image = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(1, 2, 3, 3)
     feed = GreyLevels(plain.input)
-    torch.testing.assert_close(feed(picture), picture.permute(0, 3, 1, 2).float(), atol=0, rtol=0)
-    graph = to_onnx.to_onnx(feed, [picture]).graph
+    torch.testing.assert_close(feed(image), image.permute(0, 3, 1, 2).float(), atol=0, rtol=0)
+    graph = to_onnx.to_onnx(feed, [image]).graph
     assert [node.op_type for node in graph.node] == ['Transpose', 'Cast']
 
 
@@ -439,12 +439,12 @@ def export_random(capsys: pytest.CaptureFixture[str], output: Path, *arguments: 
 
 
 def test_random_weights_depend_on_the_seed_and_the_yaml_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                                                picture: np.ndarray):
+                                                                image: np.ndarray):
     results = []
     for name, seed in (('a', 'random:3'), ('b', 'random:3'), ('c', 'random')):
         output = tmp_path / f'{name}.onnx'
         export_random(capsys, output, '--weights', seed)
-        results.append(run(output, image=picture))
+        results.append(run(output, image=image))
     assert len(np.unique(results[0]['labels'])) > 3
     np.testing.assert_array_equal(results[0]['labels'], results[1]['labels'])
     assert (results[0]['labels'] != results[2]['labels']).any()
@@ -457,7 +457,7 @@ def test_random_weights_depend_on_the_seed_and_the_yaml_says_so(tmp_path: Path, 
     assert properties['weights'] == 'random numbers of seed 3'
 
 
-def test_labels_decided_at_a_quarter_are_those_of_the_scores_there(tmp_path: Path, picture: np.ndarray):
+def test_labels_decided_at_a_quarter_are_those_of_the_scores_there(tmp_path: Path, image: np.ndarray):
     network, options = parse_network('swiftnet,width=0.125')
     module = random_network.random_module(network, options, 3)
     model = random_network.write_card(network, options, module, 3, tmp_path / 'q.onnx', 'onnxruntime')
@@ -465,12 +465,12 @@ def test_labels_decided_at_a_quarter_are_those_of_the_scores_there(tmp_path: Pat
     to_onnx.export_module(model, network, module, {}, SIZE, tmp_path / 'q.onnx',
                           options=HeadOptions(decision='quarter'))
     with torch.no_grad():
-        scores = module.quarter(torch.from_numpy(picture.transpose(0, 3, 1, 2)).float())
+        scores = module.quarter(torch.from_numpy(image.transpose(0, 3, 1, 2)).float())
     best = scores.sort(1).values[0]
     expected = scores.argmax(1)[0].numpy()
     clear = np.kron((best[-1] - best[-2] > 1e-3).numpy(), np.ones((4, 4))).astype(bool)
     assert clear.mean() > 0.99
-    got = run(tmp_path / 'q.onnx', image=picture)
+    got = run(tmp_path / 'q.onnx', image=image)
     assert got['labels'].shape == got['confidence'].shape == (1, *SIZE)
     np.testing.assert_array_equal(got['labels'][0][clear], np.kron(expected, np.ones((4, 4)))[clear])
     graph = onnx.load(str(tmp_path / 'q.onnx'))
@@ -478,13 +478,13 @@ def test_labels_decided_at_a_quarter_are_those_of_the_scores_there(tmp_path: Pat
 
 
 def test_scores_out_are_what_the_labels_are_the_largest_of(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                                          picture: np.ndarray):
+                                                          image: np.ndarray):
     export_random(capsys, tmp_path / 'labels.onnx')
     export_random(capsys, tmp_path / 'logits.onnx', '--head', 'logits', '--for', 'tensorrt')
     assert not (tmp_path / 'logits.yaml').exists()
-    scores = run(tmp_path / 'logits.onnx', image=picture.transpose(0, 3, 1, 2).astype(np.float32))
+    scores = run(tmp_path / 'logits.onnx', image=image.transpose(0, 3, 1, 2).astype(np.float32))
     assert scores['logits'].shape == (1, 19, *SIZE)
-    labels = run(tmp_path / 'labels.onnx', image=picture)['labels']
+    labels = run(tmp_path / 'labels.onnx', image=image)['labels']
     assert (scores['logits'].argmax(1) == labels).mean() > 0.999
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.engines import EngineOptions, open_engine
@@ -15,7 +15,7 @@ torch = pytest.importorskip('torch')
 
 from trt_perception_tools.cli import main  # noqa: E402
 from trt_perception_tools.datasets.flow import flow_pairs  # noqa: E402
-from trt_perception_tools.datasets.images import read_picture  # noqa: E402
+from trt_perception_tools.datasets.images import read_image  # noqa: E402
 from trt_perception_tools.export import to_tflite as module  # noqa: E402
 from trt_perception_tools.export.to_onnx import export  # noqa: E402
 from trt_perception_tools.export.to_tflite import to_tflite  # noqa: E402
@@ -37,7 +37,7 @@ description: ESPNet with random weights
 license: none
 files: {tflite: {fp32: random.tflite, int8: random.tflite}}
 labels: camvid
-input: {names: [picture], color: rgb, mean: [100, 110, 120], std: [40, 50, 60]}
+input: {names: [image], color: rgb, mean: [100, 110, 120], std: [40, 50, 60]}
 output: {labels: ids, confidence: sure}
 """
 SIZE = (64, 96)
@@ -55,9 +55,9 @@ def random_tinypwc(folder: Path) -> Path:
 
 
 def blobs(count: int) -> list[list]:
-    """Return pairs of frames of a picture that moves."""
-    pictures = module.example_pictures(count + 1, SIZE)
-    frames = [frame_from_picture(picture, 1 + number) for number, picture in enumerate(pictures)]
+    """Return pairs of frames of an image that moves."""
+    images = module.example_images(count + 1, SIZE)
+    frames = [frame_from_array(image, 1 + number) for number, image in enumerate(images)]
     return [frames[number:number + 2] for number in range(count)]
 
 
@@ -84,9 +84,9 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize('quantise', ['convolutions', 'full'])
-def test_int8_without_pictures_is_refused(tmp_path: Path, quantise: str):
+def test_int8_without_images_is_refused(tmp_path: Path, quantise: str):
     model = write_model(tmp_path, FLOW)
-    with pytest.raises(ConfigError, match=f'--quantise {quantise}: got no pictures, .* Give a folder with --images'):
+    with pytest.raises(ConfigError, match=f'--quantise {quantise}: got no images, .* Give a folder with --images'):
         to_tflite(model, NETWORKS['tinypwc'], random_tinypwc(tmp_path), SIZE, tmp_path / 'a.tflite', quantise)
 
 
@@ -133,7 +133,7 @@ def test_labels_are_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     engine = open_engine(model, EngineOptions('tflite'))
     assert [(each.name, each.shape, each.dtype) for each in engine.outputs] == [
         ('ids', (1, *SIZE), np.uint8), ('sure', (1, *SIZE), np.uint8)]
-    engine.put_image('picture', blobs(1)[0][0])
+    engine.put_image('image', blobs(1)[0][0])
     assert len(np.unique(engine.infer()['ids'])) > 1
 
 
@@ -149,9 +149,9 @@ def test_the_published_tflite_gives_the_flow_of_our_export(tmp_path: Path, data:
     ours = load_model('nanoflownet')._replace(files={'onnxruntime': {'fp32': str(tmp_path / 'nanoflownet.onnx')}})
     export(ours, NETWORKS['nanoflownet'], weights / 'nanoflownet.npz', (112, 160), tmp_path / 'nanoflownet.onnx')
     found = next(pair for pair in flow_pairs(data / 'flow_middlebury') if scene in pair.name)
-    pair = [frame_from_picture(read_picture(file), 1 + number) for number, file in
+    pair = [frame_from_array(read_image(file), 1 + number) for number, file in
             enumerate((found.first, found.second))]
     flow = flow_of(published, EngineOptions('tflite'), pair)
-    # Pictures are enlarged about 4 times, and so is what differs.
+    # Images are enlarged about 4 times, and so is what differs.
     np.testing.assert_allclose(flow, flow_of(ours, EngineOptions('onnxruntime'), pair), atol=2e-3)
     assert np.abs(flow).mean() > 0.5

@@ -48,14 +48,14 @@ def normalised(maker: str, weights: str) -> onnx.ModelProto:
 @pytest.mark.parametrize('maker', ['Conv', 'ConvTranspose<strides = [2, 2]>'])
 def test_batch_normalisation_goes_into_the_convolution_before_it_and_stays_behind_an_add(maker: str):
     model = normalised(maker, 'w')
-    picture = np.random.default_rng(2).normal(size=(1, 2, 4, 4)).astype(np.float32)
+    image = np.random.default_rng(2).normal(size=(1, 2, 4, 4)).astype(np.float32)
     slim = simplify(model)
     onnx.checker.check_model(slim, full_check=True)
     assert [node.op_type for node in slim.graph.node] == [maker.split('<')[0], 'Relu', 'Add', 'BatchNormalization']
     assert batch_norms_left(model) == {maker.split('<')[0]: 1, 'Add': 1}
     assert batch_norms_left(slim) == {'Add': 1}
     assert batch_norm_text(slim).startswith('1 batch normalisations left, behind Add (1):')
-    np.testing.assert_allclose(run(slim, x=picture)[0], run(model, x=picture)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(slim, x=image)[0], run(model, x=image)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_without_folding_only_what_does_nothing_goes():
@@ -87,8 +87,8 @@ def test_only_the_outputs_asked_for_stay_with_what_they_need():
     assert [node.op_type for node in slim.graph.node] == ['Conv', 'Relu']
     assert [value.name for value in slim.graph.input] == ['x']
     assert [tensor.name for tensor in slim.graph.initializer] == ['w']
-    picture = np.random.default_rng(3).normal(size=(1, 2, 4, 4)).astype(np.float32)
-    np.testing.assert_array_equal(run(slim, x=picture)[0], run(model, x=picture, unused=picture)[0])
+    image = np.random.default_rng(3).normal(size=(1, 2, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(run(slim, x=image)[0], run(model, x=image, unused=image)[0])
     assert [value.name for value in model.graph.output] == ['y', 'z']
     with pytest.raises(ConfigError, match=r"outputs: got 'q', expected one of y, z"):
         keep_outputs(model, ['q'])

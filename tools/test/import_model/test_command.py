@@ -8,7 +8,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
@@ -71,27 +71,27 @@ def interface(model: Model, backend: str = 'onnxruntime') -> dict[str, tuple[str
             for each in [*network.input, *network.output]}
 
 
-def segment(model: Model, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    result = SegmentationPipeline(open_engine(model), model).process(frame_from_picture(picture))
+def segment(model: Model, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    result = SegmentationPipeline(open_engine(model), model).process(frame_from_array(image))
     return result.labels, result.confidence
 
 
-def flow(model: Model, pictures: list[np.ndarray]) -> np.ndarray:
+def flow(model: Model, images: list[np.ndarray]) -> np.ndarray:
     pipeline = OpticalFlowPipeline(open_engine(model), model, {'flow_grid': PREVIOUS})
-    first, second = (frame_from_picture(picture, number) for number, picture in enumerate(pictures))
+    first, second = (frame_from_array(image, number) for number, image in enumerate(images))
     pipeline.process(first)
     result = pipeline.process(second)
     assert result is not None
     return result.flow
 
 
-def normalised(picture: np.ndarray) -> np.ndarray:
-    return (picture.astype(np.float64) - [100, 110, 120]) / [50, 60, 70]
+def normalised(image: np.ndarray) -> np.ndarray:
+    return (image.astype(np.float64) - [100, 110, 120]) / [50, 60, 70]
 
 
-def expected_scores(picture: np.ndarray) -> np.ndarray:
+def expected_scores(image: np.ndarray) -> np.ndarray:
     """(H, W, 5) of the networks that are one convolution by WEIGHT."""
-    return normalised(picture) @ WEIGHT[:, :, 0, 0].T
+    return normalised(image) @ WEIGHT[:, :, 0, 0].T
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return example_images(1, SIZE)[0]
 
 
@@ -123,10 +123,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize('text', [SCORES, SCORES_LAST], ids=['NCHW', 'NHWC'])
-def test_scores_become_labels_and_confidence_inside_the_graph(tmp_path: Path, text: str, picture: np.ndarray):
+def test_scores_become_labels_and_confidence_inside_the_graph(tmp_path: Path, text: str, image: np.ndarray):
     model = imported(write(tmp_path, text), '--size', '24', '40', *options(ANSWERS))
-    labels, confidence = segment(model, picture)
-    share = probabilities(expected_scores(picture))
+    labels, confidence = segment(model, image)
+    share = probabilities(expected_scores(image))
     np.testing.assert_array_equal(labels, share.argmax(-1))
     assert len(np.unique(labels)) > 2
     assert confidence is not None
@@ -152,7 +152,7 @@ def test_the_card_says_what_was_answered_and_where_it_came_from(tmp_path: Path):
         'foreign.onnx', 'foreign.yaml', 'foreign_labels.yaml', 'foreign_tensorrt.onnx']
 
 
-def test_sizes_that_the_graph_computes_become_constants(tmp_path: Path, picture: np.ndarray):
+def test_sizes_that_the_graph_computes_become_constants(tmp_path: Path, image: np.ndarray):
     file = write(tmp_path, """net (float[N, 3, H, W] x) => (float[N, 5, H, W] scores) {
         small = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (x)
         low = Conv (small, w)
@@ -168,8 +168,8 @@ def test_sizes_that_the_graph_computes_become_constants(tmp_path: Path, picture:
     }""")
     model = imported(file, '--size', '24', '40', *options(ANSWERS))
     assert not {node.op_type for node in graph(model).node} & {'Shape', 'Concat'}
-    means = normalised(picture).reshape(12, 2, 20, 2, 3).mean((1, 3)) @ WEIGHT[:, :, 0, 0].T
-    np.testing.assert_array_equal(segment(model, picture)[0], means.argmax(-1).repeat(2, 0).repeat(2, 1))
+    means = normalised(image).reshape(12, 2, 20, 2, 3).mean((1, 3)) @ WEIGHT[:, :, 0, 0].T
+    np.testing.assert_array_equal(segment(model, image)[0], means.argmax(-1).repeat(2, 0).repeat(2, 1))
 
 
 @pytest.mark.parametrize(('shape', 'steps'), [
@@ -178,14 +178,14 @@ def test_sizes_that_the_graph_computes_become_constants(tmp_path: Path, picture:
     ('N, H, W, 1', """flat = ArgMax <axis = 1, keepdims = 0> (scores)
                       axis = Constant <value = int64[1] {3}> ()
                       labels = Unsqueeze (flat, axis)""")])
-def test_wide_labels_become_bytes(tmp_path: Path, shape: str, steps: str, picture: np.ndarray):
+def test_wide_labels_become_bytes(tmp_path: Path, shape: str, steps: str, image: np.ndarray):
     file = write(tmp_path, f'net (float[N, 3, H, W] x) => (int64[{shape}] labels) {{ scores = Conv (x, w)\n{steps} }}')
     model = imported(file, '--size', '24', '40', *options(ANSWERS))
-    np.testing.assert_array_equal(segment(model, picture)[0], expected_scores(picture).argmax(-1))
+    np.testing.assert_array_equal(segment(model, image)[0], expected_scores(image).argmax(-1))
     assert interface(model) == {'image': ('FLOAT', [1, 3, *SIZE]), 'labels': ('UINT8', [1, *SIZE])}
 
 
-def test_the_label_minus_one_means_no_class(tmp_path: Path, picture: np.ndarray):
+def test_the_label_minus_one_means_no_class(tmp_path: Path, image: np.ndarray):
     file = write(tmp_path, """net (float[N, 3, H, W] x) => (int32[N, H, W] labels) {
         scores = Conv (x, w)
         index = ArgMax <axis = 1, keepdims = 0> (scores)
@@ -193,8 +193,8 @@ def test_the_label_minus_one_means_no_class(tmp_path: Path, picture: np.ndarray)
         shifted = Sub (index, one)
         labels = Cast <to = 6> (shifted)
     }""")
-    labels, _ = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), picture)
-    np.testing.assert_array_equal(labels, (expected_scores(picture).argmax(-1) - 1).astype(np.uint8))
+    labels, _ = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), image)
+    np.testing.assert_array_equal(labels, (expected_scores(image).argmax(-1) - 1).astype(np.uint8))
     assert 255 in labels
 
 
@@ -214,33 +214,33 @@ def test_outputs_that_the_package_does_not_use_are_removed_with_their_weights(tm
     assert not {node.op_type for node in graph(model).node} & {'MatMul', 'GlobalAveragePool'}
 
 
-def test_confidence_is_the_networks_own_probability_where_it_has_a_softmax(tmp_path: Path, picture: np.ndarray):
+def test_confidence_is_the_networks_own_probability_where_it_has_a_softmax(tmp_path: Path, image: np.ndarray):
     file = write(tmp_path, """net (float[N, 3, H, W] x) => (float[N, 5, H, W] share) {
         scores = Conv (x, w)
         share = Softmax <axis = 1> (scores)
     }""")
-    labels, confidence = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), picture)
-    share = probabilities(expected_scores(picture))
+    labels, confidence = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), image)
+    share = probabilities(expected_scores(image))
     np.testing.assert_array_equal(labels, share.argmax(-1))
     np.testing.assert_allclose(confidence, 255 * share.max(-1), atol=0.51)
 
 
 @pytest.mark.parametrize('last', ['Identity', 'Sigmoid'])
-def test_a_single_score_means_the_second_of_two_classes(tmp_path: Path, last: str, picture: np.ndarray):
+def test_a_single_score_means_the_second_of_two_classes(tmp_path: Path, last: str, image: np.ndarray):
     file = write(tmp_path, f"""net (float[N, 3, H, W] x) => (float[N, 1, H, W] road) {{
         score = Conv (x, v)
         road = {last} (score)
     }}""", v=WEIGHT[:1])
     model = imported(file, '--size', '24', '40', *options(ANSWERS, class_names='else road'))
-    labels, confidence = segment(model, picture)
-    share = 1 / (1 + np.exp(-expected_scores(picture)[..., 0]))
+    labels, confidence = segment(model, image)
+    share = 1 / (1 + np.exp(-expected_scores(image)[..., 0]))
     np.testing.assert_array_equal(labels, share > 0.5)
     np.testing.assert_allclose(confidence, 255 * np.maximum(share, 1 - share), atol=0.51)
 
 
 @pytest.mark.parametrize(('kind', 'number', 'fed'), [('float16', 1, 'FLOAT'), ('uint8', 1, 'UINT8'),
                                                      ('int32', 1, 'UINT8')])
-def test_inputs_of_other_types_are_cast_inside(tmp_path: Path, kind: str, number: int, fed: str, picture: np.ndarray):
+def test_inputs_of_other_types_are_cast_inside(tmp_path: Path, kind: str, number: int, fed: str, image: np.ndarray):
     file = write(tmp_path, f"""net ({kind}[1, 24, 40, 3] x) => (float[1, 24, 40, 5] scores) {{
         wide = Cast <to = {number}> (x)
         first = Transpose <perm = [0, 3, 1, 2]> (wide)
@@ -250,24 +250,24 @@ def test_inputs_of_other_types_are_cast_inside(tmp_path: Path, kind: str, number
     byte = fed == 'UINT8'
     model = imported(file, *options(ANSWERS, **{'mean': None, 'std': None} if byte else {}))
     assert interface(model)['image'] == (fed, [1, *SIZE, 3])
-    fed_values = picture.astype(np.float64) if byte else normalised(picture).astype(np.float16).astype(np.float64)
+    fed_values = image.astype(np.float64) if byte else normalised(image).astype(np.float16).astype(np.float64)
     scores = np.sort(fed_values @ WEIGHT[:, :, 0, 0].T)
     clear = scores[..., -1] - scores[..., -2] > 1e-2
     expected = (fed_values @ WEIGHT[:, :, 0, 0].T).argmax(-1)
-    np.testing.assert_array_equal(segment(model, picture)[0][clear], expected[clear])
+    np.testing.assert_array_equal(segment(model, image)[0][clear], expected[clear])
     assert clear.mean() > 0.9
 
 
-def test_names_that_the_package_uses_may_be_taken_in_the_file(tmp_path: Path, picture: np.ndarray):
+def test_names_that_the_package_uses_may_be_taken_in_the_file(tmp_path: Path, image: np.ndarray):
     file = write(tmp_path, """net (float[N, 3, H, W] labels) => (float[N, 5, H, W] image) {
         confidence = Conv (labels, w)
         image = Identity (confidence)
     }""")
-    labels, _ = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), picture)
-    np.testing.assert_array_equal(labels, expected_scores(picture).argmax(-1))
+    labels, _ = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), image)
+    np.testing.assert_array_equal(labels, expected_scores(image).argmax(-1))
 
 
-def test_nested_graphs_keep_what_they_need(tmp_path: Path, picture: np.ndarray):
+def test_nested_graphs_keep_what_they_need(tmp_path: Path, image: np.ndarray):
     file = write(tmp_path, """net (float[N, 3, H, W] image) => (float[N, 5, H, W] scores) {
         mean = ReduceMean <keepdims = 0> (image)
         least = Constant <value = float {-1e9}> ()
@@ -277,13 +277,13 @@ def test_nested_graphs_keep_what_they_need(tmp_path: Path, picture: np.ndarray):
             else_branch = no () => (float[N, 5, H, W] b) { c = Conv (image, w)
                                                            b = Neg (c) }>
     }""")
-    labels, _ = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), picture)
-    np.testing.assert_array_equal(labels, expected_scores(picture).argmax(-1))
+    labels, _ = segment(imported(file, '--size', '24', '40', *options(ANSWERS)), image)
+    np.testing.assert_array_equal(labels, expected_scores(image).argmax(-1))
 
 
 @pytest.mark.parametrize(('opset', 'operator'), [(9, 'Relu'), (11, 'Relu'), (17, 'Relu'), (17, 'BatchNormalization'),
                                                  (21, 'LeakyRelu')])
-def test_other_opsets_become_13(tmp_path: Path, opset: int, operator: str, picture: np.ndarray):
+def test_other_opsets_become_13(tmp_path: Path, opset: int, operator: str, image: np.ndarray):
     inputs = '(linear, one, zero, zero, one)' if operator == 'BatchNormalization' else '(linear)'
     attribute = '<training_mode = 0>' if operator == 'BatchNormalization' else ''
     file = write(tmp_path, f"""net (float[N, 3, H, W] x) => (float[N, 5, H, W] scores) {{
@@ -294,15 +294,15 @@ def test_other_opsets_become_13(tmp_path: Path, opset: int, operator: str, pictu
     network = onnx.load(model.network_file('onnxruntime', 'fp32'))
     assert [(each.domain, each.version) for each in network.opset_import] == [('', 13)]
     assert network.ir_version <= 8
-    scores = expected_scores(picture)
+    scores = expected_scores(image)
     slope = {'Relu': 0, 'LeakyRelu': 0.01}.get(operator, 1)
     bent = np.where(scores > 0, scores, slope * scores)
     clear = np.sort(bent)[..., -1] - np.sort(bent)[..., -2] > 1e-3
     assert clear.mean() > 0.7
-    np.testing.assert_array_equal(segment(model, picture)[0][clear], bent.argmax(-1)[clear])
+    np.testing.assert_array_equal(segment(model, image)[0][clear], bent.argmax(-1)[clear])
 
 
-def test_an_opset_that_cannot_become_13_is_kept_and_said(tmp_path: Path, picture: np.ndarray,
+def test_an_opset_that_cannot_become_13_is_kept_and_said(tmp_path: Path, image: np.ndarray,
                                                          capsys: pytest.CaptureFixture[str]):
     file = write(tmp_path, """net (float[N, 3, H, W] x) => (float[N, 5, H, W] scores) {
         linear = Conv (x, w)
@@ -314,17 +314,17 @@ def test_an_opset_that_cannot_become_13_is_kept_and_said(tmp_path: Path, picture
     assert 'NOTE: opset 18 could not be lowered to 13, the newest that TensorRT 8.2 reads' in capsys.readouterr().out
     network = onnx.load(model.network_file('onnxruntime', 'fp32'))
     assert [each.version for each in network.opset_import] == [18]
-    assert segment(model, picture)[0].shape == SIZE
+    assert segment(model, image)[0].shape == SIZE
 
 
-def test_one_score_behind_those_of_a_label_set_is_not_seen(tmp_path: Path, picture: np.ndarray,
+def test_one_score_behind_those_of_a_label_set_is_not_seen(tmp_path: Path, image: np.ndarray,
                                                            capsys: pytest.CaptureFixture[str]):
     (tmp_path / 'names.txt').write_text('a\nb\nc\nd\n')
     model = imported(write(tmp_path, SCORES), '--size', '24', '40',
                      *options(ANSWERS, class_names=None, labels=str(tmp_path / 'names.txt')))
     assert 'NOTE: scores not seen, behind those of the 4 classes: 1' in capsys.readouterr().out
-    share = probabilities(expected_scores(picture)[..., :4])
-    labels, confidence = segment(model, picture)
+    share = probabilities(expected_scores(image)[..., :4])
+    labels, confidence = segment(model, image)
     np.testing.assert_array_equal(labels, share.argmax(-1))
     np.testing.assert_allclose(confidence, 255 * share.max(-1), atol=0.51)
 
@@ -343,33 +343,33 @@ TWO = """net (float[N, 3, H, W] left, float[N, 3, H, W] right) => (float[N, 2, H
 
 
 @pytest.mark.parametrize('text', [JOINED, JOINED_LAST, TWO], ids=['6 channels', '6 channels last', 'two inputs'])
-def test_flow_takes_two_pictures_and_gives_px(tmp_path: Path, text: str):
+def test_flow_takes_two_images_and_gives_px(tmp_path: Path, text: str):
     model = imported(write(tmp_path, text, v=FLOW_WEIGHT), '--size', '24', '40', *options(FLOW_ANSWERS),
                      task='optical_flow')
-    pictures = example_images(2, SIZE)
-    expected = np.concatenate([normalised(each) for each in pictures], -1) @ FLOW_WEIGHT[:, :, 0, 0].T / 4
-    np.testing.assert_allclose(flow(model, pictures), expected, atol=1e-4)
+    images = example_images(2, SIZE)
+    expected = np.concatenate([normalised(each) for each in images], -1) @ FLOW_WEIGHT[:, :, 0, 0].T / 4
+    np.testing.assert_allclose(flow(model, images), expected, atol=1e-4)
     sides = [1, *SIZE, 3] if text is JOINED_LAST else [1, 3, *SIZE]
     assert interface(model)['first'] == interface(model)['second'] == ('FLOAT', sides)
     assert model.output.flow_scale == 0.25
 
 
-def test_two_channels_are_a_pair_of_grey_pictures(tmp_path: Path):
+def test_two_channels_are_a_pair_of_grey_images(tmp_path: Path):
     file = write(tmp_path, 'net (float[1, 2, 24, 40] pair) => (float[1, 2, 24, 40] motion) { motion = Conv (pair, v) }',
                  v=FLOW_WEIGHT[:, :2])
     model = imported(file, '--mean', '128', '--std', '64', '--flow-scale', '2', '--license', 'MIT', task='optical_flow')
     assert model.input.color == 'gray'
-    pictures = [np.full((*SIZE, 3), level, np.uint8) for level in (160, 96)]
+    images = [np.full((*SIZE, 3), level, np.uint8) for level in (160, 96)]
     expected = 2 * (np.array([0.5, -0.5]) @ FLOW_WEIGHT[:, :2, 0, 0].T)
-    np.testing.assert_allclose(flow(model, pictures), np.broadcast_to(expected, (*SIZE, 2)), atol=1e-5)
+    np.testing.assert_allclose(flow(model, images), np.broadcast_to(expected, (*SIZE, 2)), atol=1e-5)
 
 
-def test_the_order_of_two_pictures_can_be_given(tmp_path: Path):
+def test_the_order_of_two_images_can_be_given(tmp_path: Path):
     model = imported(write(tmp_path, TWO, v=FLOW_WEIGHT), '--size', '24', '40', '--input-names', 'right', 'left',
                      *options(FLOW_ANSWERS, flow_scale='1'), task='optical_flow')
-    pictures = example_images(2, SIZE)
-    expected = np.concatenate([normalised(each) for each in pictures[::-1]], -1) @ FLOW_WEIGHT[:, :, 0, 0].T
-    np.testing.assert_allclose(flow(model, pictures), expected, atol=1e-4)
+    images = example_images(2, SIZE)
+    expected = np.concatenate([normalised(each) for each in images[::-1]], -1) @ FLOW_WEIGHT[:, :, 0, 0].T
+    np.testing.assert_allclose(flow(model, images), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(('text', 'task'), [(SCORES_LAST, 'segmentation'), (JOINED_LAST, 'optical_flow')])
@@ -390,7 +390,7 @@ def test_what_tensorrt_cannot_take_is_said(tmp_path: Path, capsys: pytest.Captur
         scores = Conv (levels, w)
     }""", one=np.array(1, np.uint8))
     imported(file, *options(ANSWERS, mean=None, std=None))
-    assert re.search(r'NOTE: TensorRT 8\.2 cannot take the file for it, a newer one may:\n.*BitShift',
+    assert re.search(r'NOTE: TensorRT 8\.2 does not support the file for it, a newer version may:\n.*BitShift',
                      capsys.readouterr().out, re.DOTALL)
     imported(write(tmp_path, SCORES), '--overwrite', '--size', '24', '40', *options(ANSWERS))
     assert 'NOTE' not in capsys.readouterr().out
@@ -443,7 +443,7 @@ def test_a_network_that_does_not_fit_or_is_not_clear_is_refused(tmp_path: Path, 
     assert not (tmp_path / 'out').exists()
 
 
-def test_an_output_that_needs_more_than_pictures_is_no_candidate(tmp_path: Path, picture: np.ndarray,
+def test_an_output_that_needs_more_than_images_is_no_candidate(tmp_path: Path, image: np.ndarray,
                                                                  capsys: pytest.CaptureFixture[str]):
     file = write(tmp_path, """net (float[N, 3, H, W] x, float[1] gain) => (float[N, 5, H, W] a, float[N, 5, H, W] b) {
         a = Conv (x, w)
@@ -451,12 +451,12 @@ def test_an_output_that_needs_more_than_pictures_is_no_candidate(tmp_path: Path,
     }""")
     model = imported(file, '--size', '24', '40', '--input-names', 'x', *options(ANSWERS))
     assert 'Outputs removed: b' in capsys.readouterr().out
-    np.testing.assert_array_equal(segment(model, picture)[0], expected_scores(picture).argmax(-1))
+    np.testing.assert_array_equal(segment(model, image)[0], expected_scores(image).argmax(-1))
 
 
-def test_the_named_output_is_taken(tmp_path: Path, picture: np.ndarray):
+def test_the_named_output_is_taken(tmp_path: Path, image: np.ndarray):
     model = imported(write(tmp_path, BOTH), '--size', '24', '40', '--output-name', 'aux', *options(ANSWERS))
-    np.testing.assert_array_equal(segment(model, picture)[0], expected_scores(picture).argmin(-1))
+    np.testing.assert_array_equal(segment(model, image)[0], expected_scores(image).argmin(-1))
 
 
 def test_a_size_that_the_network_cannot_run_at_is_refused_with_the_runtimes_reason(tmp_path: Path,
@@ -512,7 +512,7 @@ def test_without_a_terminal_the_flow_scale_is_not_guessed(tmp_path: Path, monkey
 
 
 def test_the_terminal_is_asked_for_everything_until_the_answer_is_right(tmp_path: Path, terminal: list[str],
-                                                                        picture: np.ndarray,
+                                                                        image: np.ndarray,
                                                                         capsys: pytest.CaptureFixture[str]):
     (tmp_path / 'names.txt').write_text('sky\nroad\n\ncar\nbus\ntree\n')
     terminal += ['', '24', '24 40', 'blue', 'bgr', 'custom', '0.4 0.4 0.5', '100 110 120', '50 60 0', '50 60 70',
@@ -524,7 +524,7 @@ def test_the_terminal_is_asked_for_everything_until_the_answer_is_right(tmp_path
                       'Times 255 these are 102 102 127.5', "Got '50 60 0', expected 3 numbers above 0",
                       "no 'no_such_labels'", 'expected a licence, or "unknown"'):
         assert complaint in said
-    np.testing.assert_array_equal(segment(model, picture)[0], expected_scores(picture).argmax(-1))
+    np.testing.assert_array_equal(segment(model, image)[0], expected_scores(image).argmax(-1))
     assert model.labels is not None
     assert [each.name for each in model.labels.classes] == ['sky', 'road', 'car', 'bus', 'tree']
     assert model.description == 'imported from foreign.onnx'
@@ -552,7 +552,7 @@ def test_a_model_that_is_there_stays_unless_it_may_be_overwritten(tmp_path: Path
     file = write(tmp_path, SCORES)
     imported(file, '--size', '24', '40', *options(ANSWERS))
     assert run(file, '--size', '24', '40', *options(ANSWERS, license='BSD')) == 2
-    assert 'foreign.yaml: is there already' in capsys.readouterr().err
+    assert 'foreign.yaml: already exists' in capsys.readouterr().err
     assert load_model(str(tmp_path / 'out' / 'foreign.yaml')).license == 'MIT'
     assert imported(file, '--overwrite', '--size', '24', '40', *options(ANSWERS, license='BSD')).license == 'BSD'
 
@@ -627,7 +627,7 @@ def tensorflow() -> object:
 
 def write_frozen_graph(folder: Path, tf: object) -> Path:
     with tf.Graph().as_default() as frozen:
-        x = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], 'picture')
+        x = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], 'image')
         weight = tf.constant(WEIGHT.transpose(2, 3, 1, 0))
         scores = tf.nn.conv2d(x, weight, 1, 'SAME', name='scores')
         tf.argmax(scores, -1, name='classes')
@@ -638,11 +638,11 @@ def write_frozen_graph(folder: Path, tf: object) -> Path:
 
 
 @pytest.mark.parametrize(('output', 'outputs'), [('scores', 2), ('share', 2), ('classes', 1)])
-def test_a_frozen_graph_is_imported(tmp_path: Path, tensorflow: object, output: str, outputs: int, picture: np.ndarray):
+def test_a_frozen_graph_is_imported(tmp_path: Path, tensorflow: object, output: str, outputs: int, image: np.ndarray):
     model = imported(write_frozen_graph(tmp_path, tensorflow), '--size', '24', '40', '--output-name', output,
                      *options(ANSWERS))
-    labels, confidence = segment(model, picture)
-    share = probabilities(expected_scores(picture))
+    labels, confidence = segment(model, image)
+    share = probabilities(expected_scores(image))
     np.testing.assert_array_equal(labels, share.argmax(-1))
     assert len(interface(model)) == 1 + outputs
     if confidence is not None:
@@ -672,12 +672,12 @@ def test_the_published_tflite_file_agrees_with_the_native_network(tmp_path: Path
     model = imported(tmp_path / 'foreign.tflite', '--mean', '128', '--std', '128', '--flow-scale', '1/4.554',
                      '--license', 'MIT', task='optical_flow')
     native = nanoflownet.load(read_weights(folder / 'nanoflownet.npz'), 'published')
-    pictures = [np.repeat(each[..., :1], 3, -1) for each in example_images(2, (112, 160))]
-    pair = np.concatenate([each[..., :1] for each in pictures], -1).transpose(2, 0, 1)[None]
+    images = [np.repeat(each[..., :1], 3, -1) for each in example_images(2, (112, 160))]
+    pair = np.concatenate([each[..., :1] for each in images], -1).transpose(2, 0, 1)[None]
     with torch.no_grad():
         expected = native(torch.from_numpy((pair.astype(np.float32) - 128) / 128))[0].numpy().transpose(1, 2, 0)
     pipeline = OpticalFlowPipeline(open_engine(model), model, {'flow_grid': PREVIOUS, 'output_size': 'network'})
-    pipeline.process(frame_from_picture(pictures[0]))
-    result = pipeline.process(frame_from_picture(pictures[1], 1))
+    pipeline.process(frame_from_array(images[0]))
+    result = pipeline.process(frame_from_array(images[1], 1))
     assert result is not None
     np.testing.assert_allclose(result.flow * 4, expected, atol=1e-3)

@@ -9,7 +9,7 @@ import onnx.parser
 import pytest
 
 from trt_perception.core.data import VOID
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
@@ -43,7 +43,7 @@ def segment(file: Path, *arguments: str, normalise: str | None = 'signed', names
     """Import, and return labels and confidence of BYTES."""
     assert run(file, *(('--normalise', normalise) if normalise else ()), *names, *arguments) == 0
     model = load_model(str(file.parent / 'out' / 'net.yaml'))
-    result = SegmentationPipeline(open_engine(model, EngineOptions(backend)), model).process(frame_from_picture(BYTES))
+    result = SegmentationPipeline(open_engine(model, EngineOptions(backend)), model).process(frame_from_array(BYTES))
     return result.labels, result.confidence
 
 
@@ -52,8 +52,8 @@ def flow_at_centre(file: Path, *arguments: str) -> tuple[float, float]:
     assert run(file, '--normalise', 'none', '--flow-scale', '1', *arguments, task='optical_flow') == 0
     model: Model = load_model(str(file.parent / 'out' / 'net.yaml'))
     pipeline = OpticalFlowPipeline(open_engine(model, EngineOptions('onnxruntime')), model, {'flow_grid': 'previous'})
-    pipeline.process(frame_from_picture(np.full((H, W, 3), 10, np.uint8), 0))
-    field = pipeline.process(frame_from_picture(np.full((H, W, 3), 20, np.uint8), 10**8))
+    pipeline.process(frame_from_array(np.full((H, W, 3), 10, np.uint8), 0))
+    field = pipeline.process(frame_from_array(np.full((H, W, 3), 20, np.uint8), 10**8))
     assert field is not None
     u, v = field.flow[H // 2, W // 2].tolist()
     return u, v

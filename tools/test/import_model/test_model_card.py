@@ -34,7 +34,7 @@ def test_presets_follow_the_colour_order():
     assert normalisation('gray', 'none') == ([0], [1])
 
 
-def test_presets_of_colours_are_not_for_grey_pictures():
+def test_presets_of_colours_are_not_for_grey_images():
     with pytest.raises(ConfigError, match=r"got 'imagenet', expected one of unit, signed, none"):
         normalisation('gray', 'imagenet')
 

@@ -12,7 +12,7 @@ from trt_perception_tools.networks.weights import read_weights  # noqa: E402
 
 
 def wave(shift: int) -> np.ndarray:
-    """Make a (112, 160) float64 picture, grey levels 0..255, moved right by `shift` px."""
+    """Make a (112, 160) float64 image, grey levels 0..255, moved right by `shift` px."""
     rows, columns = np.mgrid[:112, :160].astype(np.float64)
     x = columns - shift
     return np.round(127.5 + 60 * np.sin(x / 7) + 60 * np.cos(rows / 5 + x / 11))

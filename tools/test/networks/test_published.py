@@ -50,7 +50,7 @@ def made_up_weights(shapes: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray
     return weights
 
 
-def picture(phase: float, height: int = 128, width: int = 192) -> torch.Tensor:
+def image(phase: float, height: int = 128, width: int = 192) -> torch.Tensor:
     """Make (1, 3, H, W) float32, RGB 0..255."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     waves = [0.11 * x + 0.05 * y + phase, 0.07 * x - 0.13 * y + 2 * phase, 0.003 * x * y / 8 + phase]
@@ -58,7 +58,7 @@ def picture(phase: float, height: int = 128, width: int = 192) -> torch.Tensor:
 
 
 def published_input(name: str, *size: int) -> torch.Tensor:
-    first, second = picture(0, *size), picture(0.35, *size)
+    first, second = image(0, *size), image(0.35, *size)
     if name.startswith('swiftnet'):
         return first
     if name.startswith('flownets'):

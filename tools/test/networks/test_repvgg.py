@@ -33,11 +33,11 @@ def test_a_merged_block_equals_its_branches(inputs: int, outputs: int, stride: i
 
 def test_a_merged_network_equals_the_trained_one_and_leaves_it_as_it_was():
     network = trained(swiftnet.SwiftNet(5, 'repvgg', 0.125))
-    picture = torch.rand(1, 3, 64, 96) * 255
+    image = torch.rand(1, 3, 64, 96) * 255
     with torch.no_grad():
-        expected = network(picture)
+        expected = network(image)
         merged = merge(network)
-        got, after = merged(picture), network(picture)
+        got, after = merged(image), network(image)
     assert expected.std() > 0.01
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(after, expected, atol=0, rtol=0)
@@ -57,9 +57,9 @@ def test_merging_leaves_a_network_without_such_blocks_alone():
 def test_the_encoder_follows_from_the_weights():
     network = trained(swiftnet.SwiftNet(5, 'repvgg', 0.125))
     loaded = swiftnet.load({name: value.numpy() for name, value in network.state_dict().items()}, 'x.pth')
-    picture = torch.rand(1, 3, 32, 64) * 255
+    image = torch.rand(1, 3, 32, 64) * 255
     with torch.no_grad():
-        torch.testing.assert_close(loaded(picture), network(picture), atol=0, rtol=0)
+        torch.testing.assert_close(loaded(image), network(image), atol=0, rtol=0)
 
 
 def test_names_and_shapes_are_those_of_the_published_encoder():

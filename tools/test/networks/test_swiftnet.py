@@ -14,7 +14,7 @@ def arrays_of(network: swiftnet.SwiftNet) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
-def random_picture(height: int, width: int) -> torch.Tensor:
+def random_image(height: int, width: int) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255
 
 
@@ -23,7 +23,7 @@ def random_picture(height: int, width: int) -> torch.Tensor:
 def test_classes_encoder_and_width_follow_from_the_weights(encoder: str, width: float):
     network = swiftnet.SwiftNet(7, encoder, width).eval()
     again = swiftnet.load(arrays_of(network), 'here')
-    image = random_picture(64, 96)
+    image = random_image(64, 96)
     with torch.no_grad():
         scores = again(image)
         assert scores.shape == (1, 7, 64, 96)
@@ -43,16 +43,16 @@ def test_encoders_have_as_many_weights_as_torchvisions():
 
 def test_upsampling_by_nearest_neighbour_gives_other_scores():
     network = swiftnet.SwiftNet(7, width=0.25)
-    image = random_picture(64, 96)
+    image = random_image(64, 96)
     with torch.no_grad():
         bilinear, nearest = (swiftnet.load(arrays_of(network), 'here', mode)(image) for mode in ('bilinear', 'nearest'))
     assert nearest.shape == bilinear.shape
     assert (nearest - bilinear).abs().max() > 1e-3
 
 
-def test_pictures_are_normalised_with_the_constants_of_the_checkpoint():
+def test_images_are_normalised_with_the_constants_of_the_checkpoint():
     network = swiftnet.SwiftNet(7, width=0.25).eval()
-    image = random_picture(64, 96)
+    image = random_image(64, 96)
     backbone = network.backbone
     with torch.no_grad():
         expected = network(image)

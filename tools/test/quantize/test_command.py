@@ -11,7 +11,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
@@ -38,7 +38,7 @@ SIZE = (32, 48)
 # As export/heads.py exports a network: normalisation, convolutions, a batch normalisation that cannot be folded, a
 # sum; scores at half size, of which the last is not seen; labels and confidence.
 SEGMENTATION = """<ir_version: 8, opset_import: ["" : 13]>
-g ({picture} image) => ({result}[1, 32, 48] labels, {result}[1, 32, 48] confidence) {{
+g ({image} image) => ({result}[1, 32, 48] labels, {result}[1, 32, 48] confidence) {{
   {normalisation}
   c1 = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (normal, w1, b1)
   r1 = Relu (c1)
@@ -99,7 +99,7 @@ output: {output}
 
 
 def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(30)  # Each class in each picture.
+    random = np.random.default_rng(30)  # Each class in each image.
     return {name: (random.normal(size=shape) / np.sqrt(max(1, np.prod(shape[1:])))).astype(np.float32)
             for name, shape in shapes.items()}
 
@@ -119,10 +119,10 @@ def segmentation(runtime: str = 'onnxruntime') -> ModelProto:
                'img_mean': np.float32([124, 116, 104]).reshape(1, 3, 1, 1),
                'img_std': np.float32([58, 57, 57.5]).reshape(1, 3, 1, 1)}
     if runtime == 'onnxruntime':
-        fields = {'picture': 'uint8[1, 32, 48, 3]', 'result': 'uint8', 'kind': TensorProto.UINT8,
+        fields = {'image': 'uint8[1, 32, 48, 3]', 'result': 'uint8', 'kind': TensorProto.UINT8,
                   'normalisation': BYTES}
     else:
-        fields = {'picture': 'float[1, 3, 32, 48]', 'result': 'int32', 'kind': TensorProto.INT32,
+        fields = {'image': 'float[1, 3, 32, 48]', 'result': 'int32', 'kind': TensorProto.INT32,
                   'normalisation': 'normal = Identity (image)'}
     model = network(SEGMENTATION.format(**fields), arrays)
     onnx.helper.set_model_props(model, {'runtime': runtime})
@@ -147,8 +147,8 @@ def write_card(folder: Path, task: str) -> Path:
     return folder / 'tiny.yaml'
 
 
-def pictures(count: int) -> list[np.ndarray]:
-    """Return smooth (H, W, 3) uint8 pictures; each is the one before it, moved by 2 px."""
+def smooth_images(count: int) -> list[np.ndarray]:
+    """Return smooth (H, W, 3) uint8 images; each is the one before it, moved by 2 px."""
     noise = np.random.default_rng(7).integers(0, 256, (12, 24, 3), np.uint8)
     blobs = cv2.resize(noise, (2 * count + 48, 32), interpolation=cv2.INTER_CUBIC)
     return [np.ascontiguousarray(blobs[:, 2 * number:2 * number + 48]) for number in range(count)]
@@ -158,8 +158,8 @@ def pictures(count: int) -> list[np.ndarray]:
 def images(tmp_path: Path) -> Path:
     folder = tmp_path / 'images'
     folder.mkdir()
-    for number, picture in enumerate(pictures(8)):
-        cv2.imwrite(str(folder / f'{number}.png'), picture)
+    for number, pixels in enumerate(smooth_images(8)):
+        cv2.imwrite(str(folder / f'{number}.png'), pixels)
     return folder
 
 
@@ -177,8 +177,8 @@ def motion(tmp_path: Path) -> Model:
 
 def quantised(model: Model, images: Path, *arguments: str, precision: str = 'int8') -> Path:
     output = images.parent / f'{precision}.onnx'
-    pictures = [] if precision == 'fp16' else ['--images', str(images)]
-    assert cli.main(['quantize', model.path, '--precision', precision, '--output', str(output), *pictures,
+    source = [] if precision == 'fp16' else ['--images', str(images)]
+    assert cli.main(['quantize', model.path, '--precision', precision, '--output', str(output), *source,
                      *arguments]) == 0
     return output
 
@@ -190,12 +190,12 @@ def interface(file: str | Path) -> list[tuple[str, int, list[int]]]:
 
 
 def results(model: Model, file: Path, precision: str) -> list[np.ndarray]:
-    """Return what the deployed pipeline gives for every picture."""
+    """Return what the deployed pipeline gives for every image."""
     variant = model._replace(files={'onnxruntime': {precision: str(file)}})
     engine = open_engine(variant, EngineOptions('onnxruntime', precision, 1))
     pipeline: SegmentationPipeline | OpticalFlowPipeline = (
         SegmentationPipeline if model.task == 'segmentation' else OpticalFlowPipeline)(engine, variant)
-    given = [pipeline.process(frame_from_picture(picture, number + 1)) for number, picture in enumerate(pictures(8))]
+    given = [pipeline.process(frame_from_array(pixels, number + 1)) for number, pixels in enumerate(smooth_images(8))]
     return [(each.labels if model.task == 'segmentation' else each.flow).copy() for each in given if each is not None]
 
 
@@ -373,7 +373,7 @@ def test_nodes_without_names_are_quantised_too(road: Model, images: Path, capsys
 def test_frames_are_spread_over_the_source_and_pairs_are_neighbours(images: Path):
     assert [len(group) for group in folder_frames(images, 3, False)] == [1, 1, 1]
     chosen = [[frame.data.tobytes() for frame in group] for group in folder_frames(images, 3, True)]
-    every = [picture.tobytes() for picture in pictures(8)]
+    every = [pixels.tobytes() for pixels in smooth_images(8)]
     assert chosen == [every[0:2], every[3:5], every[6:8]]
     assert [len(group) for group in bag_frames(STREET, 4, True)] == [2] * 4
 
@@ -383,21 +383,21 @@ def test_of_several_topics_in_a_bag_one_is_chosen_and_raw_images_are_read(tmp_pa
     header, time, image = (store.types[name] for name in (
         'std_msgs/msg/Header', 'builtin_interfaces/msg/Time', 'sensor_msgs/msg/Image'))
     with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
-        for topic, picture in zip(('/left', '/right'), pictures(2), strict=True):
+        for topic, pixels in zip(('/left', '/right'), smooth_images(2), strict=True):
             connection = writer.add_connection(topic, image.__msgtype__, typestore=store)
-            message = image(header(time(1, 0), 'camera'), 32, 48, 'bgr8', 0, 144, picture.reshape(-1))
+            message = image(header(time(1, 0), 'camera'), 32, 48, 'bgr8', 0, 144, pixels.reshape(-1))
             writer.write(connection, 10**9, store.serialize_cdr(message, image.__msgtype__))
     with pytest.raises(ConfigError, match='got 2 image topics: /left, /right. Choose one with --topic.'):
         bag_frames(tmp_path / 'bag', 1, False)
     [[frame]] = bag_frames(tmp_path / 'bag', 5, False, '/right')
-    assert (frame.encoding, frame.data.tobytes()) == ('bgr8', pictures(2)[1].tobytes())
+    assert (frame.encoding, frame.data.tobytes()) == ('bgr8', smooth_images(2)[1].tobytes())
     with pytest.raises(ConfigError, match='1 images on /right, expected at least 2.'):
         bag_frames(tmp_path / 'bag', 5, True, '/right')
 
 
-def test_a_flow_network_sees_the_current_picture_first(motion: Model, images: Path):
+def test_a_flow_network_sees_the_current_image_first(motion: Model, images: Path):
     [feeds] = prepare(motion, flow(), folder_frames(images, 1, True), '')
-    before, current = (cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures(8)[:2])
+    before, current = (cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) for pixels in smooth_images(8)[:2])
     np.testing.assert_array_equal(feeds['first'][0, ..., 0], current)
     np.testing.assert_array_equal(feeds['second'][0, ..., 0], before)
 
@@ -414,9 +414,9 @@ def test_what_cannot_be_done_is_refused(road: Model, images: Path, capsys: pytes
     folder = images.parent
     output = ['--output', folder / 'x.onnx']
     int8 = ['--precision', 'int8', *output]
-    assert 'INT8 needs pictures like those' in refused(capsys, road.path, *int8)
+    assert 'INT8 needs images like those' in refused(capsys, road.path, *int8)
     (folder / 'empty').mkdir()
-    assert f'{folder / "empty"}: 0 pictures, expected at least 1.' \
+    assert f'{folder / "empty"}: 0 images, expected at least 1.' \
         in refused(capsys, road.path, *int8, '--images', folder / 'empty')
     assert 'no such folder' in refused(capsys, road.path, *int8, '--images', folder / 'none')
     assert 'no such file or folder' in refused(capsys, road.path, *int8, '--bag', folder / 'none')

@@ -1,4 +1,4 @@
-"""Quantising what import-model made of other people's files."""
+"""Quantising what import-model made of third-party files."""
 from __future__ import annotations
 
 from pathlib import Path

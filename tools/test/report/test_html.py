@@ -41,7 +41,7 @@ def whole_page() -> str:
     series = {NASTY: [1.0, 2.0, 9.0], 'b': [2.0, 3.0, float('nan')]}
     return html.page(NASTY, [
         html.heading(NASTY), html.paragraph(NASTY), html.table(['a', NASTY], [[NASTY, 1]], caption=NASTY),
-        html.picture(b'\x89PNG', NASTY), html.bars([NASTY, 'c', 'd'], series, 'ms', NASTY),
+        html.image(b'\x89PNG', NASTY), html.bars([NASTY, 'c', 'd'], series, 'ms', NASTY),
         html.bars(['x'], {'s': [1.0]}, 'ms', whiskers={'s': [(0.5, 2.0)]}),
         html.bars(['x', 'y', 'z'], series, stacked=True), html.lines(series, 'ms', NASTY, x_label=NASTY),
         html.histograms(series, 'ms', NASTY)])

@@ -100,21 +100,21 @@ def test_recorded_pairs_are_cut_at_one_place_in_all_three(recorded):
 
 def test_recorded_pairs_smaller_than_the_cut_are_refused(recorded):
     task = make_task(recorded=[str(recorded)], recorded_share=1.0, size=[48, 48])
-    with pytest.raises(ConfigError, match=r'a_flow\.flo: got pictures and flow of .*at least 48x48'):
+    with pytest.raises(ConfigError, match=r'a_flow\.flo: got images and flow of .*at least 48x48'):
         next(iter(task.batches(0)))
 
 
-def test_pictures_of_a_folder_serve_as_textures(tmp_path):
+def test_images_of_a_folder_serve_as_textures(tmp_path):
     cv2.imwrite(str(tmp_path / 'white.png'), np.full((64, 64, 3), 255, np.uint8))
-    with_pictures, without = (next(iter(make_task(**each).batches(0))) for each in ({'pictures': [str(tmp_path)]}, {}))
-    assert not torch.equal(with_pictures[0], without[0])
+    with_images, without = (next(iter(make_task(**each).batches(0))) for each in ({'images': [str(tmp_path)]}, {}))
+    assert not torch.equal(with_images[0], without[0])
 
 
 def test_held_out_pairs_have_images_of_their_own(tmp_path):
     cv2.imwrite(str(tmp_path / 'white.webp'), np.full((64, 64, 3), 255, np.uint8))
     pairs = {}
-    for name, settings in {'both': {'pictures': [str(tmp_path)], 'validation_pictures': [str(tmp_path)]},
-                           'training': {'pictures': [str(tmp_path)]}, 'none': {}}.items():
+    for name, settings in {'both': {'images': [str(tmp_path)], 'validation_images': [str(tmp_path)]},
+                           'training': {'images': [str(tmp_path)]}, 'none': {}}.items():
         task = make_task(**settings)
         task.validate()
         pairs[name] = task._validation[0][0]

@@ -29,7 +29,7 @@ description: SwiftNet with random weights and removed channels
 license: none
 files: {onnxruntime: {fp32: swiftnet_pruned.onnx}}
 labels: camvid
-input: {names: [picture], color: rgb, mean: [0, 0, 0], std: [1, 1, 1]}
+input: {names: [image], color: rgb, mean: [0, 0, 0], std: [1, 1, 1]}
 output: {labels: ids, confidence: sure}
 """
 
@@ -139,10 +139,10 @@ def test_onnx_runtime_computes_what_torch_does(encoder: str, tmp_path: Path):
     file = tmp_path / 'swiftnet_pruned.onnx'
     export(load_model(str(tmp_path / 'swiftnet_pruned.yaml')), NETWORKS['swiftnet'], save(pruned, tmp_path), (64, 96),
            file)
-    picture = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), np.uint8)
-    labels, _ = ort.InferenceSession(file, providers=['CPUExecutionProvider']).run(None, {'picture': picture})
+    image = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    labels, _ = ort.InferenceSession(file, providers=['CPUExecutionProvider']).run(None, {'image': image})
     with torch.no_grad():
-        expected = pruned(torch.from_numpy(picture).permute(0, 3, 1, 2).float()).argmax(1).numpy()
+        expected = pruned(torch.from_numpy(image).permute(0, 3, 1, 2).float()).argmax(1).numpy()
     assert len(np.unique(labels)) > 1
     assert (labels != expected).mean() < 1e-3
 
@@ -154,7 +154,7 @@ def test_a_ratio_that_is_no_share_is_refused(ratio: float):
 
 
 def write_recipe(folder: Path, **network: object) -> Path:
-    """Write a recipe with three pictures, whose labels are left and right halves."""
+    """Write a recipe with three images, whose labels are left and right halves."""
     data = folder / 'camvid'
     for split in ('train', 'val'):
         for name in (split, f'{split}annot'):

@@ -1,4 +1,4 @@
-"""The segmentation task, on pictures that are written here."""
+"""The segmentation task, on images that are written here."""
 import json
 
 import cv2
@@ -30,7 +30,7 @@ def one_thread(monkeypatch):
 
 
 def street(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture in which the colour tells the class, and its labels, some of them void."""
+    """Return an image in which the colour tells the class, and its labels, some of them void."""
     random = np.random.default_rng(number)
     labels = np.kron(random.integers(0, 11, (4, 6)), np.ones((12, 12), int)).astype(np.uint8)
     labels[:12, :12] = VOID
@@ -69,7 +69,7 @@ def run(camvid, output, *, seed=0, epochs=2, **fields):
     return made
 
 
-def test_a_view_keeps_labels_on_the_pixels_of_the_picture():
+def test_a_view_keeps_labels_on_the_pixels_of_the_image():
     still = Augmentation((40, 56), (0.5, 2.0), brightness=0, contrast=0, saturation=0)
     random = np.random.default_rng(3)
     for number in range(40):
@@ -78,22 +78,22 @@ def test_a_view_keeps_labels_on_the_pixels_of_the_picture():
         known = labels != VOID
         # Colours at borders are mixed; inside, the colour is that of the class.
         inside = known & (cv2.erode(labels, np.ones((5, 5))) == cv2.dilate(labels, np.ones((5, 5))))
-        inside[[0, -1]] = inside[:, [0, -1]] = False  # There, a picture's edge may be mixed with what is outside.
+        inside[[0, -1]] = inside[:, [0, -1]] = False  # There, an image's edge may be mixed with what is outside.
         assert inside.any()
         np.testing.assert_array_equal(image[inside], COLORS[labels[inside]])
 
 
-def test_borders_in_picture_and_labels_lie_within_half_a_pixel_of_each_other():
+def test_borders_in_image_and_labels_lie_within_half_a_pixel_of_each_other():
     labels = np.zeros((64, 64), np.uint8)
     labels[:, 32:] = 1
     image = np.repeat(labels[..., None] * np.uint8(200), 3, 2)
     how = Augmentation((64, 64), (0.5, 2.0), brightness=0, contrast=0, saturation=0, centred=1)
     random = np.random.default_rng(0)
     for _ in range(40):
-        picture, seen = view(image, labels, how, random)
+        pixels, seen = view(image, labels, how, random)
         known = seen != VOID
-        assert ((picture[..., 0] > 101)[known] <= (seen == 1)[known]).mean() > 0.98
-        assert abs(int((picture[..., 0] > 100)[known].sum()) - int((seen == 1).sum())) <= 64
+        assert ((pixels[..., 0] > 101)[known] <= (seen == 1)[known]).mean() > 0.98
+        assert abs(int((pixels[..., 0] > 100)[known].sum()) - int((seen == 1).sum())) <= 64
 
 
 def test_views_differ_but_the_same_generator_gives_the_same():
@@ -119,7 +119,7 @@ def test_centred_views_see_a_rare_class_more_often():
     assert share(1.0) > 0.45 > 0.15 > share(0.0)
 
 
-def test_a_flip_is_the_mirrored_picture():
+def test_a_flip_is_the_mirrored_image():
     image, labels = street(1)
     how = Augmentation(labels.shape, (1.0, 1.0), brightness=0, contrast=0, saturation=0, centred=0)
     random = np.random.default_rng(0)
@@ -168,7 +168,7 @@ def test_views_get_the_colours_of_other_cameras_and_other_corruptions():
     assert warmer.any(), 'images are BGR: warm light raises the last channel'
 
 
-def test_batches_depend_on_seed_and_epoch_only_and_hold_each_picture_once(camvid):
+def test_batches_depend_on_seed_and_epoch_only_and_hold_each_image_once(camvid):
     batches = [list(task(camvid, seed).batches(epoch)) for seed, epoch in ((1, 4), (1, 4), (1, 5), (2, 4))]
     assert len(batches[0]) == task(camvid).steps_per_epoch == 2
     for (image, labels, _), (other, others, _) in zip(batches[0], batches[1], strict=True):
@@ -275,7 +275,7 @@ def test_a_batch_without_labels_gives_a_loss_of_zero_with_gradients():
 
 
 @pytest.mark.parametrize(('fields', 'message'), [
-    ({'batch': 9}, r'segmentation: batch: got 9, expected at most the 5 pictures'),
+    ({'batch': 9}, r'segmentation: batch: got 9, expected at most the 5 images'),
     ({'network': {'name': 'unet'}}, r"network: name: got 'unet', expected one of espnet, swiftnet\."),
     ({'network': {'name': 'swiftnet', 'depth': 3}}, r"network swiftnet: .*'depth'"),
     ({'augmentation': {'crop': [32]}}, r'augmentation: crop: got \[32\], expected a list of 2 x an integer'),

@@ -17,7 +17,7 @@ DRAW_CURVES = trainer.draw_curves
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
+def no_images(monkeypatch):
     """Drawing takes longer than all the rest of these tests."""
     monkeypatch.setattr(trainer, 'draw_curves', lambda *_: None)
 
@@ -144,14 +144,14 @@ def test_it_learns_and_writes_the_history(tmp_path):
     assert 0.5 < history[0]['largest'] <= 1
 
 
-def test_curves_are_a_picture_of_losses_and_score(tmp_path):
+def test_curves_are_a_image_of_losses_and_score(tmp_path):
     history = [{'epoch': epoch, 'learning_rate': 0.1, 'loss': 1 / (1 + epoch)} for epoch in range(3)]
     history[1]['score'] = 0.5
     DRAW_CURVES(history, 'mIoU', tmp_path / 'curves.png')
-    picture = cv2.imread(str(tmp_path / 'curves.png'))
-    assert picture.shape == (320, 800, 3)
+    image = cv2.imread(str(tmp_path / 'curves.png'))
+    assert image.shape == (320, 800, 3)
     # The score is a dot of matplotlib's first colour in the right half, the loss a line of it in the left.
-    blue = np.abs(picture.astype(int) - (180, 119, 31)).max(2) < 40
+    blue = np.abs(image.astype(int) - (180, 119, 31)).max(2) < 40
     assert blue[:, :400].sum() > 5 * blue[:, 400:].sum() > 0
 
 

@@ -1,1 +1,1 @@
-"""Times of PyTorch beside those of the deployed engines."""
+"""Measures PyTorch beside the deployed engines."""

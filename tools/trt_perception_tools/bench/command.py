@@ -2,7 +2,7 @@
 
     trt_perception_tools bench swiftnet_camvid --torch out/train/swiftnet_camvid/best.pt --threads 2
 
-All else is `trt_perception bench`.
+All other options are those of `trt_perception bench`.
 """
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def open_torch(model: Model, weights: str, network_text: str | None, size: Size,
     Args:
         weights: a file, or random[:SEED] as for `export`.
         network_text: name and options; None = by the model's name.
-        size: of its picture, px.
+        size: of its image, px.
 
     Raises:
         ConfigError: model, weights and network do not fit.

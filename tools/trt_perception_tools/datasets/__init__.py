@@ -1,1 +1,1 @@
-"""Datasets on disk, and synthetic ones: found, read, drawn. Knows no metric and no model."""
+"""Data sets, recorded and synthetic. Independent of metrics and models."""

@@ -1,4 +1,4 @@
-"""CamVid (Brostow et al., 2009) in SegNet's layout on disk: finds pictures and annotations of the 11 classes."""
+"""CamVid (Brostow et al., 2009) in SegNet's layout on disk: finds images and annotations of the 11 classes."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,13 +8,13 @@ import numpy as np
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 
-from .images import LabelledPicture, read_ids
+from .images import LabelledImage, read_ids
 
 CAMVID_CLASSES = 11
 """Ids 0..10 in the annotations; 11 means void."""
 
 
-def labelled_pictures(folder: Path, split: str) -> list[LabelledPicture]:
+def labelled_images(folder: Path, split: str) -> list[LabelledImage]:
     """List a split of CamVid in SegNet's layout: `test.txt`, `test/NAME.*`, `testannot/NAME.png`.
 
     Raises:
@@ -22,10 +22,10 @@ def labelled_pictures(folder: Path, split: str) -> list[LabelledPicture]:
     """
     listing = folder / f'{split}.txt'
     if not listing.is_file():
-        raise ConfigError(f'{listing}: no such file, expected the names of the pictures of split {split!r}. Give the '
+        raise ConfigError(f'{listing}: no such file, expected the names of the images of split {split!r}. Give the '
                           'folder of CamVid with --data.')
     found = {path.stem: path for path in sorted((folder / split).glob('*.*'))}
-    pictures = []
+    images = []
     for line in listing.read_text(encoding='utf-8').splitlines():
         if line.strip():
             name = Path(line.split()[0]).stem  # SegNet's own lists hold paths.
@@ -33,17 +33,17 @@ def labelled_pictures(folder: Path, split: str) -> list[LabelledPicture]:
             if name not in found or not annotation.is_file():
                 raise ConfigError(f'{listing}: {name}: no {split}/{name}.* with a {annotation.parent.name}/'
                                   f'{annotation.name}. Complete the dataset.')
-            pictures.append(LabelledPicture(name, found[name], annotation))
-    if not pictures:
-        raise ConfigError(f'{listing}: names no picture. Complete the dataset.')
-    return pictures
+            images.append(LabelledImage(name, found[name], annotation))
+    if not images:
+        raise ConfigError(f'{listing}: names no image. Complete the dataset.')
+    return images
 
 
 def read_annotation(path: Path) -> np.ndarray:
     """Return a CamVid annotation as (H, W) uint8 class ids, VOID (255) where there is none.
 
     Raises:
-        ConfigError: it is no picture of one channel, or holds ids that CamVid does not have.
+        ConfigError: it is no image of one channel, or holds ids that CamVid does not have.
     """
     labels = read_ids(path, 'class ids')
     if labels.max() > CAMVID_CLASSES:

@@ -1,4 +1,4 @@
-"""Cityscapes (Cordts et al., CVPR 2016) on disk: finds pictures and annotations of the 19 evaluated classes."""
+"""Cityscapes (Cordts et al., CVPR 2016) on disk: finds images and annotations of the 19 evaluated classes."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 
-from .images import LabelledPicture, read_ids
+from .images import LabelledImage, read_ids
 
 NAMES: tuple[str, ...] = (
     'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain',
@@ -18,34 +18,34 @@ CLASSES = len(NAMES)
 _LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The `id` of the classes 0..18 in the dataset's own labels.py."""
 _HIGHEST_LABEL_ID = 33
-_PICTURE = '_leftImg8bit'
+_IMAGE = '_leftImg8bit'
 
 
-def cityscapes_pictures(folder: Path, split: str) -> list[LabelledPicture]:
+def cityscapes_images(folder: Path, split: str) -> list[LabelledImage]:
     """List a split: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.*`, `gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png`.
 
     Raises:
         ConfigError: there is no such split, or an annotation is missing.
     """
     root = folder / 'leftImg8bit' / split
-    pictures = []
-    for image in sorted(root.glob(f'*/*{_PICTURE}.*')):
-        name = image.stem[:-len(_PICTURE)]
+    images = []
+    for image in sorted(root.glob(f'*/*{_IMAGE}.*')):
+        name = image.stem[:-len(_IMAGE)]
         annotation = folder / 'gtFine' / split / image.parent.name / f'{name}_gtFine_labelIds.png'
         if not annotation.is_file():
             raise ConfigError(f'{annotation}: no such file, expected the annotation of {image.name}. Complete the '
                               'dataset.')
-        pictures.append(LabelledPicture(name, image, annotation))
-    if not pictures:
-        raise ConfigError(f'{root}: no CITY/NAME{_PICTURE}.* below it. Give the folder of Cityscapes.')
-    return pictures
+        images.append(LabelledImage(name, image, annotation))
+    if not images:
+        raise ConfigError(f'{root}: no CITY/NAME{_IMAGE}.* below it. Give the folder of Cityscapes.')
+    return images
 
 
 def read_cityscapes_annotation(path: Path) -> np.ndarray:
     """Return an annotation as (H, W) uint8 class ids 0..18, VOID (255) for classes that are not evaluated.
 
     Raises:
-        ConfigError: it is no picture of one channel, or holds ids that Cityscapes does not have.
+        ConfigError: it is no image of one channel, or holds ids that Cityscapes does not have.
     """
     labels = read_ids(path, 'label ids')
     # 255 is id -1, the licence plate.

@@ -1,6 +1,6 @@
-"""What light, weather and cameras do to an image: colour casts, exposure, blur, JPEG, noise, fog, rain.
+"""Image corruptions by light, weather and camera: colour casts, exposure, blur, JPEG, noise, fog, rain.
 
-For `evaluate --corrupt`, and for views to train on. Knows arrays and a random generator only.
+For `evaluate --corrupt`, and for augmentation. Works on arrays with a random generator.
 """
 from __future__ import annotations
 

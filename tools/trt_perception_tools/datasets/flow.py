@@ -1,4 +1,4 @@
-"""Pairs of pictures with true flow on disk, in the layout of four datasets: finds the files and reads them."""
+"""Pairs of images with true flow on disk, in the layout of four datasets: finds the files and reads them."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,7 +14,7 @@ _UNKNOWN_FLOW = 1e9
 
 
 class FlowPair(NamedTuple):
-    """Two pictures with the true flow from the first to the second, on the first one's grid."""
+    """Two images with the true flow from the first to the second, on the first one's grid."""
 
     name: str
     first: Path
@@ -31,16 +31,16 @@ def flow_pairs(folder: Path) -> list[FlowPair]:
     `/NAME_10.png`, `NAME_11.png` and `flow_occ/NAME_10.png`.
 
     Raises:
-        ConfigError: there is none, or a picture is missing.
+        ConfigError: there is none, or an image is missing.
     """
     pairs = []
     for flow in sorted([*folder.rglob('*.flo'), *folder.rglob('flow_occ/*_10.png')]):
         for name, first, second in _names_of_pair(flow):
-            pictures = [next(iter(sorted(each.parent.glob(f'{each.name}.*'))), None) for each in (first, second)]
-            if pictures[0] is None or pictures[1] is None:
+            images = [next(iter(sorted(each.parent.glob(f'{each.name}.*'))), None) for each in (first, second)]
+            if images[0] is None or images[1] is None:
                 where = 'beside it' if first.parent == flow.parent else f'in {first.parent}'
                 raise ConfigError(f'{flow}: no {first.name}.* with {second.name}.* {where}. Complete the dataset.')
-            pairs.append(FlowPair(name, pictures[0], pictures[1], flow))
+            pairs.append(FlowPair(name, images[0], images[1], flow))
     if not pairs:
         raise ConfigError(f'{folder}: no flow pairs, expected NAME/flow10.flo (Middlebury), NAME-gt.flo or '
                           'NAME_flow.flo (FlyingChairs), flow/SCENE/frame_0001.flo (Sintel) or flow_occ/NAME_10.png '
@@ -49,7 +49,7 @@ def flow_pairs(folder: Path) -> list[FlowPair]:
 
 
 def _names_of_pair(flow: Path) -> list[tuple[str, Path, Path]]:
-    """Return (name, first, second), the pictures without suffix, for every pair that a file of flow belongs to."""
+    """Return (name, first, second), the images without suffix, for every pair that a file of flow belongs to."""
     above = flow.parent.parent
     if flow.suffix == '.png':
         passes = [each for each in ('image_2', 'colored_0', 'image_0') if (above / each).is_dir()] or ['image_2']
@@ -93,7 +93,7 @@ def read_kitti_flow(path: Path) -> np.ndarray:
     """Return a KITTI flow map (16-bit PNG; Geiger et al., CVPR 2012) as (H, W, 2) float32, px; unknown = NaN.
 
     Raises:
-        ConfigError: it is no 16-bit picture of three channels.
+        ConfigError: it is no 16-bit image of three channels.
     """
     stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] != 3:

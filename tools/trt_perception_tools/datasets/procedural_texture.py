@@ -1,4 +1,4 @@
-"""Grey textures and shapes drawn from random numbers alone. Knows no motion."""
+"""Procedural grey textures and shapes, without motion."""
 from __future__ import annotations
 
 import math
@@ -14,9 +14,9 @@ def texture(rng: np.random.Generator, side: int = 512) -> np.ndarray:
     """Draw a texture, (side, side) float32, 0..1."""
     kinds = (_leaves, _noise, _stripes, _strokes, _smooth)
     kind = kinds[rng.choice(len(kinds), p=(0.45, 0.25, 0.1, 0.1, 0.1))]
-    picture = kind(rng, side)
-    low, high = np.percentile(picture[::4, ::4], (1, 99))
-    return np.clip((picture - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
+    image = kind(rng, side)
+    low, high = np.percentile(image[::4, ::4], (1, 99))
+    return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 
 def shape(rng: np.random.Generator) -> np.ndarray:
@@ -46,7 +46,7 @@ def shape(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Sum octaves of smooth noise, as natural pictures have about equal contrast at every scale."""
+    """Sum octaves of smooth noise, as natural images have about equal contrast at every scale."""
     total = np.zeros((side, side), np.float32)
     persistence = rng.uniform(0.45, 1.0)
     aspect = math.exp(rng.normal(0, 0.4))
@@ -68,7 +68,7 @@ def _smooth(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _leaves(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Drop shapes on each other, many small and few large ones ("dead leaves": edges as natural pictures have)."""
+    """Drop shapes on each other, many small and few large ones ("dead leaves": edges as natural images have)."""
     value = np.full((side, side), rng.integers(256), np.uint8)
     contrast = np.full((side, side), rng.integers(256), np.uint8)
     smallest = rng.uniform(3, 12)

@@ -1,7 +1,7 @@
-"""Pairs of pictures with exact optical flow: textured layers that move, drawn from a seed. Knows no network.
+"""Pairs of images with exact optical flow: moving textured layers, from a seed. Independent of networks.
 
-A layer is a texture and a shape fixed to the second picture. Its motion is a field w on the first picture's grid, so
-the first picture shows at x what the second shows at x + w(x): no field is inverted, and the truth has no error.
+A layer is a texture and a shape fixed to the second image. Its motion is a field w on the first image's grid, so
+the first image shows at x what the second shows at x + w(x): no field is inverted, and the truth has no error.
 """
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .procedural_texture import SHAPE_SIDE, shape, texture
 
 
 class FlowSample(NamedTuple):
-    """A pair of pictures with the true flow from the first to the second."""
+    """A pair of images with the true flow from the first to the second."""
 
     first: np.ndarray
     """(H, W) uint8, grey."""
     second: np.ndarray
     """(H, W) uint8, grey."""
     flow: np.ndarray
-    """(H, W, 2) float32, px, u right and v down, on the first picture's grid; of hidden points too."""
+    """(H, W, 2) float32, px, u right and v down, on the first image's grid; of hidden points too."""
     visible: np.ndarray
-    """(H, W) bool: the point is in the second picture too, neither hidden nor outside."""
+    """(H, W) bool: the point is in the second image too, neither hidden nor outside."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Scenery:
     plain: float = 0.0
     """Probability that a layer, other than the background, has hardly any texture."""
     blur: float = 0.5
-    """Probability that both pictures are blurred."""
+    """Probability that both images are blurred."""
     light: float = 0.6
-    """Probability that the light changes between the pictures."""
+    """Probability that the light changes between the images."""
     noise: float = 2.5
     """Mean of the sensor noise's standard deviation, grey levels."""
     textures: int = 48
@@ -61,21 +61,21 @@ class SyntheticFlow:
     """Draws pairs; the same size, scenery, seed and number always give the same pair.
 
     Args:
-        size: (height, width) of the pictures, px.
-        pictures: more textures, (h, w) float32, 0..1, at least as large as `size`, e.g. grey photographs.
+        size: (height, width) of the images, px.
+        images: more textures, (h, w) float32, 0..1, at least as large as `size`, e.g. grey photographs.
     """
 
     def __init__(self, size: tuple[int, int], scenery: Scenery | None = None, seed: int = 0,
-                 pictures: Sequence[np.ndarray] = ()) -> None:
+                 images: Sequence[np.ndarray] = ()) -> None:
         self.size = size
         self.scenery = scenery or Scenery()
         self.seed = seed
         rng = np.random.default_rng((seed, 0))
-        self._textures = [texture(rng) for _ in range(self.scenery.textures)] + list(pictures)
+        self._textures = [texture(rng) for _ in range(self.scenery.textures)] + list(images)
         self._shapes = [shape(rng) for _ in range(2 * self.scenery.textures)]
         rows, columns = np.mgrid[:size[0], :size[1]].astype(np.float32)
         self._grid = np.stack([columns, rows], 2)
-        # Drawing new noise for every picture would take a fifth of the time.
+        # Drawing new noise for every image would take a fifth of the time.
         self._grain = rng.standard_normal((2 * size[0], 2 * size[1]), np.float32)
 
     def sample(self, number: int) -> FlowSample:
@@ -102,10 +102,10 @@ class SyntheticFlow:
             there = self._box(centre, radius)
             here = self._box(centre, radius + limit)
             motion = self._motion(rng, (camera + own) * 0.75, centre, radius, limit / 4, here)
-            for picture, owner, box, at in ((first, owners[0], here, self._grid[here] + motion),
+            for image, owner, box, at in ((first, owners[0], here, self._grid[here] + motion),
                                             (second, owners[1], there, self._grid[there])):
                 cover = self._cover(outline, at)
-                picture[box] += cover * (self._draw(place, at) - picture[box])
+                image[box] += cover * (self._draw(place, at) - image[box])
                 owner[box][cover > 0.5] = layer
             flow[here][owners[0][here] == layer] = motion[owners[0][here] == layer]
         target = self._grid + flow
@@ -158,11 +158,11 @@ class SyntheticFlow:
 
     def _draw(self, place: tuple[np.ndarray, np.ndarray, float, float], points: np.ndarray) -> np.ndarray:
         source, matrix, mean, contrast = place
-        picture = _look_up(source, cv2.transform(points, matrix), cv2.BORDER_REFLECT_101)
-        picture -= np.float32(0.5)
-        picture *= np.float32(contrast)
-        picture += np.float32(mean)
-        return picture
+        image = _look_up(source, cv2.transform(points, matrix), cv2.BORDER_REFLECT_101)
+        image -= np.float32(0.5)
+        image *= np.float32(contrast)
+        image += np.float32(mean)
+        return image
 
     def _place_shape(self, rng: np.random.Generator, centre: np.ndarray,
                      radius: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -207,9 +207,9 @@ class SyntheticFlow:
 
 def _look_up(source: np.ndarray, points: np.ndarray, border: int, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     # None is missing in OpenCV's types; an empty array instead of it makes OpenCV 5.0 read memory that is not its own.
-    picture: np.ndarray = cv2.remap(source, points, None, interpolation,  # type: ignore[call-overload]
+    image: np.ndarray = cv2.remap(source, points, None, interpolation,  # type: ignore[call-overload]
                                     borderMode=border, borderValue=0)
-    return picture
+    return image
 
 
 def _similarity(rng: np.random.Generator, zoom: float, offset: np.ndarray) -> np.ndarray:

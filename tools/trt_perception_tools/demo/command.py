@@ -1,7 +1,7 @@
-"""The main job on real video: nodes in a process of their own, a street clip over DDS, pictures and a table out.
+"""The main use case on real video: nodes in a separate process, a street clip over DDS, images and a table out.
 
 Replays a bag at its own rate into the perception node, records what the node publishes to an mcap bag, and makes
-pictures, a video and a table of times from that recording alone.
+images, a video and a table of times from that recording alone.
 """
 import argparse
 import json
@@ -55,9 +55,9 @@ def execute(args: argparse.Namespace) -> int:
     (args.out / 'report.json').write_text(json.dumps(report, indent=2) + '\n')
     table = format_table(report)
     (args.out / 'report.txt').write_text(table + '\n')
-    pictures, video = make_pictures(args.out)
+    images, video = make_images(args.out)
     print(table)
-    print(f'\nLook at   {args.out}/*.png   ({pictures} pictures: labels over the image, flow beside it)')
+    print(f'\nLook at   {args.out}/*.png   ({images} images: labels over the image, flow beside it)')
     print(f'          {video}   (both, as a video)')
     print(f'Numbers   {args.out}/report.json')
     print(f'Topics    {args.out}/recording   (ROS 2 bag, mcap: open it in Foxglove, or `trt_perception replay` it)')
@@ -149,7 +149,7 @@ def summarise(recording: Path) -> dict[str, Any]:
     for _, array in read(recording, 'diagnostics'):
         status = array.status[0]
     if status is None:
-        raise PerceptionError(f'{recording}: no diagnostics were recorded. Did the node start?')
+        raise PerceptionError(f'{recording}: no diagnostics were recorded. Check that the node has started.')
     values = {each.key: each.value for each in status.values}
     stages = {}
     for key, value in values.items():
@@ -203,7 +203,7 @@ def legend(width: int, classes: list[dict[str, Any]]) -> np.ndarray:
     return strip
 
 
-def make_pictures(out: Path, count: int = 4) -> tuple[int, Path]:
+def make_images(out: Path, count: int = 4) -> tuple[int, Path]:
     """Write some frames as PNG and all of them as a video; return how many PNG and the video's path."""
     recording = out / 'recording'
     classes = [c for _, m in read(recording, TEXT_TOPICS[0]) for c in json.loads(m.data)['classes']]
@@ -213,7 +213,7 @@ def make_pictures(out: Path, count: int = 4) -> tuple[int, Path]:
         pairs.setdefault(stamp.sec * 10**9 + stamp.nanosec, {})[topic] = pixels(message)
     complete = sorted(stamp for stamp, pair in pairs.items() if len(pair) == 2)
     if not complete:
-        raise PerceptionError(f'{recording}: no frame has both an overlay and a flow picture; see report.txt.')
+        raise PerceptionError(f'{recording}: no frame has both an overlay and a flow image; see report.txt.')
     first = pairs[complete[0]]['segmentation/overlay']
     strip = legend(first.shape[1], classes)
     period_ns = float(np.median(np.diff(complete))) if len(complete) > 1 else 1e8
@@ -222,10 +222,10 @@ def make_pictures(out: Path, count: int = 4) -> tuple[int, Path]:
     chosen = {complete[len(complete) * (2 * i + 1) // (2 * count)] for i in range(count)}
     for number, stamp in enumerate(complete):
         pair = pairs[stamp]
-        picture = np.vstack([np.hstack([pair['segmentation/overlay'], pair['optical_flow/color']]), strip])[..., ::-1]
-        video.write(np.ascontiguousarray(picture))
+        image = np.vstack([np.hstack([pair['segmentation/overlay'], pair['optical_flow/color']]), strip])[..., ::-1]
+        video.write(np.ascontiguousarray(image))
         if stamp in chosen:
-            cv2.imwrite(str(out / f'frame_{number:03}.png'), picture)
+            cv2.imwrite(str(out / f'frame_{number:03}.png'), image)
     video.release()
     return len(chosen), path
 

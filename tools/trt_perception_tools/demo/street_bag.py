@@ -33,7 +33,7 @@ def execute(args: argparse.Namespace) -> int:
     if not video.isOpened():
         raise ConfigError(f'{args.video}: no video that OpenCV can read. Give the path of an .avi or .mp4 file.')
     if args.bag.exists():
-        raise ConfigError(f'{args.bag}: exists already. Delete it or choose another folder.')
+        raise ConfigError(f'{args.bag}: already exists. Delete it or choose another folder.')
     period_ns = round(1e9 / video.get(cv2.CAP_PROP_FPS))
     store = get_typestore(Stores.ROS2_FOXY)
     header, time, image = (store.types[name] for name in (
@@ -42,11 +42,11 @@ def execute(args: argparse.Namespace) -> int:
     with Writer(args.bag, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection(TOPIC, image.__msgtype__, typestore=store)
         for number in range(args.frames):
-            found, picture = video.read()
+            found, pixels = video.read()
             if not found:
                 raise ConfigError(f'{args.video}: ends after {args.start + number} frames. Ask for fewer.')
-            picture = cv2.resize(picture, tuple(args.size[::-1]), interpolation=cv2.INTER_AREA)
-            _, jpeg = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, args.quality])
+            pixels = cv2.resize(pixels, tuple(args.size[::-1]), interpolation=cv2.INTER_AREA)
+            _, jpeg = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, args.quality])
             stamp_ns = START_NS + number * period_ns
             message = image(header(time(*divmod(stamp_ns, 10**9)), 'camera_optical_frame'),
                             'bgr8; jpeg compressed bgr8', jpeg.reshape(-1))

@@ -1,1 +1,1 @@
-"""Times on boards you do not have: kernels of a graph on the roofline of a board."""
+"""Estimates times on boards you do not have: the kernels of a graph under the roofline of a board."""

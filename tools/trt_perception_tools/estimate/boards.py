@@ -1,4 +1,4 @@
-"""Boards: what they compute and move per second, and which share of it networks reach. A table with its sources."""
+"""Boards: peak arithmetic and bandwidth, and the share of them that networks reach. A table with its sources."""
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ TARGET is an ONNX file, a model (its graph for TensorRT, else the one for ONNX R
 such as swiftnet,classes=19, which is exported with random weights. Every kernel takes the longer of computing and
 moving its data, over the share of both that published networks reach on the board, and a fixed time for its launch.
 Where the table of boards (boards.py) says `not fitted`, the share is that of another board or precision.
-The picture's way to the GPU and back is not in it: see `trt_perception bench`.
+The image's way to the GPU and back is not in it: see `trt_perception bench`.
 """
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Subject(NamedTuple):
 
     name: str
     size: Size
-    """(height, width) of its picture, px."""
+    """(height, width) of its image, px."""
     kernels: list[Kernel]
     multiple: int = _STEP
     """Of sizes that the network takes."""
@@ -63,7 +63,7 @@ class Row(NamedTuple):
     precision: str
     kernels: list[Estimate]
     reaches: Size | None
-    """Largest picture of the same shape that reaches the frame rate, with a margin; None = none does."""
+    """Largest image of the same shape that reaches the frame rate, with a margin; None = none does."""
 
     @property
     def milliseconds(self) -> float:
@@ -86,7 +86,7 @@ def subject_of_graph(model: ModelProto, name: str, multiple: int = _STEP) -> Sub
 
 
 def network_graph(network: Network, options: dict[str, object], size: Size) -> ModelProto:
-    """Return the graph for TensorRT of a network with random weights: pictures in, labels or flow out.
+    """Return the graph for TensorRT of a network with random weights: images in, labels or flow out.
 
     Raises:
         ConfigError: the size does not fit the network.
@@ -138,7 +138,7 @@ def subjects_of(target: str, sizes: Sequence[Size]) -> list[Subject]:
 
 
 def largest_size(subject: Subject, board: Board, precision: str, milliseconds: float) -> Size | None:
-    """Return the largest picture of the same shape that takes no longer, both sides multiples of `subject.multiple`."""
+    """Return the largest image of the same shape that takes no longer, both sides multiples of `subject.multiple`."""
     best = None
     height, width = subject.size
     for number in range(1, _LARGEST_SIDE // subject.multiple + 1):

@@ -1,4 +1,4 @@
-"""What every kernel of a graph computes and moves, and how long a board takes for it at least (Williams et al., 2009).
+"""Arithmetic and memory traffic of every kernel of a graph, and its lower bound on a board (Williams et al., 2009).
 
 Kernels are nodes with the pointwise ones behind them, as TensorRT fuses them. Knows graphs and boards; runs nothing.
 """
@@ -45,12 +45,12 @@ class Kernel(NamedTuple):
     values: int
     """Numbers of the precision that are read and written: activations."""
     other_bytes: int
-    """Read and written in types that no precision changes: pictures, labels, indices."""
+    """Read and written in types that no precision changes: images, labels, indices."""
     weights: int
-    """Numbers of the precision that are read, and do not grow with the picture."""
+    """Numbers of the precision that are read, and do not grow with the image."""
 
     def moved(self, precision: str, area: float = 1.0) -> float:
-        """Return the bytes that are read and written, for a picture of `area` times the graph's."""
+        """Return the bytes that are read and written, for an image of `area` times the graph's."""
         return (self.values * area + self.weights) * BYTES[precision] + self.other_bytes * area
 
 
@@ -151,7 +151,7 @@ def _count(name: str, tensors: Mapping[str, tuple[list[int], int]]) -> int:
 
 
 def estimate(kernels: Iterable[Kernel], board: Board, precision: str, area: float = 1.0) -> list[Estimate]:
-    """Return how long every kernel takes on a board, for a picture of `area` times the graph's.
+    """Return how long every kernel takes on a board, for an image of `area` times the graph's.
 
     A kernel reaches the board's share of the roof, which is the longer of computing at the peak and moving at the full
     bandwidth, and takes the fixed time of a launch on top.

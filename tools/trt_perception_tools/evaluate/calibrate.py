@@ -1,4 +1,4 @@
-"""Make a confidence mean what it says: of the pixels that are 70 % sure, 70 % should be right.
+"""Calibrate a confidence: of the pixels with 70 % confidence, 70 % should be right.
 
 Runs a model over labelled images that it has not been trained on, each as it is and once more under one of the named
 corruptions, since a vehicle's images are not the dataset's. Finds for each class what brings its confidence closest to

@@ -18,7 +18,7 @@ from trt_perception.core.errors import ConfigError, did_you_mean
 from trt_perception.core.model import LabelClass, LabelSet, Model, load_labels
 from trt_perception.core.yaml_file import read_yaml
 
-from ..datasets.camvid import CAMVID_CLASSES, labelled_pictures
+from ..datasets.camvid import CAMVID_CLASSES, labelled_images
 from ..datasets.images import read_ids
 
 _LOOKED_AT = 16
@@ -117,7 +117,7 @@ def own_classes(model: Model, folder: Path, split: str) -> Classes | None:
     labels = model.labels
     if labels is None or not (folder / f'{split}annot').is_dir() or len(labels.classes) >= CAMVID_CLASSES:
         return None
-    images = labelled_pictures(folder, split)
+    images = labelled_images(folder, split)
     ids = {int(each) for image in images[::max(1, len(images) // _LOOKED_AT)]
            for each in np.unique(read_ids(image.annotation, 'class ids'))}
     own = {each.id for each in labels.classes}

@@ -3,8 +3,8 @@
 Every model is scored on every --engine, all on the same images, interleaved. --data is a folder of CamVid or Cityscapes
 (segmentation), of Middlebury, FlyingChairs, Sintel or KITTI pairs (optical flow), or, without truth, a folder of
 images or a bag: then the first FP32 contender is what the others are compared with. --corrupt scores the dataset under
-colour casts, exposure, blur, JPEG, noise, fog and rain too; --video tells how many labels change from one frame to the
-next although the scene does not. Exit status 1 when --fail-under or --fail-above is not met.
+colour casts, exposure, blur, JPEG, noise, fog and rain as well; --video reports how many labels change from one frame
+to the next although the scene does not. Exit status 1 when --fail-under or --fail-above is not met.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is evaluated on: images or pairs of images, with the truth where the folder has it; videos. Knows no model."""
+"""Evaluation data: images or image pairs, with ground truth where the folder has it; videos."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +11,10 @@ import numpy as np
 from trt_perception.bench import frames as bench_frames
 from trt_perception.core.data import Frame
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.tasks import find_task
 
-from ..datasets.images import read_picture
+from ..datasets.images import read_image
 from ..tasks import scorer_class, tasks_with
 from .classes import Classes
 
@@ -135,7 +135,7 @@ def _video_file(path: Path, most: int | None) -> Video:
         for number in range(count):
             if not there:
                 return
-            yield frame_from_picture(now, number * INTERVAL_NS)
+            yield frame_from_array(now, number * INTERVAL_NS)
             there, now = capture.read()
     return Video(f'{path.name}, {count} images', count, frames())
 
@@ -149,9 +149,9 @@ def _is_bag(path: Path) -> bool:
 
 
 def _bag(path: Path, topic: str, most: int) -> _Source:
-    images = bench_frames.read_pictures(str(path), topic, most)
+    images = bench_frames.read_images(str(path), topic, most)
     return (f'{path.resolve().name}, {len(images)} images', [f'image {number}' for number in range(len(images))],
-            lambda number: bench_frames.read_picture(images[number], number * INTERVAL_NS))
+            lambda number: bench_frames.read_image(images[number], number * INTERVAL_NS))
 
 
 def _images(path: Path) -> list[Path]:
@@ -161,7 +161,7 @@ def _images(path: Path) -> list[Path]:
 def _folder(path: Path) -> _Source:
     images = _images(path)
     return (f'{path.resolve().name}, {len(images)} images', [each.stem for each in images],
-            lambda number: frame_from_picture(read_picture(images[number]), number * INTERVAL_NS))
+            lambda number: frame_from_array(read_image(images[number]), number * INTERVAL_NS))
 
 
 def _of_frames(title: str, names: Sequence[str], frame: Callable[[int], Frame], task: str) -> Dataset:

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import FlowField
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model
 from trt_perception.core.optical_flow import PREVIOUS
 
 from ..datasets.flow import flow_pairs, read_flow
-from ..datasets.images import read_picture
+from ..datasets.images import read_image
 from ..report import html
 from .data import INTERVAL_NS, Dataset, Sample, check_size
 from .metrics import SPEED_NAMES, SUREST, FlowScore, flow_difference, flow_score
@@ -84,7 +84,7 @@ class OpticalFlowScorer(Scorer):
 
         def sample(number: int) -> Sample:
             pair = pairs[number]
-            first, second = (frame_from_picture(read_picture(file), stamp) for file, stamp in (
+            first, second = (frame_from_array(read_image(file), stamp) for file, stamp in (
                 (pair.first, 0), (pair.second, INTERVAL_NS)))
             if (first.height, first.width) != (second.height, second.width):
                 raise ConfigError(f'{pair.second}: got another size than {pair.first}, expected a pair of one size. '

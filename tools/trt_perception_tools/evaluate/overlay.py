@@ -1,8 +1,8 @@
-"""Show what a model makes of an image: its labels over it, or the flow between two, with the meaning of the colours.
+"""Show the result of a model for an image: labels over it, or the flow between two, with a legend of the colours.
 
     trt_perception_tools overlay street.png swiftnet_camvid --output labels.png
     trt_perception_tools overlay before.png after.png tinypwc --output flow.png
-    trt_perception_tools overlay frames/ my_models/net.yaml --output pictures/
+    trt_perception_tools overlay frames/ my_models/net.yaml --output images/
 
 Through the pipeline that the nodes run. Of a folder, every image is shown; for flow, with the one before it.
 """
@@ -21,13 +21,13 @@ from trt_perception.bench.contender import RESTING, engine_options
 from trt_perception.core.colors import color_flow, label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import LabelSet, Model, load_model, model_names
 from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.tasks import TASKS, pipeline_class
 from trt_perception.engines.backends import AUTO, BACKENDS, open_engine
 
-from ..datasets.images import read_picture
+from ..datasets.images import read_image
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm')
 _INTERVAL_NS = 100_000_000
@@ -76,17 +76,17 @@ def draw(pipeline: Pipeline[Any], model: Model, images: Sequence[np.ndarray], al
     pipeline.reset()
     result: Any = None
     for number, image in enumerate(images):
-        result = pipeline.process(frame_from_picture(image, number * _INTERVAL_NS))
+        result = pipeline.process(frame_from_array(image, number * _INTERVAL_NS))
     if result is None:
         sizes = ' and '.join('{}x{}'.format(*image.shape[:2]) for image in images)
         raise ConfigError(f'{model.name}: got images of {sizes}, expected a pair of one size. Give successive frames '
                           'of one camera.')
-    picture = np.ascontiguousarray(images[-1][..., ::-1])
+    rgb = np.ascontiguousarray(images[-1][..., ::-1])
     if isinstance(result, LabelMap):
         assert model.labels is not None
         shares = label_shares(result.labels, model.labels)
-        painted = overlay_labels(picture, result.labels, label_palette(model.labels), alpha)
-        meaning = label_legend(model.labels, shares, picture.shape[1])
+        painted = overlay_labels(rgb, result.labels, label_palette(model.labels), alpha)
+        meaning = label_legend(model.labels, shares, rgb.shape[1])
         words = ', '.join(f'{name} {share:.0%}' for name, share in sorted(shares.items(), key=lambda each: -each[1])
                           if share >= 0.005)
         if result.confidence is not None:
@@ -96,9 +96,9 @@ def draw(pipeline: Pipeline[Any], model: Model, images: Sequence[np.ndarray], al
     length = np.linalg.norm(flow, axis=2)
     valid = length[np.isfinite(length)]
     longest = longest_px or (max(1.0, float(np.percentile(valid, 99))) if valid.size else 1.0)
-    painted = cv2.addWeighted(picture, 1 - alpha, color_flow(flow, longest), alpha, 0)
+    painted = cv2.addWeighted(rgb, 1 - alpha, color_flow(flow, longest), alpha, 0)
     median = float(np.median(valid)) if valid.size else float('nan')
-    return (np.concatenate([painted, flow_legend(longest, picture.shape[1])]),
+    return (np.concatenate([painted, flow_legend(longest, rgb.shape[1])]),
             f'median {median:.2f} px, longest {float(valid.max()) if valid.size else float("nan"):.2f} px')
 
 
@@ -169,7 +169,7 @@ def execute(args: argparse.Namespace) -> int:
     engine = open_engine(model, engine_options(args.engine, args.threads))
     pipeline: Pipeline[Any] = pipeline_class(model.task)(engine, model, RESTING)
     for group in tqdm(groups, 'overlay', unit='image', leave=False, disable=None if len(groups) > 1 else True):
-        image, words = draw(pipeline, model, [read_picture(path) for path in group], args.alpha, args.longest)
+        image, words = draw(pipeline, model, [read_image(path) for path in group], args.alpha, args.longest)
         file = args.output if one else folder / f'{group[-1].stem}.png'
         if not cv2.imwrite(str(file), image[..., ::-1]):
             raise ConfigError(f'{file}: cannot be written. Give another --output.')

@@ -57,11 +57,11 @@ def _body(scores: Sequence[Score], worst: Mapping[str, Sequence[tuple[str, np.nd
         yield html.paragraph(f'From left to right: the image; {"the truth" if parts else "FP32"}; the result; where '
                              'they differ.')
         if labels is not None:
-            yield html.picture(_png(legend(labels)))
+            yield html.image(_png(legend(labels)))
     for contender, panels in worst.items():
         yield html.heading(contender, 3)
         for caption, panel in panels:
-            yield html.picture(_png(panel), caption)
+            yield html.image(_png(panel), caption)
 
 
 def legend(labels: LabelSet) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Whether a confidence means something: of the pixels that are 70 % sure, are 70 % right? Knows arrays only.
+"""Reliability of a confidence: of the pixels with 70 % confidence, are 70 % right? Works on arrays.
 
 A confidence has 256 levels, so that counts by level hold all there is to know.
 """

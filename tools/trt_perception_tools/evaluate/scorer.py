@@ -1,4 +1,4 @@
-"""What a score is, and what adds it up: one subclass of Scorer per task, which says how its numbers are shown."""
+"""Scores and how they are accumulated: one subclass of Scorer per task, which also says how they are shown."""
 from __future__ import annotations
 
 import abc

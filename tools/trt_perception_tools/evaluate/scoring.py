@@ -14,7 +14,7 @@ from tqdm import tqdm
 from trt_perception.bench.contender import RESTING
 from trt_perception.core.data import Frame
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import FrameDecoder, frame_from_picture
+from trt_perception.core.image import FrameDecoder, frame_from_array
 from trt_perception.core.model import Model
 from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.tasks import pipeline_class
@@ -198,8 +198,8 @@ def corrupted(sample: Sample, corruption: str, strength: float, seed: int) -> Sa
     frames = []
     for number, frame in enumerate(sample.frames):
         random = np.random.default_rng((seed, number if CORRUPTIONS[corruption].varies else 0))
-        image = FrameDecoder().picture(frame, 'rgb', (frame.height, frame.width))
-        frames.append(frame_from_picture(corrupt(image, corruption, strength, random), frame.stamp_ns, frame.frame_id,
+        image = FrameDecoder().image(frame, 'rgb', (frame.height, frame.width))
+        frames.append(frame_from_array(corrupt(image, corruption, strength, random), frame.stamp_ns, frame.frame_id,
                                          'rgb'))
     return sample._replace(frames=tuple(frames))
 
@@ -213,7 +213,7 @@ def _watch(runners: Sequence[_Contender], video: Video, timed: bool) -> None:
     tracker = Tracker()
     decoder = FrameDecoder()
     for frame in tqdm(video.frames, 'video', unit='image', total=video.length, leave=False, disable=None):
-        track = tracker.track(decoder.picture(frame, 'gray', (frame.height, frame.width)))
+        track = tracker.track(decoder.image(frame, 'gray', (frame.height, frame.width)))
         for each in runners:
             each.run(Sample((frame,), None), timed)
             assert each.changes is not None
@@ -227,7 +227,7 @@ def _caption(bad: _Bad, contender: _Contender, dataset: Dataset) -> str:
 
 def _panel(frame: Frame, result: np.ndarray, expected: np.ndarray, scorer: Scorer) -> np.ndarray:
     """Draw the image, and the tiles of the task beside it: (H, W, 3) uint8 RGB."""
-    image = FrameDecoder().picture(frame, 'rgb', (frame.height, frame.width)).copy()
+    image = FrameDecoder().image(frame, 'rgb', (frame.height, frame.width)).copy()
     tiles = [image, *scorer.tiles(image, result, expected, scorer.model)]
     height = max(1, round(frame.height * _TILE_PX / frame.width))
     strip = np.full((height, len(tiles) * (_TILE_PX + _GAP_PX) - _GAP_PX, 3), 255, np.uint8)

@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, LabelMap
-from trt_perception.core.image import frame_from_picture
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import Model, load_labels
 
-from ..datasets.camvid import labelled_pictures, read_annotation
-from ..datasets.cityscapes import NAMES, cityscapes_pictures, read_cityscapes_annotation
-from ..datasets.images import read_ids, read_picture
+from ..datasets.camvid import labelled_images, read_annotation
+from ..datasets.cityscapes import NAMES, cityscapes_images, read_cityscapes_annotation
+from ..datasets.images import read_ids, read_image
 from ..report import html
 from .classes import Classes
 from .data import Dataset, Sample, check_size
@@ -152,10 +152,10 @@ def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dat
     """
     read: Callable[[Path], np.ndarray]
     if (path / _CITYSCAPES).is_dir():
-        title, images, read = 'Cityscapes', cityscapes_pictures(path, split), read_cityscapes_annotation
+        title, images, read = 'Cityscapes', cityscapes_images(path, split), read_cityscapes_annotation
         classes = NAMES
     else:
-        title, images, read = 'CamVid', labelled_pictures(path, split), read_annotation
+        title, images, read = 'CamVid', labelled_images(path, split), read_annotation
         classes = tuple(each.name for each in load_labels('camvid').classes)
     if mapping is not None:
         table, classes = mapping.truth_table(), mapping.names
@@ -165,7 +165,7 @@ def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dat
 
     def sample(number: int) -> Sample:
         image = images[number]
-        frame, truth = frame_from_picture(read_picture(image.image)), read(image.annotation)
+        frame, truth = frame_from_array(read_image(image.image)), read(image.annotation)
         check_size(image.annotation, truth, frame)
         return Sample((frame,), truth)
     return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes, mapping)

@@ -1,7 +1,7 @@
-"""How steady labels are in a video: which change from one frame to the next although the scene does not.
+"""Temporal stability of labels: which change from one frame to the next although the scene does not.
 
 The optical flow that tells where a pixel came from is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, at the
-camera's size; pixels that it does not carry there and back again are left out.
+camera's size; pixels that fail the forward-backward check are left out.
 """
 from __future__ import annotations
 

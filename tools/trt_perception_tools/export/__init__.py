@@ -1,1 +1,1 @@
-"""Networks of this package as files that an engine opens."""
+"""Exports networks as files that an engine opens."""

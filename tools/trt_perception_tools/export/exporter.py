@@ -1,4 +1,4 @@
-"""What exporting must know of a task: one subclass of Exporter each."""
+"""The task-specific part of the export: one subclass of Exporter per task."""
 from __future__ import annotations
 
 import abc

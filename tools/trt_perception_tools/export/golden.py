@@ -1,4 +1,4 @@
-"""Store what a network makes of a picture: TensorRT engines are checked with it where there is no ONNX Runtime.
+"""Store the result of a network for an image: TensorRT engines are checked against it where ONNX Runtime is missing.
 
 Writes NETWORK.golden.npz beside the network for TensorRT, where `trt_perception build-engine` looks for it:
     trt_perception_tools golden swiftnet_camvid street.png
@@ -20,7 +20,7 @@ from trt_perception.engines.tensorrt import golden
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('model', help='a name in config/models, or the path of a YAML')
-    parser.add_argument('pictures', nargs='+', type=Path,
+    parser.add_argument('images', nargs='+', type=Path,
                         help='PNG or JPEG that the network has much to say about: one, or for flow two successive ones')
     parser.add_argument('--output', type=Path, help='default: beside the network')
 
@@ -29,11 +29,11 @@ def execute(args: argparse.Namespace) -> int:
     """Write the golden frame."""
     model = load_model(args.model)
     names = model.input.names
-    if len(args.pictures) != len(names):
-        raise ConfigError(f'{model.path}: got {len(args.pictures)} pictures, expected {len(names)}: '
+    if len(args.images) != len(names):
+        raise ConfigError(f'{model.path}: got {len(args.images)} images, expected {len(names)}: '
                           f'{", ".join(names)}.')
     frames = []
-    for path in args.pictures:
+    for path in args.images:
         try:
             frames.append(decode_compressed(np.fromfile(path, np.uint8), 0, ''))
         except (OSError, FrameError) as error:

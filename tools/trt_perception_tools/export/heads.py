@@ -1,4 +1,4 @@
-"""What stands around a network in its exported graph: pictures in, labels or flow out.
+"""Input and output layers around a network in its exported graph: images in, labels or flow out.
 
 Two graphs of one network. For onnxruntime, bytes in and out: uint8 NHWC, normalised inside. For tensorrt, what
 TensorRT 8.2 has, which is no uint8: float32 NCHW that the engine has normalised, INT32 labels. Both have the argmax
@@ -54,14 +54,14 @@ def _feed(image: ModelInput, runtime: Runtime) -> nn.Module:
     return GreyLevels(image) if runtime == 'onnxruntime' else nn.Identity()
 
 
-def network_inputs(pictures: Sequence[np.ndarray], image: ModelInput, runtime: Runtime) -> tuple[Tensor, ...]:
-    """Return what an engine of this runtime feeds of (1, H, W, C) uint8 pictures in the YAML's colour order."""
-    tensors = tuple(torch.from_numpy(picture) for picture in pictures)
+def network_inputs(images: Sequence[np.ndarray], image: ModelInput, runtime: Runtime) -> tuple[Tensor, ...]:
+    """Return what an engine of this runtime feeds of (1, H, W, C) uint8 images in the YAML's colour order."""
+    tensors = tuple(torch.from_numpy(pixels) for pixels in images)
     return tensors if runtime == 'onnxruntime' else tuple(GreyLevels(image)(tensor) for tensor in tensors)
 
 
 class SegmentationHead(nn.Module):
-    """A picture -> labels (1, H, W), and confidence (1, H, W), 255 = certain.
+    """An image -> labels (1, H, W), and confidence (1, H, W), 255 = certain.
 
     Takes (1, H, W, 3) uint8 in the YAML's colour order and gives uint8; for tensorrt it takes (1, 3, H, W) float32,
     normalised, and gives INT32, both outputs, so that the engine narrows them to bytes by one kernel.

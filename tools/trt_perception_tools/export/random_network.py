@@ -50,7 +50,7 @@ def random_module(network: Network, options: Mapping[str, Any], seed: int) -> nn
 
 
 def take_statistics(module: nn.Module, network: Network, model: Model) -> None:
-    """Let batch normalisation normalise: its statistics become those of one picture of noise.
+    """Let batch normalisation normalise: its statistics become those of one image of noise.
 
     Without them values shrink or grow from layer to layer, until every pixel has one label.
     """
@@ -59,9 +59,9 @@ def take_statistics(module: nn.Module, network: Network, model: Model) -> None:
         norm.momentum = 1.0
         norm.train()
     noise = np.random.default_rng(0)
-    pictures = [noise.integers(0, 256, (1, *network.size, network.channels), np.uint8) for _ in model.input.names]
+    images = [noise.integers(0, 256, (1, *network.size, network.channels), np.uint8) for _ in model.input.names]
     with torch.no_grad():
-        module(torch.cat(network_inputs(pictures, model.input, 'tensorrt'), 1))
+        module(torch.cat(network_inputs(images, model.input, 'tensorrt'), 1))
     module.eval()
 
 

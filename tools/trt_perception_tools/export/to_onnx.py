@@ -87,8 +87,8 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
     if runtime == 'tensorrt':
         faults = [finding for finding in check(graph, _CHECKED_FOR) if finding.fault]
         if faults:
-            raise PerceptionError(f'{model.name}: TensorRT {_CHECKED_FOR} cannot take the graph:\n{report(faults)}\n'
-                                  'Express these parts of the network by other operators.')
+            raise PerceptionError(f'{model.name}: TensorRT {_CHECKED_FOR} does not support the graph:\n'
+                                  f'{report(faults)}\nExpress these parts of the network by other operators.')
     output.parent.mkdir(parents=True, exist_ok=True)
     handle, unfinished = mkstemp('.onnx', output.stem, output.parent)
     os.close(handle)
@@ -157,9 +157,9 @@ def _example(network: Network, count: int, size: Size) -> list[np.ndarray]:
     # Soft blobs that move by a few pixels: on white noise no network is sure of anything.
     height, width = size
     noise = np.random.default_rng(0).integers(0, 256, (height // 8 + 2, width // 8 + 2, network.channels), np.uint8)
-    picture = cv2.resize(noise, (width + 16, height + 16), interpolation=cv2.INTER_CUBIC)
-    picture = picture.reshape(height + 16, width + 16, network.channels)
-    return [picture[None, :height, 3 * number:3 * number + width].copy() for number in range(count)]
+    image = cv2.resize(noise, (width + 16, height + 16), interpolation=cv2.INTER_CUBIC)
+    image = image.reshape(height + 16, width + 16, network.channels)
+    return [image[None, :height, 3 * number:3 * number + width].copy() for number in range(count)]
 
 
 def _compare(file: str, head: nn.Module, example: Sequence[Tensor], model: Model) -> Difference:

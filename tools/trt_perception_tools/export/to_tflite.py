@@ -1,7 +1,7 @@
 """Convert a network to TensorFlow Lite: published weights -> a static .tflite that the engine tflite opens.
 
-Takes normalised pictures, which the engine makes; of a quantised input, it looks them up. --quantise weights stores
-weights as bytes and computes in FP32; convolutions and full compute in INT8, with the ranges that the pictures of
+Takes normalised images, which the engine makes; of a quantised input, it looks them up. --quantise weights stores
+weights as bytes and computes in FP32; convolutions and full compute in INT8, with the ranges that the images of
 --images or --bag show. Needs the extra `tflite`: LiteRT Torch, which is large.
 """
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, PerceptionError
-from trt_perception.core.image import Size, frame_from_picture
+from trt_perception.core.image import Size, frame_from_array
 from trt_perception.core.model import Model, load_model, model_names
 from trt_perception.core.tasks import find_task
 from trt_perception.engines import EngineOptions, open_engine
@@ -51,19 +51,19 @@ class Conversion(NamedTuple):
     precision: str
     """In which the engine runs the file: the key under `files: tflite` in the model's YAML."""
     difference: float
-    """From torch, on the first calibration frames or a drawn picture. Segmentation: share of pixels with another label.
-    Flow: mean difference, px of the input."""
+    """From torch, on the first calibration frames or a synthetic image. Segmentation: share of pixels with another
+    label. Flow: mean difference, px of the input."""
 
 
 class _Channels(nn.Module):
-    """The tensorrt head, with pictures as TFLite wants them, (1, H, W, C), and labels as bytes."""
+    """The tensorrt head, with images as TFLite wants them, (1, H, W, C), and labels as bytes."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.head = head
 
-    def forward(self, *pictures: Tensor) -> tuple[Tensor, ...]:
-        results = self.head(*(picture.permute(0, 3, 1, 2) for picture in pictures))
+    def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
+        results = self.head(*(image.permute(0, 3, 1, 2) for image in images))
         return tuple(each.to(torch.uint8) if each.dtype == torch.int32 else each for each in results)
 
 
@@ -83,14 +83,14 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
         PerceptionError: TFLite computes something else than torch.
     """
     if quantise in _IN_INT8 and not frames:
-        raise ConfigError(f'--quantise {quantise}: got no pictures, expected some like those that the network will '
+        raise ConfigError(f'--quantise {quantise}: got no images, expected some like those that the network will '
                           'see. Give a folder with --images, or a bag with --bag.')
     converter, schema = _import('litert_torch'), _import('ai_edge_litert.schema_py_generated')
     head = _Channels(build_head(model, network, network.load(read_weights(weights), str(weights), **options), size,
                                 'tensorrt'))
     specs = {name: TensorSpec(name, (1, *size, network.channels), np.dtype(np.float32)) for name in model.input.names}
     example = frames[0] if frames else [
-        frame_from_picture(each) for each in example_frames(size)[0][:find_task(model.task).images]]
+        frame_from_array(each) for each in example_frames(size)[0][:find_task(model.task).images]]
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent.resolve(), prefix='.to-tflite-') as folder:
         file = Path(folder) / output.name
@@ -179,10 +179,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"{', '.join(NETWORKS)} (default: the one the model's name begins with)")
     parser.add_argument('--quantise', choices=QUANTISATIONS, default='none',
                         help='weights: with FP32 arithmetic; convolutions: these in INT8; full: all (default: none)')
-    pictures = parser.add_mutually_exclusive_group()
-    pictures.add_argument('--images', type=Path, metavar='DIR', help='pictures to calibrate with')
-    pictures.add_argument('--bag', type=Path, metavar='BAG', help='a bag whose images to calibrate with')
-    parser.add_argument('--count', type=int, default=32, help='of pictures to calibrate with (default: %(default)s)')
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument('--images', type=Path, metavar='DIR', help='images to calibrate with')
+    images.add_argument('--bag', type=Path, metavar='BAG', help='a bag whose images to calibrate with')
+    parser.add_argument('--count', type=int, default=32, help='of images to calibrate with (default: %(default)s)')
 
 
 def execute(args: argparse.Namespace) -> int:

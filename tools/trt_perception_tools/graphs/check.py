@@ -1,4 +1,4 @@
-"""List what the ONNX parsers of TensorRT's generations cannot take in a graph, and where it comes from.
+"""List what the ONNX parsers of the TensorRT generations do not support in a graph, and where it comes from.
 
 A static check against NVIDIA's published tables (tensorrt_support.py): no TensorRT runs, and a graph that passes may
 still fail to build. With --build NVIDIA's own parser and builder take it as well, those of TensorRT 11, without a GPU.

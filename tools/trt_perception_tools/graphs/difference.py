@@ -1,4 +1,4 @@
-"""How far a graph is from what it was made of."""
+"""Compares a graph with its original."""
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Edits of ONNX graphs in place: rename, graft, prune. Knows nothing of pictures or tasks."""
+"""Edits of ONNX graphs in place: rename, graft, prune. Knows nothing of images or tasks."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Reads ONNX files, whoever wrote them: every fault of a file ends in a ConfigError."""
+"""Reads ONNX files from any source: every fault of a file becomes a ConfigError."""
 from __future__ import annotations
 
 import contextlib
@@ -27,7 +27,7 @@ def read_graph(file: Path) -> ModelProto:
         raise ConfigError(f'{file}: not an ONNX file, or its external weights cannot be read: {_first_line(error)}. '
                           'Give an .onnx file, with the files of its weights beside it.') from error
     if not network.graph.node or not network.graph.output:
-        raise ConfigError(f'{file}: got an empty graph, expected a network. Is it a file of weights only?')
+        raise ConfigError(f'{file}: got an empty graph, expected a network. A file of weights alone is not enough.')
     constants = {each.name for each in network.graph.initializer}
     inputs = [each for each in network.graph.input if each.name not in constants]
     del network.graph.input[:]

@@ -1,6 +1,6 @@
-"""Let NVIDIA's own ONNX parser and builder take a graph, without a GPU, and keep nothing of what they make.
+"""Run NVIDIA's own ONNX parser and builder on a graph, without a GPU, and discard the result.
 
-The build runs in a process of its own: what a library does with a graph that it did not expect is its own affair.
+The build runs in a separate process, because a library may crash on an unexpected graph.
 """
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Other people's networks: read, understood, and given the package's contract."""
+"""Imports third-party networks and adapts them to the package's contract."""

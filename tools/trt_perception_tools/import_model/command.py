@@ -1,4 +1,4 @@
-"""Import a network that others made: FILE.onnx, a TensorFlow frozen graph (FILE.pb) or FILE.tflite.
+"""Import a third-party network: FILE.onnx, a TensorFlow frozen graph (FILE.pb) or FILE.tflite.
 
 Writes NAME.onnx, which keeps the package's contract, NAME.yaml, which says how to feed and read it, and, for new class
 names, NAME_labels.yaml. What the file does not say is asked for; every question has an option too. In the end one
@@ -21,7 +21,7 @@ import onnx
 from trt_perception.bench.contender import RESTING
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.image import Size, frame_from_picture
+from trt_perception.core.image import Size, frame_from_array
 from trt_perception.core.model import ONNX, LabelSet, Model, load_model
 from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.tasks import find_task, pipeline_class
@@ -97,7 +97,7 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
     name = interview.ask(Question('--name', 'Name of the model', _model_name, _stem(args.file), True), args.name)
     card = args.output / f'{name}.yaml'
     if card.exists() and not args.overwrite:
-        raise ConfigError(f'{card}: is there already. Choose another --name or --output, or give --overwrite.')
+        raise ConfigError(f'{card}: already exists. Choose another --name or --output, or give --overwrite.')
     importer, where = importer_of(args.task), str(args.file)
     given = [tensor_name(args.file, each) for each in args.input_names or ()]
     wanted = [tensor_name(args.file, each) for each in args.output_name or ()]
@@ -263,7 +263,7 @@ def _run(model: Model, size: Size) -> tuple[set[int], float]:
         pipeline.reset()
         for number, image in enumerate(frame):
             start = time.perf_counter()
-            result = pipeline.process(frame_from_picture(image[..., ::-1].copy(), number * _INTERVAL_NS))
+            result = pipeline.process(frame_from_array(image[..., ::-1].copy(), number * _INTERVAL_NS))
             milliseconds = (time.perf_counter() - start) * 1e3
             if isinstance(result, LabelMap):
                 seen.update(np.unique(result.labels).tolist())
@@ -338,7 +338,8 @@ def execute(args: argparse.Namespace) -> int:
     if done.faults is None:
         print('NOTE: no file for TensorRT was written, as --no-tensorrt says: on a Jetson the network runs on the CPU')
     elif done.faults:
-        print(f'NOTE: TensorRT {_TENSORRT} cannot take the file for it, a newer one may:\n' + '\n'.join(done.faults))
+        print(f'NOTE: TensorRT {_TENSORRT} does not support the file for it, a newer version may:\n'
+              + '\n'.join(done.faults))
     if done.opset > OPSET:
         print(f'NOTE: opset {done.opset} could not be lowered to {OPSET}, the newest that TensorRT {_TENSORRT} reads')
     path = Path(model.path).resolve()

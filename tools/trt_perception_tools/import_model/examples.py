@@ -1,4 +1,4 @@
-"""Frames on which a foreign network is tried out, and what it is then fed: the same as a node feeds it."""
+"""Example frames for third-party networks, fed as a node feeds them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
 
-from ..datasets.images import read_picture
+from ..datasets.images import read_image
 
 _SHIFT_PX = 3
 _SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm'})
@@ -48,7 +48,7 @@ def recorded_frames(folder: Path, size: Size) -> list[list[np.ndarray]]:
         raise ConfigError(f'--images {folder}: got {len(files)} images, expected a folder of at least two. Give frames '
                           'of the camera.')
     chosen = np.unique(np.linspace(0, len(files) - 2, _MOST).round().astype(int))
-    return [[cv2.resize(read_picture(files[number + step])[..., ::-1], size[::-1], interpolation=cv2.INTER_LINEAR)
+    return [[cv2.resize(read_image(files[number + step])[..., ::-1], size[::-1], interpolation=cv2.INTER_LINEAR)
              for step in range(2)] for number in chosen]
 
 

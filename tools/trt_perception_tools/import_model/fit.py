@@ -1,4 +1,4 @@
-"""Makes a foreign ONNX network keep the package's contract, inside its graph.
+"""Adapts the graph of a third-party ONNX network to the package's contract.
 
 Static shapes and batch 1; images in, of uint8 or float32; labels and confidence as uint8, or flow as float32, out;
 nothing else. How grey levels are normalised is left to the model's YAML.

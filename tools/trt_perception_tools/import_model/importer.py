@@ -1,4 +1,4 @@
-"""What importing must know of a task: one subclass of Importer each."""
+"""The task-specific part of the import: one subclass of Importer per task."""
 from __future__ import annotations
 
 import abc
@@ -28,7 +28,7 @@ class Importer(abc.ABC):
     result: ClassVar[str]
     """Name of the output in the fitted graph."""
     words: ClassVar[str]
-    """What the result is, for people."""
+    """What the result is, human-readable."""
     kinds: ClassVar[str]
     """Outputs that can be it, with their shapes."""
 

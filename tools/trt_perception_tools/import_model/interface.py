@@ -1,4 +1,4 @@
-"""Finds out how a foreign ONNX network takes its images, and makes it static for one size. Asks nobody."""
+"""Finds out how a third-party ONNX network takes its images, and makes it static for one size. Never asks the user."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Finds the output of a foreign network that is the result, and what makes it. What it means is the importer's."""
+"""Finds the output of a third-party network that is the result. Its meaning is up to the importer."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Reads networks that others made - ONNX, TensorFlow frozen graphs, TFLite - as ONNX graphs, otherwise unchanged.
+"""Reads third-party networks - ONNX, TensorFlow frozen graphs, TFLite - as ONNX graphs, otherwise unchanged.
 
 Knows nothing of tasks. TensorFlow and tf2onnx are imported only for their own files.
 """
@@ -31,7 +31,7 @@ _CONVERTED = 18
 """Opset that tf2onnx is asked for, its newest: in 13 it writes operators that 13 does not have (HardSwish)."""
 _MOVES = ('Identity', 'Reshape', 'Squeeze', 'Transpose', 'Unsqueeze')
 SUFFIXES = ('.onnx', '.pb', '.tflite')
-_INSTALL = "Run: pip install -e './tools[tensorflow]' (best in an environment of its own), or give an .onnx file."
+_INSTALL = "Run: pip install -e './tools[tensorflow]' (best in a separate environment), or give an .onnx file."
 
 
 def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Takes the bytes out of a graph, for TensorRT 8.2, which has none: images as floats, labels as INT32."""
+"""Removes uint8 from a graph for TensorRT 8.2, which has no such type: images as floats, labels as INT32."""
 from __future__ import annotations
 
 import onnx

@@ -23,9 +23,9 @@ class Network(NamedTuple):
     """Module of this package whose `load(weights, where)` builds the network."""
     task: str
     channels: int
-    """Of one picture."""
+    """Of one image."""
     size: tuple[int, int]
-    """(height, width) of the picture when none is asked for, px."""
+    """(height, width) of the image when none is asked for, px."""
     multiple: int
     """Height and width must be multiples of it."""
     flow_px: float = 1

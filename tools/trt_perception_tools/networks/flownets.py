@@ -1,4 +1,4 @@
-"""FlowNetS: optical flow from stacked pictures by an encoder-decoder (Dosovitskiy et al., ICCV 2015), 39 M weights.
+"""FlowNetS: optical flow from stacked images by an encoder-decoder (Dosovitskiy et al., ICCV 2015), 39 M weights.
 
 Module names are those of the checkpoints of github.com/ClementPinard/FlowNetPytorch, so that their state dicts load
 unchanged; the flow at lower resolutions, which only training looks at, feeds the decoder.
@@ -15,10 +15,10 @@ from .state_dict import load_state
 
 
 class FlowNetS(nn.Module):
-    """Flow from the first picture to the second.
+    """Flow from the first image to the second.
 
-    Takes (1, 6, H, W) float32, RGB / 255 minus (0.411, 0.432, 0.45) of both pictures, H and W multiples of 64; gives
-    (1, 2, H / 4, W / 4) float32, u right and v down, on the first picture's grid. Times 20 it is px of the input.
+    Takes (1, 6, H, W) float32, RGB / 255 minus (0.411, 0.432, 0.45) of both images, H and W multiples of 64; gives
+    (1, 2, H / 4, W / 4) float32, u right and v down, on the first image's grid. Times 20 it is px of the input.
     """
 
     def __init__(self, batch_norm: bool = False) -> None:

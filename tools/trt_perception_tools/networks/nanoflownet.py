@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from trt_perception.core.errors import ConfigError
 
-# Training resized the pictures from 510 to 112 rows, but not the values of the flow.
+# Training resized the images from 510 to 112 rows, but not the values of the flow.
 _TRAINING_SCALE = 510 / 112
 
 
@@ -85,7 +85,7 @@ class _Stage(nn.Module):
 
 
 class _Attention(nn.Module):
-    """A separable convolution whose channels are weighted by what the whole picture shows."""
+    """A separable convolution whose channels are weighted by what the whole image shows."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -112,10 +112,10 @@ class _Fusion(nn.Module):
 
 
 class NanoFlowNet(nn.Module):
-    """Flow from the first picture to the second.
+    """Flow from the first image to the second.
 
-    Takes (1, 2, H, W) float32, grey (x - 128) / 128 of both pictures, H and W multiples of 16; gives
-    (1, 2, H / 4, W / 4) float32, u right and v down, px of the input, on the first picture's grid.
+    Takes (1, 2, H, W) float32, grey (x - 128) / 128 of both images, H and W multiples of 16; gives
+    (1, 2, H / 4, W / 4) float32, u right and v down, px of the input, on the first image's grid.
     """
 
     def __init__(self) -> None:

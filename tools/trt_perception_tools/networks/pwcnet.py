@@ -26,7 +26,7 @@ _REACH = 4
 _FLOW_PX = 20
 """The network's unit of flow, px of the input."""
 _OUTSIDE_PX = 1e-4
-"""Up to this distance from the picture a sample counts as inside."""
+"""Up to this distance from the image a sample counts as inside."""
 _FAST_CHANNEL_MULTIPLE = 16
 
 
@@ -61,7 +61,7 @@ class _Coordinates(nn.Module):
 class Warp(nn.Module):
     """Bilinear sampling by gathers, because TensorRT 8.2 has no GridSample.
 
-    As torch's grid_sample(align_corners=True), but 0 wherever a sample needs a pixel outside the picture.
+    As torch's grid_sample(align_corners=True), but 0 wherever a sample needs a pixel outside the image.
     """
 
     def __init__(self) -> None:
@@ -113,10 +113,10 @@ def cost_volume(first: Tensor, second: Tensor) -> Tensor:
 
 
 class PwcNet(nn.Module):
-    """Flow from the first picture to the second.
+    """Flow from the first image to the second.
 
-    Takes (1, 6, H, W) float32, BGR / 255 of both pictures, H and W multiples of 64; gives (1, 2, H / 4, W / 4)
-    float32, u right and v down, on the first picture's grid. Times 20 it is px of the input.
+    Takes (1, 6, H, W) float32, BGR / 255 of both images, H and W multiples of 64; gives (1, 2, H / 4, W / 4)
+    float32, u right and v down, on the first image's grid. Times 20 it is px of the input.
     """
 
     def __init__(self, channel_multiple: int = 1) -> None:

@@ -267,7 +267,7 @@ class SwiftNet(nn.Module):
         return _resize(self.quarter(image), image, 'bilinear')
 
     def quarter(self, image: Tensor) -> Tensor:
-        """Return the scores as they are before the last interpolation, at 1/4 of the picture's size."""
+        """Return the scores as they are before the last interpolation, at 1/4 of the image's size."""
         return self.logits(self.backbone(image))
 
     def keep_width(self) -> None:
@@ -295,7 +295,7 @@ def _resize(x: Tensor, like: Tensor, mode: Upsample) -> Tensor:
 def _pool(x: Tensor, rows: int) -> Tensor:
     """Return the means over `rows` rows of nearly square cells: functional.adaptive_avg_pool2d, as matrix products.
 
-    ONNX has pooling only for grids that divide the picture.
+    ONNX has pooling only for grids that divide the image.
     """
     with constants():
         height, width = int(x.shape[2]), int(x.shape[3])

@@ -118,7 +118,7 @@ class _Coordinates(nn.Module):
 
 
 class Warp(nn.Module):
-    """Bilinear sampling along a flow field by gathering; outside the picture its border counts."""
+    """Bilinear sampling along a flow field by gathering; outside the image its border counts."""
 
     def __init__(self) -> None:
         super().__init__()

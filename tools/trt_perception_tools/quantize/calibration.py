@@ -1,4 +1,4 @@
-"""Shows a network pictures, prepared as deployed, and finds the range of every tensor: what quantisation needs.
+"""Shows a network images, prepared as deployed, and finds the range of every tensor: what quantisation needs.
 
 ONNX Runtime's calibrators collect; its search by entropy is replaced, see `entropy_range`.
 """
@@ -27,11 +27,11 @@ from trt_perception.bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
 from trt_perception.core.compressed import decode_compressed
 from trt_perception.core.data import Frame, TensorSpec
 from trt_perception.core.errors import ConfigError, FrameError
-from trt_perception.core.image import FrameDecoder, frame_from_picture, make_frame
+from trt_perception.core.image import FrameDecoder, frame_from_array, make_frame
 from trt_perception.core.model import Model
 from trt_perception.core.preprocess import InputWriter
 
-from ..datasets.images import read_picture
+from ..datasets.images import read_image
 
 _BINS = 2048
 _SMALLEST = 1e-30
@@ -40,7 +40,7 @@ _KEPT = 0.999
 """Share of the values that a range by entropy has at least."""
 
 Feeds = dict[str, np.ndarray]
-"""What a network is fed for one picture or pair: input name -> tensor."""
+"""What a network is fed for one image or pair: input name -> tensor."""
 
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
     'entropy': (CalibrationMethod.Entropy, {'num_bins': _BINS}),
@@ -57,19 +57,19 @@ _SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.ppm', '.tif', '.tiff',
 
 
 def folder_frames(folder: Path, count: int, pairs: bool) -> list[list[Frame]]:
-    """Read pictures, in the order of their names, evenly spread: each alone, or each with the one before it.
+    """Read images, in the order of their names, evenly spread: each alone, or each with the one before it.
 
     Args:
         count: how many of them; fewer where the folder has fewer.
 
     Raises:
-        ConfigError: there is no such folder, no picture in it, or for pairs only one.
+        ConfigError: there is no such folder, no image in it, or for pairs only one.
     """
     if not folder.is_dir():
-        raise ConfigError(f'{folder}: no such folder. Give a folder of pictures with --images.')
+        raise ConfigError(f'{folder}: no such folder. Give a folder of images with --images.')
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    chosen = _groups(len(files), count, pairs, f'{folder}: {len(files)} pictures')
-    return [[frame_from_picture(read_picture(files[number])) for number in group] for group in chosen]
+    chosen = _groups(len(files), count, pairs, f'{folder}: {len(files)} images')
+    return [[frame_from_array(read_image(files[number])) for number in group] for group in chosen]
 
 
 def bag_frames(path: Path, count: int, pairs: bool, topic: str = '') -> list[list[Frame]]:
@@ -111,7 +111,7 @@ def _frame(message: Any, compressed: bool) -> Frame:
 def _groups(total: int, count: int, pairs: bool, where: str) -> list[list[int]]:
     least = 2 if pairs else 1
     if total < least:
-        raise ConfigError(f'{where}, expected at least {least}. Give pictures like those that the network will see: '
+        raise ConfigError(f'{where}, expected at least {least}. Give images like those that the network will see: '
                           '.png or .jpg files with --images, or a bag with --bag.')
     numbers = np.unique(np.linspace(least - 1, total - 1, min(count, total - least + 1)).round().astype(int))
     return [[int(each) - 1, int(each)] if pairs else [int(each)] for each in numbers]
@@ -176,7 +176,7 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
                                        extra_options=options)
         calibrator.infer_session = _Session(calibrator.infer_session)
         # One by one: it keeps every tensor of all that it is given at once.
-        for each in tqdm(feeds, f'calibration, {method}', unit='picture', leave=False, disable=None):
+        for each in tqdm(feeds, f'calibration, {method}', unit='image', leave=False, disable=None):
             calibrator.collect_data(_Reader(each))
         if method == 'entropy':
             found = {}

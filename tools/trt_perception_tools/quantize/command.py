@@ -1,6 +1,6 @@
-"""Make a network smaller and faster: FP16, or INT8 with ranges found on pictures, in the ONNX file itself.
+"""Make a network smaller and faster: FP16, or INT8 with ranges found on images, in the ONNX file itself.
 
-FP16 is for GPUs: on a CPU it shows what it does to accuracy, and is no faster. INT8 needs pictures like those that the
+FP16 is for GPUs: on a CPU it shows what it does to accuracy, and is no faster. INT8 needs images like those that the
 network will see, but never those that it is tested on. Inputs and outputs stay as they are.
 
     trt_perception_tools quantize swiftnet_camvid --precision int8 --images camvid/train --output swiftnet.int8.onnx
@@ -31,7 +31,7 @@ from .int8 import CONVOLUTIONS, OPERATORS, quantisable, quantise
 from .int8 import prepare as prepare_graph
 
 _COMPARED = 24
-"""Pictures on which results are compared."""
+"""Images on which results are compared."""
 _CHECKED_FOR = '8.2'
 _QUANTISED = frozenset({'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'ConvInteger', 'MatMulInteger',
                         'QLinearConv', 'QLinearMatMul'})
@@ -84,7 +84,7 @@ def save(network: ModelProto, output: Path, runtime: Runtime, properties: dict[s
     onnx.checker.check_model(network, full_check=True)
     faults = [each for each in check(network, _CHECKED_FOR) if each.fault] if runtime == 'tensorrt' else []
     if faults:
-        raise PerceptionError(f'{output}: TensorRT {_CHECKED_FOR} cannot take the graph:\n{report(faults)}')
+        raise PerceptionError(f'{output}: TensorRT {_CHECKED_FOR} does not support the graph:\n{report(faults)}')
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent) as folder:
         unfinished = Path(folder, output.name)
@@ -102,9 +102,9 @@ def _source(args: argparse.Namespace) -> tuple[Path, Model | None]:
     return Path(model.network_file(args.runtime or RUNTIMES[0], 'fp32')), model
 
 
-def _pictures(args: argparse.Namespace, model: Model | None, network: ModelProto, file: Path) -> list[Feeds]:
+def _images(args: argparse.Namespace, model: Model | None, network: ModelProto, file: Path) -> list[Feeds]:
     if model is None:
-        raise ConfigError(f'{file}: pictures are fed as the model of this network says. Give its name or YAML with '
+        raise ConfigError(f'{file}: images are fed as the model of this network says. Give its name or YAML with '
                           '--model.')
     pairs = find_task(model.task).images == 2
     frames = folder_frames(args.images, args.count, pairs) if args.images else bag_frames(
@@ -119,12 +119,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', choices=('fp16', 'int8'), required=True)
     parser.add_argument('--output', type=Path, metavar='FILE',
                         help='the .onnx to write; may be left out with --sensitivity')
-    parser.add_argument('--model', help='of an ONNX file: the model (name or YAML) that says how pictures are fed')
+    parser.add_argument('--model', help='of an ONNX file: the model (name or YAML) that says how images are fed')
     parser.add_argument('--for', dest='runtime', choices=RUNTIMES,
                         help='back-end of the graph (default: onnxruntime, or what export wrote into the ONNX file)')
-    pictures = parser.add_mutually_exclusive_group()
-    pictures.add_argument('--images', type=Path, metavar='DIR', help='pictures to find ranges on; for flow, in order')
-    pictures.add_argument('--bag', type=Path, metavar='BAG', help='or the images of a bag')
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument('--images', type=Path, metavar='DIR', help='images to find ranges on; for flow, in order')
+    images.add_argument('--bag', type=Path, metavar='BAG', help='or the images of a bag')
     parser.add_argument('--topic', default='', help='of the bag (default: the only one with images)')
     parser.add_argument('--count', type=int, default=64, metavar='N',
                         help='how many of them, evenly spread (default: 64)')
@@ -155,7 +155,7 @@ def _to_fp16(args: argparse.Namespace, file: Path, network: ModelProto, model: M
     if args.sensitivity or args.keep_worst or args.keep_fp32:
         raise ConfigError('--sensitivity, --keep-fp32, --keep-worst: are for --precision int8. In FP16, coordinates, '
                           'sums and what follows the last convolution stay FP32 by themselves.')
-    feeds = _pictures(args, model, network, file) if args.images or args.bag else []
+    feeds = _images(args, model, network, file) if args.images or args.bag else []
     half = to_fp16(network) if model is None else to_fp16(network, model.keep_fp32)
     runtime = args.runtime or runtime_of(network)
     save(half, args.output, runtime, {'precision': 'fp16'})
@@ -166,9 +166,9 @@ def _to_fp16(args: argparse.Namespace, file: Path, network: ModelProto, model: M
 
 def _to_int8(args: argparse.Namespace, file: Path, network: ModelProto, model: Model | None) -> int:
     if not (args.images or args.bag):
-        raise ConfigError('--images or --bag: missing: INT8 needs pictures like those that the network will see. '
+        raise ConfigError('--images or --bag: missing: INT8 needs images like those that the network will see. '
                           '`trt_perception calibrate-capture` saves them from a camera.')
-    feeds = _pictures(args, model, network, file)
+    feeds = _images(args, model, network, file)
     assert model is not None
     runtime: Runtime = args.runtime or runtime_of(network)
     prepared = prepare_graph(network, runtime)
@@ -189,11 +189,11 @@ def _to_int8(args: argparse.Namespace, file: Path, network: ModelProto, model: M
         return 0
     quantised = quantise(prepared, ranges, runtime, kept)
     save(quantised, args.output, runtime,
-         {'precision': 'int8', 'calibration': f'{args.calibration}, {len(feeds)} pictures'})
+         {'precision': 'int8', 'calibration': f'{args.calibration}, {len(feeds)} images'})
     inside = len(set(candidates) - set(kept))
     print(f'{args.output}: INT8 for {runtime}, {_size(quantised)} (FP32: {_size(network)}), {inside} convolutions in '
           f'INT8, {sum(node.op_type in CONVOLUTIONS for node in prepared.graph.node) - inside} in FP32; '
-          f'{args.calibration} on {len(feeds)} pictures'
+          f'{args.calibration} on {len(feeds)} images'
           + _comparison(model, network, quantised, compared))
     return 0
 
@@ -205,4 +205,4 @@ def _size(network: ModelProto) -> str:
 def _comparison(model: Model, network: ModelProto, changed: ModelProto, feeds: Sequence[Feeds]) -> str:
     reference, results = (sensitivity.run(each, model, feeds) for each in (network, changed))
     value = sensitivity.difference(model, reference, results)
-    return f'\nagainst FP32 on {len(feeds)} of these pictures: {sensitivity.as_text(model, value)}'
+    return f'\nagainst FP32 on {len(feeds)} of these images: {sensitivity.as_text(model, value)}'

@@ -18,7 +18,7 @@ from ..graphs.edit import needed_tensors, rename
 from .int8 import CONVOLUTIONS
 
 COORDINATES = '/coordinates'  # And coordinates_1, as torch calls a module that runs for the second time.
-"""In the names of nodes that compute where a picture is read: half a pixel is lost on coordinates above 1024."""
+"""In the names of nodes that compute where an image is read: half a pixel is lost on coordinates above 1024."""
 FP32_OPERATORS = (*float16.DEFAULT_OP_BLOCK_LIST, 'ReduceMean', 'ReduceSum', 'ReduceL2', 'Exp', 'Log', 'Sqrt', 'Pow',
                   'Reciprocal', 'Softmax', 'LogSoftmax', 'InstanceNormalization', 'LayerNormalization', 'ArgMax',
                   'GridSample')

@@ -1,7 +1,7 @@
 """INT8 in an ONNX graph: QuantizeLinear and DequantizeLinear around its convolutions, weights as bytes.
 
 Two forms, as each runtime wants it. For onnxruntime: uint8 activations with a zero point, which take in the Relu; the
-pictures' bytes as they are; batch normalisation as a convolution. For tensorrt: int8 activations without zero point.
+images' bytes as they are; batch normalisation as a convolution. For tensorrt: int8 activations without zero point.
 Weights are int8 with a scale per output channel in both.
 """
 from __future__ import annotations
@@ -28,14 +28,14 @@ OPERATORS = (*CONVOLUTIONS, *ACTIVATIONS)
 _FOR_TENSORRT = {'ActivationSymmetric': True, 'QuantizeBias': False, 'AddQDQPairToWeight': True}
 """It has no zero points, takes biases as floats, and quantises weights itself."""
 _BYTES = '/bytes'
-"""Ends the name of the node that takes a picture's bytes."""
+"""Ends the name of the node that takes an image's bytes."""
 _DEFAULT_EPSILON = 1e-5
 
 
 def prepare(model: ModelProto, runtime: Runtime) -> ModelProto:
     """Return the graph as it is best quantised, with the same results, and with all shapes.
 
-    The same but for the border of a picture whose channels have different means: there the padding of the first
+    The same but for the border of an image whose channels have different means: there the padding of the first
     convolution is their mean instead of each one's own.
     """
     prepared = simplify(model)
@@ -113,7 +113,7 @@ def _batch_norms_to_convolutions(graph: GraphProto) -> None:
 
 
 class _Normalisation(NamedTuple):
-    """From the bytes of a picture to what the network's first layer takes: (byte - mean) / std."""
+    """From the bytes of an image to what the network's first layer takes: (byte - mean) / std."""
 
     nodes: list[NodeProto]
     """In their order: a Cast, perhaps Sub, perhaps Div."""
@@ -122,9 +122,9 @@ class _Normalisation(NamedTuple):
 
 
 def _read_bytes(graph: GraphProto, name: str) -> None:
-    """Let the network take a picture's bytes as quantised numbers, its normalisation being their scale.
+    """Let the network take an image's bytes as quantised numbers, its normalisation being their scale.
 
-    Sub and Div of whole pictures took a sixth of the time of a SwiftNet in INT8.
+    Sub and Div of whole images took a sixth of the time of a SwiftNet in INT8.
     """
     found = _normalisation(graph, name)
     if found is None:
@@ -192,11 +192,11 @@ def _scale_inputs(graph: GraphProto, node: NodeProto, factor: np.ndarray, shift:
 
 
 def _join_pairs(graph: GraphProto) -> None:
-    """Remove the quantisation of what has just been dequantised: the bytes of the pictures."""
-    pictures = {node.output[0] for node in graph.node if node.name.endswith(_BYTES)}
+    """Remove the quantisation of what has just been dequantised: the bytes of the images."""
+    images = {node.output[0] for node in graph.node if node.name.endswith(_BYTES)}
     same = {}
     for node in graph.node:
-        if node.op_type == 'QuantizeLinear' and node.input[0] in pictures:
+        if node.op_type == 'QuantizeLinear' and node.input[0] in images:
             same.update({user.output[0]: node.input[0] for user in graph.node if node.output[0] in user.input})
     for node in graph.node:
         for number, name in enumerate(node.input):

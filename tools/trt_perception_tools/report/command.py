@@ -64,7 +64,7 @@ def bench_page(data: Mapping[str, Any]) -> str:
         return html.page(data['title'], list(_body(data)))
     except (KeyError, TypeError, IndexError) as error:
         raise ConfigError(f'numbers of a bench: {type(error).__name__}: {error}: expected what `trt_perception bench '
-                          '--json` of this version writes. Measure anew.') from error
+                          '--json` of this version writes. Measure again.') from error
 
 
 def _body(data: Mapping[str, Any]) -> Iterator[Markup]:

@@ -49,7 +49,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], align: str = 
                                 rows=[list(zip(sides, row, strict=True)) for row in rows]))
 
 
-def picture(png: bytes, caption: str = '') -> Markup:
+def image(png: bytes, caption: str = '') -> Markup:
     """Return a PNG file as an image inside the page."""
     return _figure('image/png', png, caption)
 

@@ -1,4 +1,4 @@
-"""Random views of a labelled picture: scale, crop, flip, colours. Knows arrays and a random generator only.
+"""Random views of a labelled image: scale, crop, flip, colours. Knows arrays and a random generator only.
 
 Written with OpenCV: torchvision and albumentations would each bring a second image stack for the three operations
 below, and one warp for scale, crop and flip together is faster than either's chain of steps.
@@ -19,7 +19,7 @@ _OTHERS = [name for name in CORRUPTIONS if name != 'gains']
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a picture, and how strongly."""
+    """What may happen to an image, and how strongly."""
 
     crop: tuple[int, int]
     """(height, width) of the view, px."""
@@ -35,7 +35,7 @@ class Augmentation:
     corrupt: float = 0.0
     """Share of views, 0..1, that are corrupted by another of the named corruptions, of a strength up to the largest."""
     centred: float = 0.5
-    """Share of views around a pixel of a class drawn evenly among the picture's classes: rare ones are seen more."""
+    """Share of views around a pixel of a class drawn evenly among the image's classes: rare ones are seen more."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -44,11 +44,11 @@ class Augmentation:
 
 def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
          random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random view of a picture and of its labels, both (*crop).
+    """Return a random view of an image and of its labels, both (*crop).
 
     Args:
         image: (H, W, 3) uint8, BGR.
-        labels: (H, W) uint8, VOID = none; what lies outside the picture is VOID and grey.
+        labels: (H, W) uint8, VOID = none; what lies outside the image is VOID and grey.
         how: the kinds and strengths.
         random: the only source of chance.
     """
@@ -62,7 +62,7 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
 
 
 def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """Return the (2, 3) matrix from pixels of the view to pixels of the picture."""
+    """Return the (2, 3) matrix from pixels of the view to pixels of the image."""
     height, width = labels.shape
     zoom = np.exp(random.uniform(*np.log(how.scale)))
     view_height, view_width = how.crop[0] / zoom, how.crop[1] / zoom
@@ -75,12 +75,12 @@ def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) ->
         left = centre[1] - view_width * random.uniform(0.2, 0.8)
     else:
         top, left = random.uniform(size=2) * (height - view_height, width - view_width)
-    # Inside the picture where it is larger than the view, else anywhere around it.
+    # Inside the image where it is larger than the view, else anywhere around it.
     top = np.clip(top, min(0, height - view_height), max(0, height - view_height))
     left = np.clip(left, min(0, width - view_width), max(0, width - view_width))
     flipped = how.flip and random.random() < 0.5
     step = 1 / zoom
-    # Pixel centres are at +0.5: x of the picture = left + step * (x of the view + 0.5) - 0.5.
+    # Pixel centres are at +0.5: x of the image = left + step * (x of the view + 0.5) - 0.5.
     across = (-step, left + view_width - 0.5 * step - 0.5) if flipped else (step, left + 0.5 * step - 0.5)
     return np.array([[across[0], 0, across[1]], [0, step, top + 0.5 * step - 0.5]])
 

@@ -50,7 +50,7 @@ def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float) -> Ten
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return how differently two feature maps spread their energy over the picture, 0..4.
+    """Return how differently two feature maps spread their energy over the image, 0..4.
 
     Attention transfer (Zagoruyko and Komodakis, ICLR 2017): it needs no layer that adapts channels, so that the
     student has no more weights than without a teacher.
@@ -81,7 +81,7 @@ def recorded(network: nn.Module, names: list[str]) -> Iterator[list[Tensor]]:
 
 
 class Teacher:
-    """A trained network that looks at the student's pictures."""
+    """A trained network that looks at the student's images."""
 
     def __init__(self, network: nn.Module, settings: Distillation, classes: int) -> None:
         self.network = network.eval().requires_grad_(False)

@@ -21,13 +21,13 @@ from torch.utils.data import DataLoader, Dataset
 from trt_perception.core.errors import ConfigError
 
 from ..datasets.flow import FlowPair, flow_pairs, read_flow
-from ..datasets.images import read_picture
+from ..datasets.images import read_image
 from ..datasets.synthetic_flow import Scenery, SyntheticFlow
 from ..networks.tinypwc import TinyPwc
 from .config import checked
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""First and second picture, (N, H, W) uint8; flow (N, 2, H, W) float32, px, unknown = NaN."""
+"""First and second image, (N, H, W) uint8; flow (N, 2, H, W) float32, px, unknown = NaN."""
 
 _VALIDATION_SEED = 1_000_000_007
 _LEVEL_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
@@ -40,16 +40,16 @@ class FlowSettings:
 
     network: Literal['tinypwc'] = 'tinypwc'
     size: tuple[int, int] = (192, 256)
-    """(height, width) of the training pictures, px."""
+    """(height, width) of the training images, px."""
     batch: int = 8
     steps_per_epoch: int = 500
     workers: int = 1
     """Processes that draw pairs; 0 = the training process itself."""
     scenery: Scenery = field(default_factory=Scenery)
-    pictures: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     """Folders of images whose grey levels serve as textures besides the synthetic ones."""
-    validation_pictures: tuple[Path, ...] = ()
-    """Those of the held-out pairs, from other recordings than `pictures`."""
+    validation_images: tuple[Path, ...] = ()
+    """Those of the held-out pairs, from other recordings than `images`."""
     recorded: tuple[Path, ...] = ()
     """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the synthetic ones."""
     recorded_share: float = 0.5
@@ -87,7 +87,7 @@ class FlowTask:
         """Yield batches; every epoch has its own textures."""
         settings = self.settings
         pairs = _Pairs(settings, settings.size, self.seed * 100_003 + epoch, settings.batch * settings.steps_per_epoch,
-                       self._recorded, settings.pictures)
+                       self._recorded, settings.images)
         if not settings.workers:
             _single_threaded(0)
         # A forked process hangs in OpenCV, whose threads it does not have.
@@ -120,7 +120,7 @@ class FlowTask:
         if not self._validation:
             self._validation = list(DataLoader(_Pairs(self.settings, self.settings.validation_size,
                                                       _VALIDATION_SEED, self.settings.validation_pairs,
-                                                      pictures=self.settings.validation_pictures)))
+                                                      images=self.settings.validation_images)))
         errors = []
         for first, second, flow in self._validation:
             estimate = _enlarged(self.network(_normalised(first, second)), flow.shape[2:])
@@ -132,13 +132,13 @@ class _Pairs(Dataset[Batch]):
     """A number of pairs that depend on the seed only. The generator is made in the process that uses it."""
 
     def __init__(self, settings: FlowSettings, size: tuple[int, int], seed: int, count: int,
-                 recorded: Sequence[FlowPair] = (), pictures: tuple[Path, ...] = ()) -> None:
+                 recorded: Sequence[FlowPair] = (), images: tuple[Path, ...] = ()) -> None:
         self._settings = settings
         self._size = size
         self._seed = seed
         self._count = count
         self._recorded = recorded
-        self._pictures = pictures
+        self._images = images
         self._generator: SyntheticFlow | None = None
 
     def __len__(self) -> int:
@@ -151,36 +151,36 @@ class _Pairs(Dataset[Batch]):
         else:
             if self._generator is None:
                 self._generator = SyntheticFlow(self._size, self._settings.scenery, self._seed,
-                                                _textures(self._pictures))
+                                                _textures(self._images))
             first, second, flow, _ = self._generator.sample(number)
         planes = torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1)))
         return torch.from_numpy(first), torch.from_numpy(second), planes
 
 
 def _cut(pair: FlowPair, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a random part of a recorded pair: two (H, W) uint8 pictures and (H, W, 2) float32 flow."""
+    """Return a random part of a recorded pair: two (H, W) uint8 images and (H, W, 2) float32 flow."""
     flow = read_flow(pair.flow)
-    pictures = [cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2GRAY) for path in (pair.first, pair.second)]
-    shapes = {flow.shape[:2], *(picture.shape for picture in pictures)}
+    images = [cv2.cvtColor(read_image(path), cv2.COLOR_BGR2GRAY) for path in (pair.first, pair.second)]
+    shapes = {flow.shape[:2], *(image.shape for image in images)}
     if len(shapes) > 1 or flow.shape[0] < size[0] or flow.shape[1] < size[1]:
-        raise ConfigError(f'{pair.flow}: got pictures and flow of {shapes}, expected one size, at least {size[0]}x'
+        raise ConfigError(f'{pair.flow}: got images and flow of {shapes}, expected one size, at least {size[0]}x'
                           f'{size[1]}. Take a smaller size in the recipe, or restore the files.')
     row, column = (int(rng.integers(have - want + 1)) for have, want in zip(flow.shape, size, strict=False))
     box = np.s_[row:row + size[0], column:column + size[1]]
-    return np.ascontiguousarray(pictures[0][box]), np.ascontiguousarray(pictures[1][box]), flow[box]
+    return np.ascontiguousarray(images[0][box]), np.ascontiguousarray(images[1][box]), flow[box]
 
 
 @lru_cache(maxsize=2)
 def _textures(folders: tuple[Path, ...]) -> list[np.ndarray]:
-    """Read every picture below the folders as (h, w) float32, 0..1."""
+    """Read every image below the folders as (h, w) float32, 0..1."""
     paths = [path for folder in folders for path in sorted(folder.rglob('*.*'))
              if path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.ppm', '.webp')]
-    return [cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2GRAY).astype(np.float32) / np.float32(255)
+    return [cv2.cvtColor(read_image(path), cv2.COLOR_BGR2GRAY).astype(np.float32) / np.float32(255)
             for path in paths]
 
 
 def _single_threaded(_: int) -> None:
-    # On pictures this small OpenCV's threads wait more than they work.
+    # On images this small OpenCV's threads wait more than they work.
     cv2.setNumThreads(1)
 
 

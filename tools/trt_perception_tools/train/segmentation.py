@@ -1,4 +1,4 @@
-"""The training task `segmentation`: labelled pictures, augmentation, loss, validation by mean IoU."""
+"""The training task `segmentation`: labelled images, augmentation, loss, validation by mean IoU."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,10 +15,10 @@ from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.tasks import SEGMENTATION
 
-from ..datasets.camvid import CAMVID_CLASSES, labelled_pictures, read_annotation
+from ..datasets.camvid import CAMVID_CLASSES, labelled_images, read_annotation
 from ..datasets.cityscapes import CLASSES as CITYSCAPES_CLASSES
-from ..datasets.cityscapes import cityscapes_pictures, read_cityscapes_annotation
-from ..datasets.images import LabelledPicture, read_picture
+from ..datasets.cityscapes import cityscapes_images, read_cityscapes_annotation
+from ..datasets.images import LabelledImage, read_image
 from ..evaluate.metrics import confusion_matrix, mean_iou
 from ..networks import NETWORKS
 from ..networks.state_dict import load_state
@@ -51,7 +51,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Data:
-    """Which labelled pictures."""
+    """Which labelled images."""
 
     folder: Path
     layout: Literal['camvid', 'cityscapes'] = 'camvid'
@@ -59,12 +59,12 @@ class Data:
     """Splits."""
     validate: str = 'val'
     size: tuple[int, int] = (360, 480)
-    """(height, width) to which pictures are resized for validation, as the deployed model does, px."""
+    """(height, width) to which images are resized for validation, as the deployed model does, px."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """The network gets RGB as (x - mean) / std, x = 0..255; the model's YAML must say the same."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     in_memory: bool = True
-    """CamVid's 468 pictures of 360x480 take 325 MB; reading them anew each epoch takes time from learning."""
+    """CamVid's 468 images of 360x480 take 325 MB; reading them again each epoch slows training."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ class Batch(NamedTuple):
 class _Layout(NamedTuple):
     """A dataset's folders and class ids."""
 
-    pictures: Callable[[Path, str], list[LabelledPicture]]
+    images: Callable[[Path, str], list[LabelledImage]]
     annotation: Callable[[Path], np.ndarray]
     classes: int
 
 
-LAYOUTS = {'camvid': _Layout(labelled_pictures, read_annotation, CAMVID_CLASSES),
-           'cityscapes': _Layout(cityscapes_pictures, read_cityscapes_annotation, CITYSCAPES_CLASSES)}
+LAYOUTS = {'camvid': _Layout(labelled_images, read_annotation, CAMVID_CLASSES),
+           'cityscapes': _Layout(cityscapes_images, read_cityscapes_annotation, CITYSCAPES_CLASSES)}
 
 
 class _Sample(NamedTuple):
@@ -112,26 +112,26 @@ class _Sample(NamedTuple):
     """(H, W) uint8, VOID = none."""
 
 
-class _Pictures:
-    """Labelled pictures by number, in memory or read anew each time."""
+class _Images:
+    """Labelled images by number, in memory or read again each time."""
 
-    def __init__(self, pictures: list[LabelledPicture], layout: _Layout, in_memory: bool) -> None:
-        self._pictures = pictures
+    def __init__(self, images: list[LabelledImage], layout: _Layout, in_memory: bool) -> None:
+        self._images = images
         self._layout = layout
-        self._samples = [self._read(each) for each in pictures] if in_memory else None
+        self._samples = [self._read(each) for each in images] if in_memory else None
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, number: int) -> _Sample:
-        return self._samples[number] if self._samples else self._read(self._pictures[number])
+        return self._samples[number] if self._samples else self._read(self._images[number])
 
-    def _read(self, picture: LabelledPicture) -> _Sample:
-        return _Sample(read_picture(picture.image), self._layout.annotation(picture.annotation))
+    def _read(self, image: LabelledImage) -> _Sample:
+        return _Sample(read_image(image.image), self._layout.annotation(image.annotation))
 
 
 class SegmentationTask:
-    """Trains a network of this package on labelled pictures (trainer.Task)."""
+    """Trains a network of this package on labelled images (trainer.Task)."""
 
     better: Literal['higher', 'lower'] = 'higher'
     measure = 'mIoU'
@@ -142,19 +142,19 @@ class SegmentationTask:
         data = self.settings.data
         layout = LAYOUTS[data.layout]
         self.classes = layout.classes
-        self._train = _Pictures([picture for split in data.train for picture in layout.pictures(data.folder, split)],
+        self._train = _Images([image for split in data.train for image in layout.images(data.folder, split)],
                                 layout, data.in_memory)
-        self._validate = _Pictures(layout.pictures(data.folder, data.validate), layout, data.in_memory)
+        self._validate = _Images(layout.images(data.folder, data.validate), layout, data.in_memory)
         self.steps_per_epoch = len(self._train) // self.settings.batch
         if not self.steps_per_epoch:
             raise ConfigError(f'{where}: batch: got {self.settings.batch}, expected at most the {len(self._train)} '
-                              'pictures of the training splits.')
+                              'images of the training splits.')
         self.network = build_network(self.settings.network, self.classes, where)
         self._clips = Clips(self.settings.video) if self.settings.video else None
         self.teacher = _teacher(self.settings.distill, self.classes, f'{where}: distill')
         self._weights = class_weights((self._train[number].labels for number in range(len(self._train))),
                                       self.classes, self.settings.loss.weight_power)
-        # Pictures come as levels 0..255; these are beside the network, whose own weights are all that is kept.
+        # Images come as levels 0..255; these are beside the network, whose own weights are all that is kept.
         self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (data.mean, data.std))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -195,7 +195,7 @@ class SegmentationTask:
         return {**losses, **parts}
 
     def validate(self) -> float:
-        """Return the mean IoU, 0..1, of labels that are brought back to the pictures' own size."""
+        """Return the mean IoU, 0..1, of labels that are brought back to the images' own size."""
         confusion = np.zeros((self.classes, self.classes + 1), np.int64)
         height, width = self.settings.data.size
         for number in range(len(self._validate)):

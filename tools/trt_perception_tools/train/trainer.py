@@ -187,12 +187,12 @@ class Trainer:
             # Optimisers and schedulers keep plain numbers and tensors, so no code of the file is run.
             state = torch.load(path, map_location=self.recipe.device, weights_only=True)
         except (EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            raise ConfigError(f'{path}: no checkpoint of this trainer: {error}. Delete it to start anew.') from error
+            raise ConfigError(f'{path}: no checkpoint of this trainer: {error}. Delete it to start over.') from error
         mine, other = json.loads(self._identity), json.loads(state['recipe'])
         changed = [name for name in sorted({*mine, *other} - _CHANGEABLE) if mine.get(name) != other.get(name)]
         if changed:
             raise ConfigError(f'{path}: got a run with another {", ".join(changed)}, expected one of this recipe. '
-                              'Delete the folder to start anew, or set another output.')
+                              'Delete the folder to start over, or set another output.')
         self.history = state['history']
         self.network.load_state_dict(state['network'])
         if self.average:

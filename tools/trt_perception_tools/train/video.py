@@ -1,4 +1,4 @@
-"""Learn from unlabelled video to say the same of a pixel from one frame to the next (Liu et al., ECCV 2020)."""
+"""Learn consistent labels from unlabelled video, from one frame to the next (Liu et al., ECCV 2020)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -55,11 +55,11 @@ class Clips:
         for path in settings.clips:
             tracker, decoder = Tracker(), FrameDecoder()
             for frame in open_video(path, '', None).frames:
-                track = tracker.track(decoder.picture(frame, 'gray', settings.size))
+                track = tracker.track(decoder.image(frame, 'gray', settings.size))
                 if track is not None:
                     source = np.where(track.followed, track.rows * width + track.columns, _NOWHERE)
                     self._sources[len(self._images)] = source.astype(np.int32)
-                self._images.append(decoder.picture(frame, 'bgr', settings.size).copy())
+                self._images.append(decoder.image(frame, 'bgr', settings.size).copy())
 
     def draw(self, count: int, how: Augmentation, random: np.random.Generator) -> Pairs:
         """Return random views, (*crop), of pairs; both frames of a pair in the same place and colours."""

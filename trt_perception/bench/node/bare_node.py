@@ -1,6 +1,6 @@
-"""The least that a node can do: take an image's bytes, run the network, publish bytes that were made before.
+"""The minimal node: takes an image's bytes, runs the network, publishes bytes that were made before.
 
-What it takes over the network alone is ROS; what the deployed node takes beyond that is ours.
+Its overhead over the network alone is that of ROS; the rest of the deployed node's overhead is ours.
 """
 import sys
 from typing import Any, List, Optional

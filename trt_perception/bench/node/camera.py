@@ -1,8 +1,8 @@
-"""A camera in a process of its own, told by its input when to publish.
+"""A camera in a separate process, which publishes on commands from its standard input.
 
 It publishes bytes that were serialised before: a driver in C++ has no Python to pay for either.
 
-Lines in: `one TOPIC PICTURE`, `stream TOPIC COUNT PERIOD_S`; topics and pictures by number. Lines out: `ready`, and for
+Lines in: `one TOPIC IMAGE`, `stream TOPIC COUNT PERIOD_S`; topics and images by number. Lines out: `ready`, and for
 each stream a JSON list of its stamps (ns).
 """
 import argparse
@@ -19,7 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ...ros.memory import keep_freed_memory
 from ...transport import use_shared_memory_profile
-from ..frames import Picture, draw_pictures, parse_camera, read_pictures
+from ..frames import EncodedImage, parse_camera, read_images, synthetic_images
 from .cdr import write_stamp
 
 # Reliable, so that subscribers of either kind get the images.
@@ -29,13 +29,13 @@ _AHEAD_NS = 10**6
 """The stamp's lead: until that moment the message is put together and the receiver gets ready; then it is published."""
 
 
-def message_of(picture: Picture) -> Any:
-    """Return a picture as an Image or, when it is compressed, a CompressedImage."""
-    data = array('B', picture.data.tobytes())
-    if not picture.encoding:
+def message_of(image: EncodedImage) -> Any:
+    """Return an image as an Image or, when it is compressed, a CompressedImage."""
+    data = array('B', image.data.tobytes())
+    if not image.encoding:
         return CompressedImage(format='jpeg', data=data)
-    return Image(height=picture.height, width=picture.width, step=picture.step, encoding=picture.encoding,
-                 is_bigendian=int(picture.is_bigendian), data=data)
+    return Image(height=image.height, width=image.width, step=image.step, encoding=image.encoding,
+                 is_bigendian=int(image.is_bigendian), data=data)
 
 
 def main(argv: List[str]) -> None:
@@ -47,9 +47,9 @@ def main(argv: List[str]) -> None:
     parser.add_argument('--frames')
     parser.add_argument('--topic', default='')
     args = parser.parse_args(argv)
-    pictures = read_pictures(args.frames, args.topic) if args.frames else draw_pictures(
+    images = read_images(args.frames, args.topic) if args.frames else synthetic_images(
         parse_camera(args.camera), seed=args.seed)
-    messages = [message_of(picture) for picture in pictures]
+    messages = [message_of(image) for image in images]
     serialised = [bytearray(serialize_message(message)) for message in messages]
     use_shared_memory_profile()
     keep_freed_memory()
@@ -57,8 +57,8 @@ def main(argv: List[str]) -> None:
     node = rclpy.create_node('bench_camera')
     publishers = [node.create_publisher(type(messages[0]), topic, _QOS) for topic in args.topics]
 
-    def publish(topic: int, picture: int) -> int:
-        data = serialised[picture % len(serialised)]
+    def publish(topic: int, image: int) -> int:
+        data = serialised[image % len(serialised)]
         stamp: int = node.get_clock().now().nanoseconds + _AHEAD_NS
         write_stamp(data, stamp)
         message = bytes(data)

@@ -1,4 +1,4 @@
-"""The whole ROS path: a camera process -> a node's process -> this one, and its network alone in turns with it."""
+"""The whole ROS path: a camera process -> a node's process -> this one, and its network alone, interleaved."""
 import contextlib
 import json
 import os
@@ -31,17 +31,17 @@ _ANSWER_S = 10.0
 _PAUSE_S = 0.002
 """Between a result and the next image: longer than a node needs to return to waiting, as with a camera's pace."""
 _STREAM_S = 6.0
-"""Of a camera that waits for nobody; longer for a node that would give fewer than 20 results."""
+"""Of a camera that runs freely; longer for a node that would give fewer than 20 results."""
 
 def bench_nodes(specs: Sequence[NodeSpec], networks: Sequence[Callable[[], Any]], compressed: bool,
                 source: Sequence[str], plan: Plan, rate_hz: float, progress: Progress) -> NodeRun:
-    """Measure nodes, in turns with each other and with their networks alone.
+    """Measure nodes, interleaved with each other and with their networks alone.
 
     Args:
         networks: run the network of each node once, in this process.
-        compressed: whether the camera's pictures are.
-        source: arguments by which the camera's process gets its pictures.
-        rate_hz: of the camera that waits for nobody.
+        compressed: whether the camera's images are.
+        source: arguments by which the camera's process gets its images.
+        rate_hz: of the camera that runs freely.
 
     Raises:
         ConfigError: a node does not start.

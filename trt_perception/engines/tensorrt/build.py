@@ -1,6 +1,6 @@
-"""ONNX -> TensorRT engine in the cache: the build, and the check of what came out.
+"""Builds TensorRT engines from ONNX into the cache, and checks the result.
 
-A program of its own, in a child process: see file.py.
+Runs as a program in a child process: see file.py.
 """
 import os
 import re
@@ -45,8 +45,8 @@ class _Workshop:
             ConfigError, EngineError: as `file.engine_file`.
         """
         key = self._key(precision)
-        anew = self._options.rebuild or self._calibration
-        if not anew and self._cache.find(key) is not None:
+        rebuild = self._options.rebuild or self._calibration
+        if not rebuild and self._cache.find(key) is not None:
             return  # Another builder has made it while this one waited for the lock.
         network = network_of(self._model, precision)
         began_s = time.monotonic()

@@ -1,6 +1,6 @@
-"""Built engines on disk: named after what went into them, written whole or not at all, by one builder at a time.
+"""Built engines on disk: named by what decides them, written atomically, by one builder at a time.
 
-Only what this user or root wrote is used, for an engine is code. Knows files; neither TensorRT nor a GPU.
+Only files that this user or root wrote are used, because an engine is code. Needs neither TensorRT nor a GPU.
 """
 import contextlib
 import errno
@@ -125,7 +125,7 @@ class EngineCache:
             os.close(lock)
 
     def draft(self, key: EngineKey, data: bytes) -> str:
-        """Write an engine under a name that nobody takes for one, and return its path. Only under the lock.
+        """Write an engine under a temporary name, and return its path. Only under the lock.
 
         Raises:
             EngineError: the disk is full, or fails.
@@ -159,7 +159,7 @@ class EngineCache:
         """Return the content of any other file of this folder.
 
         Raises:
-            OSError: it is not there, or somebody else can have written it.
+            OSError: it is not there, or another user may have written it.
         """
         return self._read(self.path(name))
 
@@ -198,12 +198,12 @@ class EngineCache:
 
 
 def _check_trusted(status: os.stat_result, path: str) -> None:
-    """Check that nobody but this user and root can have written something: an engine is code.
+    """Check that only this user and root can have written something: an engine is code.
 
     A group that is this user's own, as Debian gives one to each user, counts as the user.
 
     Raises:
-        PermissionError: somebody else owns it or may write to it.
+        PermissionError: another user owns it or may write to it.
     """
     user, group = os.geteuid(), os.getegid()
     if status.st_uid not in (user, 0):

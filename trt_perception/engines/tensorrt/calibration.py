@@ -1,4 +1,4 @@
-"""Pictures of a folder as input tensors of a network, one batch after the other: for INT8 calibration."""
+"""Images of a folder as input tensors of a network, one batch after the other: for INT8 calibration."""
 import os
 from collections import deque
 from glob import glob

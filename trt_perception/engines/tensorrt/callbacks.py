@@ -1,4 +1,4 @@
-"""What TensorRT's builder calls back: for its progress, and for images to calibrate INT8 with.
+"""Callbacks of TensorRT's builder: progress, and images for INT8 calibration.
 
 Each is there only where TensorRT has the interface. __init__ of the interface is called by name: super() is not enough
 for pybind11.

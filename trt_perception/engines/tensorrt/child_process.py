@@ -1,4 +1,4 @@
-"""Long work in a child process that tells its progress: the parent stays alive, and may end it at any time.
+"""Long work in a child process that reports its progress: the parent stays responsive, and may end it at any time.
 
 The child runs a module whose main calls `serve`. The request goes to its stdin as one line of JSON; events
 come back on its stdout, one per line. What else it prints is kept for the error message.

@@ -31,7 +31,7 @@ class ExecutionContext:
     """TensorRT's execution context of one engine file, and what it needs to live: its engine and runtime.
 
     Args:
-        model: name of the model, for the advice how to build the file anew.
+        model: name of the model, for the advice how to rebuild the file.
         gpu: name of this machine's GPU.
 
     Raises:
@@ -63,7 +63,7 @@ class ExecutionContext:
             raise UnreadableEngineError('{}. Run: trt_perception build-engine {}'.format(self._mismatch(gpu), model))
         context = engine.create_execution_context()
         if context is None:
-            raise EngineError('{}: TensorRT cannot make it ready to run: {}'.format(file, LOG.reason()))
+            raise EngineError('{}: TensorRT cannot prepare it for execution: {}'.format(file, LOG.reason()))
         # By what the library has, not by its version: 8.5 and 8.6 have both ways and get the newer.
         tensors: Type[_Tensors] = _NamedTensors if hasattr(engine, 'num_io_tensors') else _IndexedTensors
         self._tensors = tensors(engine, context)
@@ -100,7 +100,7 @@ class ExecutionContext:
         self._runtime.DLA_core = core
 
     def _mismatch(self, gpu: str) -> str:
-        """Say why the file was refused: by whom it was built, if its side-car file tells, and TensorRT's own words."""
+        """Say why the file was refused: who built it, if its side-car file says so, and TensorRT's text."""
         here = 'TensorRT {} on {}'.format(trt.__version__, gpu)
         folder, name = os.path.split(self._file)
         key = (EngineCache(folder).facts(os.path.splitext(name)[0]) or {}).get('key', {})

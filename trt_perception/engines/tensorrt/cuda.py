@@ -88,7 +88,7 @@ class Gpu:
             what: what the block does, for the error's text.
         """
         if self._context is None:
-            raise EngineError('{}: {}: the engine is closed. Open it anew.'.format(self._where, what))
+            raise EngineError('{}: {}: the engine is closed. Open it again.'.format(self._where, what))
         with _explained('{}: {}'.format(self._where, what)):
             self._context.push()
             try:

@@ -1,6 +1,6 @@
 """Serialized TensorRT engines on the GPU.
 
-Per frame only the camera's bytes go up, and only labels or flow come down: the rest is done by kernels.
+Per frame only the camera's bytes are uploaded, and only labels or flow downloaded: kernels do the rest.
 """
 import logging
 from typing import Any, Collection, Dict, NamedTuple, Optional, Tuple
@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.data import Frame, TensorSpec
 from ...core.engine import Engine, Specs
-from ...core.image import FrameDecoder, Size, frame_from_picture
+from ...core.image import FrameDecoder, Size, frame_from_array
 from ...core.model import Model, ModelOutput
 from ...core.tensors import image_layout, map_size
 from ..backends import DEFAULT_OPTIONS, BuiltEngine, EngineOptions
@@ -31,7 +31,7 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
     except UnreadableEngineError as error:
         if options.rebuild or built.path == network_of(model, precision):
             raise  # It is new, or not ours.
-        _log.warning('%s It is built anew.', str(error))
+        _log.warning('%s It is rebuilt.', str(error))
     built = engine_file(model, precision, options._replace(rebuild=True))
     return TensorRTEngine(model, built.path, built.precision, options, decoder)
 
@@ -106,7 +106,7 @@ class TensorRTEngine(Engine):
     def _decoded(self, frame: Frame) -> Frame:
         """Decode what no kernel reads on the host; from there its image travels like any camera's."""
         color = self._model.input.color
-        return frame_from_picture(self._decoder.picture(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
+        return frame_from_array(self._decoder.image(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
                                   color)
 
     def _camera_of(self, name: str, frame: Frame) -> '_Camera':

@@ -27,7 +27,7 @@ def engine_file(model: Model, precision: str, options: EngineOptions, progress: 
 
     Args:
         progress: what it raises ends the build.
-        calibration: folder of images to calibrate INT8 with, anew.
+        calibration: folder of images to recalibrate INT8 with.
 
     Raises:
         ConfigError: there is no network for this precision, or this GPU or TensorRT cannot have it.

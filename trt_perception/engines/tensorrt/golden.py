@@ -1,4 +1,4 @@
-"""The golden frame: does an engine give on stored pictures what the network gave where it was exported?
+"""The golden frame: compares an engine's results on stored images with those at export.
 
 Compares labels and flow, the results that travel; knows no inference runtime.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from ...core.data import Frame
 from ...core.engine import Engine
 from ...core.errors import ConfigError
-from ...core.image import FrameDecoder, Size, frame_from_picture
+from ...core.image import FrameDecoder, Size, frame_from_array
 from ...core.limits import MAX_GOLDEN_BYTES
 from ...core.model import CHANNELS, Model
 from ...core.tensors import image_layout
@@ -26,14 +26,14 @@ TOLERANCES = {'fp32': (0.995, 0.05), 'fp16': (0.99, 0.1), 'bf16': (0.96, 0.5), '
 
 
 class Golden(NamedTuple):
-    """Pictures, and what the network makes of them."""
+    """Images, and the results of the network for them."""
 
-    pictures: Dict[str, np.ndarray]
+    images: Dict[str, np.ndarray]
     """By input name: (H, W, C) uint8 at the network's size, in the model's channel order."""
     outputs: Dict[str, np.ndarray]
     """By output name, of the network in FP32."""
     source: str
-    """Who computed them, for people."""
+    """Who computed them, human-readable."""
 
 
 class Verdict(NamedTuple):
@@ -52,7 +52,7 @@ def golden_path(network: str) -> str:
 
 def write(path: str, golden: Golden) -> None:
     """Write a golden frame."""
-    arrays: Dict[str, Any] = {'picture:' + name: value for name, value in golden.pictures.items()}
+    arrays: Dict[str, Any] = {'picture:' + name: value for name, value in golden.images.items()}
     arrays.update({'output:' + name: value for name, value in golden.outputs.items()})
     np.savez_compressed(path, source=np.array(golden.source), **arrays)
 
@@ -78,22 +78,22 @@ def read(path: str) -> Golden:
                         raise ValueError('{!r} holds no numbers'.format(key))
             return Golden(parts['picture'], parts['output'], str(file['source']))
     except Exception as error:  # Of a damaged file, numpy, zipfile and zlib raise anything.
-        raise ConfigError('{}: not a golden frame: {}. Make it anew with `trt_perception_tools golden`.'.format(
+        raise ConfigError('{}: not a golden frame: {}. Regenerate it with `trt_perception_tools golden`.'.format(
             path, error)) from error
 
 
-def record(engine: Engine, model: Model, pictures: Mapping[str, np.ndarray], source: str) -> Golden:
-    """Return the golden frame that an engine gives for pictures by input name (see Golden.pictures)."""
-    return Golden({name: np.array(picture) for name, picture in pictures.items()},
-                  {name: np.array(array) for name, array in _run(engine, model, pictures).items()}, source)
+def record(engine: Engine, model: Model, images: Mapping[str, np.ndarray], source: str) -> Golden:
+    """Return the golden frame that an engine gives for images by input name (see Golden.images)."""
+    return Golden({name: np.array(image) for name, image in images.items()},
+                  {name: np.array(array) for name, array in _run(engine, model, images).items()}, source)
 
 
 def reference(model: Model, network: str, frames: Sequence[Frame] = ()) -> Golden:
-    """Return what ONNX Runtime makes of pictures.
+    """Return the results of ONNX Runtime for images.
 
     Args:
         network: ONNX file in FP32.
-        frames: one per input of the model; none = drawn pictures.
+        frames: one per input of the model; none = synthetic images.
 
     Raises:
         PerceptionError: ONNX Runtime is not installed, or cannot run the file.
@@ -101,22 +101,22 @@ def reference(model: Model, network: str, frames: Sequence[Frame] = ()) -> Golde
     alone = model._replace(files={'onnxruntime': {'fp32': network}})
     engine = open_engine(alone, EngineOptions('onnxruntime', 'fp32'))
     try:
-        pictures = drawn_pictures(model, engine.input_size)
+        images = synthetic_images(model, engine.input_size)
         for name, frame in zip(model.input.names, frames):
-            picture = FrameDecoder().picture(frame, model.input.color, engine.input_size)
-            pictures[name] = picture.reshape(engine.input_size + (CHANNELS[model.input.color],))
-        return record(engine, model, pictures, 'ONNX Runtime')
+            image = FrameDecoder().image(frame, model.input.color, engine.input_size)
+            images[name] = image.reshape(engine.input_size + (CHANNELS[model.input.color],))
+        return record(engine, model, images, 'ONNX Runtime')
     finally:
         engine.close()
 
 
-def drawn_pictures(model: Model, size: Size) -> Dict[str, np.ndarray]:
-    """Draw soft patches as pictures for a model; of two pictures, the second has them 2 px further right."""
+def synthetic_images(model: Model, size: Size) -> Dict[str, np.ndarray]:
+    """Draw soft patches as images for a model; of two images, the second has them 2 px further right."""
     height, width = size
     channels, color = CHANNELS[model.input.color], model.input.color
     rows, columns = height // 16 + 1, (width + 2) // 16 + 1
     coarse = np.random.RandomState(0).randint(0, 256, (rows, columns, channels)).astype(np.uint8)
-    soft = FrameDecoder().picture(frame_from_picture(coarse, color=color), color, (16 * rows, 16 * columns))
+    soft = FrameDecoder().image(frame_from_array(coarse, color=color), color, (16 * rows, 16 * columns))
     drawn = soft.reshape(16 * rows, 16 * columns, channels)[:height]
     return {name: drawn[:, shift:width + shift] for name, shift in zip(model.input.names, (2, 0))}
 
@@ -129,12 +129,12 @@ def check(engine: Engine, model: Model, precision: str, golden: Golden) -> Verdi
         ConfigError: the golden frame is that of another network.
     """
     names = [name for name in (model.output.labels, model.output.flow) if name]
-    outputs = _run(engine, model, golden.pictures)
+    outputs = _run(engine, model, golden.images)
     for name in names:
         expected = golden.outputs.get(name)
         if expected is None or expected.size != outputs[name].size or name == model.output.flow \
                 and image_layout(expected.shape, 2) is None:
-            raise ConfigError('golden frame of {}: output {!r}: got {}, expected {}. Make it anew with '
+            raise ConfigError('golden frame of {}: output {!r}: got {}, expected {}. Regenerate it with '
                               '`trt_perception_tools golden`.'.format(
                                   model.name, name, None if expected is None else expected.shape, outputs[name].shape))
     least_equal, most_px = TOLERANCES[precision]
@@ -155,16 +155,16 @@ def check(engine: Engine, model: Model, precision: str, golden: Golden) -> Verdi
     return Verdict(bool(passed), '; '.join(texts))
 
 
-def _run(engine: Engine, model: Model, pictures: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+def _run(engine: Engine, model: Model, images: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     for name in model.input.names:
-        picture = pictures.get(name)
+        image = images.get(name)
         expected = engine.input_size + (CHANNELS[model.input.color],)
-        if picture is None or picture.shape != expected or picture.dtype != np.uint8:
-            raise ConfigError('golden frame of {}: picture {!r}: got {}, expected uint8 {}. Make it anew with '
+        if image is None or image.shape != expected or image.dtype != np.uint8:
+            raise ConfigError('golden frame of {}: image {!r}: got {}, expected uint8 {}. Regenerate it with '
                               '`trt_perception_tools golden`.'.format(
-                                  model.name, name, None if picture is None else '{} {}'.format(
-                                      picture.dtype.name, picture.shape), expected))
-        engine.put_image(name, frame_from_picture(picture, color=model.input.color))
+                                  model.name, name, None if image is None else '{} {}'.format(
+                                      image.dtype.name, image.shape), expected))
+        engine.put_image(name, frame_from_array(image, color=model.input.color))
     return engine.infer()
 
 

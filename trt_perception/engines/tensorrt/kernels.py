@@ -1,4 +1,4 @@
-"""Which kernel of kernels.cu does what, with which grid and parameters. Knows geometry; touches no GPU.
+"""Kernels of kernels.cu, with grid and parameters for a geometry. Does not use the GPU.
 
 Every kernel takes (source pointer, destination pointer, parameters by value), all on the device.
 """
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
     chroma_bytes: int = 0
     """From one pair of U and V to the next; each covers two columns."""
     has_chroma_plane: bool = False
-    """Whether U and V follow the luma in rows of their own, one for two rows of the picture."""
+    """Whether U and V follow the luma in rows of their own, one for two rows of the image."""
 
 
 _GRAY = Layout((0, 0, 0), 1)
@@ -133,7 +133,7 @@ def scale_flow(spec: TensorSpec, target: Size, factors: Tuple[float, float]) -> 
 def _layout(spec: TensorSpec, channels: int) -> Tuple[Size, Dict[str, int]]:
     """Return size and strides of an NHWC or NCHW tensor."""
     layout = image_layout(spec.shape, channels)
-    assert layout is not None  # Who makes a spec sees to that.
+    assert layout is not None  # Whoever makes a spec ensures that.
     plane_stride, pixel_stride = layout.strides
     return layout.size, {'plane_stride': plane_stride, 'pixel_stride': pixel_stride}
 

@@ -1,4 +1,4 @@
-"""In which precision the layers of an engine compute, as TensorRT's engine inspector tells it."""
+"""Precision of the layers of an engine, as reported by TensorRT's engine inspector."""
 import json
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ def count_precisions(information: str) -> Dict[str, int]:
 
 
 def describe(counts: Dict[str, int]) -> str:
-    """Return such counts for people, the most frequent precision first."""
+    """Return such counts as text, the most frequent precision first."""
     if not counts:
         return 'layers unknown'
     ordered = sorted(counts.items(), key=lambda item: -item[1])
