@@ -9,9 +9,9 @@ from trt_perception.core.preprocess import InputWriter
 from trt_perception.engines.tensorrt import kernels
 
 # As in the issue: written out here, so that a line lost from LAYOUTS is noticed.
-ON_THE_GPU = ['rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', '8UC1', '8UC3', 'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv',
-              'nv12', 'nv21']
-ON_THE_HOST = ['mono16', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8', 'nv24']
+ON_THE_GPU = ['rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', '8UC1', '8UC3', '8UC4', 'yuv422', 'uyvy', 'yuv422_yuy2',
+              'yuyv', 'nv12', 'nv21']
+ON_THE_HOST = ['mono16', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8', 'nv24', 'i420']
 
 GUARD = 256
 """Bytes before and after a destination that no kernel may touch; a multiple of every alignment."""

@@ -180,7 +180,7 @@ def test_the_shipped_heads_for_tensorrt_and_for_the_cpu_agree_on_camera_frames(t
         network = onnx.load(model.network_file('tensorrt', 'fp32'))
         file.write(serialize(network.SerializeToString(), {'tensorrt': VERSIONS[OLD]}))
     engines_of_it = [tensorrt_engine().TensorRTEngine(model, path, 'fp32'),
-                     open_engine(model, EngineOptions('onnxruntime'))]
+                     open_engine(model, EngineOptions('onnxruntime', 'fp32'))]
     kind = SegmentationPipeline if model.task == SEGMENTATION else OpticalFlowPipeline
     pipelines = [kind(engine, model) for engine in engines_of_it]
     coarse = random_image(0, size=(32, 43))
@@ -439,7 +439,7 @@ def error_of_one_frame(model):
 def test_a_network_that_is_not_the_models_gives_everything_back(tmp_path, use_gpu):
     gpu = use_gpu(OLD)
     model = segmentation_model(tmp_path)
-    other = model._replace(input=model.input._replace(names=('image',)))
+    other = model._replace(input=model.input._replace(names=('photo',)))
     assert 'inputs are image, but' in error_of(opened, other, OLD)
     assert gpu.all_returned()
 

@@ -58,6 +58,7 @@ LAYOUTS: Dict[str, Layout] = {
     'bgr8': _BGR,
     'rgba8': Layout((0, 1, 2), 4),
     'bgra8': Layout((2, 1, 0), 4),
+    '8UC4': Layout((2, 1, 0), 4),
     'mono8': _GRAY,
     '8UC1': _GRAY,
     '8UC3': _BGR,
