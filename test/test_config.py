@@ -19,6 +19,7 @@ from trt_perception.core.settings import defaults, find_setting
 from trt_perception.core.share import share_path
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import BACKENDS, EngineOptions, backends, default_model, open_engine
+from trt_perception.engines.tensorrt import golden
 
 NOT_SHIPPED = ('espnet_camvid', 'nanoflownet')
 MODELS = {task: [name for name in model_names() if load_model(name).task == task]
@@ -120,16 +121,17 @@ def test_a_segmentation_network_gives_labels_of_its_set(name):
     assert result.confidence is None or len(np.unique(result.confidence)) > 1
 
 
-def test_the_default_segmentation_network_tells_colours_apart():
-    # A grey-blue sky over a dark road: the CamVid network says so only with the right colour order and normalisation.
+def test_the_default_segmentation_network_labels_the_golden_frame_as_when_it_was_shipped():
+    # It does so only with the right colour order and normalisation.
     model = load_model(defaults()['segmentation.model'])
-    image = np.empty((360, 480, 3), np.uint8)
-    image[:150], image[150:] = (235, 225, 215), (90, 88, 86)  # BGR
-    image = np.clip(image + np.random.RandomState(0).normal(0, 4, image.shape), 0, 255).astype(np.uint8)
-    labels = SegmentationPipeline(opened(model), model).process(frame_from_array(image)).labels
-    ids = {each.name: each.id for each in model.labels.classes}
-    assert (labels[:100] == ids['sky']).mean() > 0.8
-    assert (labels[260:] == ids['road']).mean() > 0.8
+    stored = golden.read(golden.golden_path(model.network_file('tensorrt', 'fp32')))
+    [image], expected = stored.images.values(), stored.outputs['labels'][0]
+    pipeline = SegmentationPipeline(open_engine(model, EngineOptions('onnxruntime', 'fp32', 1)), model)
+    labels, swapped = (pipeline.process(frame_from_array(each, color='rgb')).labels.copy()
+                       for each in (image, np.ascontiguousarray(image[..., ::-1])))
+    assert (labels == expected).mean() > 0.999
+    assert (swapped == expected).mean() < 0.99
+    assert len(np.unique(expected)) > 4
 
 
 @pytest.fixture(scope='module')
