@@ -7,7 +7,7 @@ torch = pytest.importorskip('torch')
 
 from torch.nn import functional  # noqa: E402
 
-from trt_perception_tools.networks import swiftnet  # noqa: E402
+from trt_perception_tools.networks import swiftnet, swiftnet_layers  # noqa: E402
 
 
 def arrays_of(network: swiftnet.SwiftNet) -> dict[str, np.ndarray]:
@@ -68,7 +68,7 @@ def test_images_are_normalised_with_the_constants_of_the_checkpoint():
 def test_pooling_equals_that_of_torch(height: int, width: int, rows: int):
     x = torch.rand(1, 3, height, width)
     columns = max(1, round(width / height * rows))
-    torch.testing.assert_close(swiftnet._pool(x, rows), functional.adaptive_avg_pool2d(x, (rows, columns)))
+    torch.testing.assert_close(swiftnet_layers.pool(x, rows), functional.adaptive_avg_pool2d(x, (rows, columns)))
 
 
 def test_other_widths_and_foreign_weights_are_refused():

@@ -20,60 +20,13 @@ from .efficientnet_lite import STD as IMAGENET_STD
 from .efficientnet_lite import EfficientNetLite
 from .repvgg import RepVggBlock
 from .state_dict import fit_widths, load_state
-from .tracing import constants
+from .swiftnet_layers import NormReluConv, Pyramid, Up, Upsample, resize
 
 Encoder = Literal['resnet18', 'mobilenet_v2', 'repvgg', 'efficientnet_lite0']
-Upsample = Literal['bilinear', 'nearest']
 
 _MEAN = (73.15, 82.90, 72.3)
 _STD = (47.67, 48.49, 47.73)
 _FEATURES = 128
-_GRIDS = (8, 4, 2)
-
-
-class _NormReluConv(nn.Module):
-    """Batch normalisation, ReLU and a convolution that keeps the size."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, bias: bool = False) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(inputs)
-        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(functional.relu(self.norm(x)))
-
-
-class _Pyramid(nn.Module):
-    """Spatial pyramid pooling: adds what grids of 8, 4 and 2 rows of nearly square cells see."""
-
-    def __init__(self, inputs: int, features: int, upsample: Upsample) -> None:
-        super().__init__()
-        self.upsample: Upsample = upsample
-        level = features // len(_GRIDS)
-        self.spp = nn.ModuleDict({'spp_bn': _NormReluConv(inputs, features)})
-        self.spp.update({f'spp{number}': _NormReluConv(features, level) for number in range(len(_GRIDS))})
-        self.spp['spp_fuse'] = _NormReluConv(features + len(_GRIDS) * level, features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.spp['spp_bn'](x)
-        levels = [x]
-        for number, rows in enumerate(_GRIDS):
-            pooled = self.spp[f'spp{number}'](_pool(x, rows))
-            levels.append(_resize(pooled, x, self.upsample))
-        return self.spp['spp_fuse'](torch.cat(levels, 1))
-
-
-class _Up(nn.Module):
-    """Doubles the size, adds the encoder's features of that size and blends."""
-
-    def __init__(self, skip: int, features: int, upsample: Upsample) -> None:
-        super().__init__()
-        self.upsample: Upsample = upsample
-        self.bottleneck = _NormReluConv(skip, features)
-        self.blend_conv = _NormReluConv(features, features, 3)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.blend_conv(_resize(x, skip, self.upsample) + self.bottleneck(skip))
 
 
 class _Backbone(nn.Module):
@@ -87,8 +40,8 @@ class _Backbone(nn.Module):
         super().__init__()
         self.register_buffer('img_mean', torch.tensor(_MEAN).view(1, 3, 1, 1))
         self.register_buffer('img_std', torch.tensor(_STD).view(1, 3, 1, 1))
-        self.spp = _Pyramid(skips[-1], features, upsample)
-        self.upsample = nn.ModuleList(_Up(skip, features, upsample) for skip in reversed(skips[:-1]))
+        self.spp = Pyramid(skips[-1], features, upsample)
+        self.upsample = nn.ModuleList(Up(skip, features, upsample) for skip in reversed(skips[:-1]))
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Return the features at 1/4, 1/8, 1/16 and 1/32."""
@@ -255,7 +208,7 @@ class SwiftNet(nn.Module):
         self.width = width
         features = _scaled(_FEATURES, width)
         self.backbone = _ENCODERS[encoder](width, features, upsample)
-        self.logits = _NormReluConv(features, classes, bias=True)
+        self.logits = NormReluConv(features, classes, bias=True)
         if pretrained:
             if not isinstance(self.backbone, _EfficientNetLite0):
                 raise ConfigError(f'SwiftNet: pretrained: no ImageNet weights for encoder {encoder}. '
@@ -264,7 +217,7 @@ class SwiftNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the scores of every class."""
-        return _resize(self.quarter(image), image, 'bilinear')
+        return resize(self.quarter(image), image, 'bilinear')
 
     def quarter(self, image: Tensor) -> Tensor:
         """Return the scores as they are before the last interpolation, at 1/4 of the image's size."""
@@ -284,32 +237,6 @@ def _scaled(channels: int, width: float) -> int:
     """Return the nearest multiple of 8 that is not 10 % too small, which is MobileNet's rule."""
     rounded = max(8, int(channels * width + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels * width else rounded + 8
-
-
-def _resize(x: Tensor, like: Tensor, mode: Upsample) -> Tensor:
-    with constants():
-        size = int(like.shape[2]), int(like.shape[3])
-    return functional.interpolate(x, size, mode=mode, align_corners=False if mode == 'bilinear' else None)
-
-
-def _pool(x: Tensor, rows: int) -> Tensor:
-    """Return the means over `rows` rows of nearly square cells: functional.adaptive_avg_pool2d, as matrix products.
-
-    ONNX has pooling only for grids that divide the image.
-    """
-    with constants():
-        height, width = int(x.shape[2]), int(x.shape[3])
-        columns = max(1, round(width / height * rows))
-        along_y, along_x = torch.from_numpy(_pooling(height, rows)), torch.from_numpy(_pooling(width, columns).T)
-    return along_y.to(x) @ x @ along_x.to(x)
-
-
-def _pooling(inputs: int, outputs: int) -> np.ndarray:
-    """Return (outputs, inputs) float32: row i averages the inputs that touch the i-th of `outputs` equal parts."""
-    part, index = np.arange(outputs)[:, None], np.arange(inputs)
-    begin, end = part * inputs // outputs, -(-(part + 1) * inputs // outputs)
-    touches = (index >= begin) & (index < end)
-    return (touches / (end - begin)).astype(np.float32)
 
 
 _TELLTALES: dict[str, Encoder] = {'features': 'mobilenet_v2', 'stage0': 'repvgg', 'encoder': 'efficientnet_lite0'}
