@@ -22,7 +22,7 @@ from trt_perception.bench.contender import RESTING
 from trt_perception.core.data import VOID, LabelMap
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size, frame_from_array
-from trt_perception.core.model import ONNX, LabelSet, Model, load_model
+from trt_perception.core.model import Model, load_model
 from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.tasks import find_task, pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
@@ -33,7 +33,7 @@ from ..graphs.difference import Difference
 from ..graphs.opset import OPSET, opset_of
 from ..graphs.read import foreign
 from ..graphs.runtimes import Runtime
-from ..tasks import importer_of, input_names, tasks_with
+from ..tasks import importer_of, tasks_with
 from . import fit, interface, model_card
 from . import output as outputs
 from .examples import as_fed, example_frames, recorded_frames
@@ -41,7 +41,9 @@ from .importer import Importer
 from .interface import Images
 from .model_card import Interview, Normalisation, Question
 from .output import Output
+from .questions import ask_colors, ask_fields, ask_size
 from .reader import SUFFIXES, read_network, tensor_name
+from .running import run_each
 
 _INTERVAL_NS = 100_000_000
 _TENSORRT = '8.2'
@@ -103,18 +105,18 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
     wanted = [tensor_name(args.file, each) for each in args.output_name or ()]
     network = interface.with_constants(read_network(args.file, given, wanted), args.constant or (), where)
     ways = interface.find_images(network, args.task, given, where)
-    size = _ask_size(interview, ways[0], args)
+    size = ask_size(interview, ways[0], args)
     images, static, results = interface.settle(network, ways, size, where)
     output = outputs.find_output(results, static, importer, wanted, images, size, where)
     unused = sorted(set(images.names) - edit.needed_tensors(static.graph, *output.names))
     if unused:
         raise ConfigError(f'{where}: output {output.names[0]} does not depend on input {unused[0]}. Choose another '
                           'output with --output-name; if there is none, the file was exported wrongly.')
-    color, values = _ask_colors(interview, images, args)
+    color, values = ask_colors(interview, images, args)
     fit.check_range(static, images, values, where)
     tried = _try(static, images, color, values, size, args)
     output = outputs.decide(output, static, tried.results, importer, where)
-    fields, labels = _ask_fields(interview, importer, images, output, name, color, values, args)
+    fields, labels = ask_fields(interview, importer, images, output, name, color, values, args)
     classes = min(output.channels, max(each.id for each in labels.classes) + 1) if labels else 0
 
     def fitted_for(runtime: Runtime) -> _Fitted:
@@ -157,7 +159,7 @@ def _try(static: onnx.ModelProto, images: Images, color: str, values: Normalisat
     count = find_task(args.task).images
     planes = [[as_fed(image, color, values.mean, values.std, images.fed) for image in frame[:count]]
               for frame in frames]
-    return _Tried(planes, interface.run_each(static, [images.feeds(each) for each in planes], str(args.file)))
+    return _Tried(planes, run_each(static, [images.feeds(each) for each in planes], str(args.file)))
 
 
 def _fitted(static: onnx.ModelProto, images: Images, output: Output, importer: Importer, size: Size, classes: int,
@@ -190,62 +192,6 @@ def _decisions(images: Images, output: Output) -> list[str]:
         lines.append(f'Its convolutions have no padding: {output.border[0]} rows and {output.border[1]} columns at '
                      f'each side have no class ({VOID})')
     return lines
-
-
-def _ask_size(interview: Interview, images: Images, args: argparse.Namespace) -> Size:
-    height, width = images.size
-    given = None if args.size is None else ' '.join(args.size)
-    if height and width:
-        if given and model_card.image_size(given) != (height, width):
-            raise ConfigError(f'--size: got {given}, but {args.file} is fixed to {height}x{width}. Leave it out.')
-        return height, width
-    size: Size = interview.ask(Question('--size', 'Height and width of the image that the network sees, px',
-                                        model_card.image_size, f'{height or 480} {width or 640}'), given)
-    for fixed, got, side in zip(images.size, size, ('height', 'width'), strict=True):
-        if fixed not in (None, got):
-            raise ConfigError(f'--size: got the {side} {got}, but {args.file} is fixed to {fixed}. Give that one.')
-    return size
-
-
-def _ask_colors(interview: Interview, images: Images, args: argparse.Namespace) -> tuple[str, Normalisation]:
-    colors = ('gray',) if images.channels == 1 else ('rgb', 'bgr')
-    color = interview.ask(Question('--color', 'Channel order that the network was trained on: rgb or bgr',
-                                   model_card.one_of(colors), 'rgb'),
-                          colors[0] if len(colors) == 1 and args.color is None else args.color)
-    if images.fed == np.float32:
-        return color, model_card.ask_normalisation(interview, color, args.normalise, args.mean, args.std)
-    if args.normalise or args.mean or args.std:
-        raise ConfigError(f'--normalise, --mean, --std: {args.file} takes bytes and normalises them itself. Leave the '
-                          'options out.')
-    return color, Normalisation((0.0,) * images.channels, (1.0,) * images.channels)
-
-
-def _ask_fields(interview: Interview, importer: Importer, images: Images, output: Output, name: str, color: str,
-                values: Normalisation, args: argparse.Namespace) -> tuple[dict[str, Any], LabelSet | None]:
-    """Return the fields of the model's YAML, and the label set of a task that has one."""
-    image: dict[str, Any] = {'names': list(input_names(args.task)), 'color': color}
-    if images.fed == np.float32:
-        image.update(mean=list(values.mean), std=list(values.std))
-    results, labels = importer.ask(interview, output, name, args)
-    license = interview.ask(Question('--license', 'Licence of the weights, and of the data they were trained on',
-                                     model_card.words('a licence, or "unknown"')), args.license)
-    description = interview.ask(Question('--description', 'Description, one line', model_card.words('a line of text'),
-                                         f'imported from {args.file.name}', True), args.description)
-    fields = {'task': args.task, 'description': description, 'license': license,
-              'files': {ONNX: {'fp32': f'{name}.onnx'}},
-              **({'labels': _labels_reference(labels, name, args)} if labels else {}),
-              'input': image, 'output': results}
-    return fields, labels
-
-
-def _labels_reference(labels: LabelSet, name: str, args: argparse.Namespace) -> str:
-    # A label set that ships is named; any other travels with the model.
-    shipped = labels.name if args.class_names is None and labels.name != f'{name}_labels' else ''
-    try:
-        from_name = model_card.load_labels(shipped) if shipped else None
-    except ConfigError:
-        from_name = None
-    return shipped if from_name == labels else f'{name}_labels.yaml'
 
 
 def _faults(network: onnx.ModelProto) -> tuple[str, ...]:

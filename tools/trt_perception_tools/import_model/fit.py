@@ -21,9 +21,10 @@ from ..graphs.runtimes import Runtime
 from ..graphs.slim import simplify
 from ..tasks import input_names
 from .importer import Importer, Tensors, graph_text
-from .interface import Images, Tensor, network_inputs, run_each
+from .interface import Images, Tensor, network_inputs
 from .model_card import Normalisation
 from .output import NOTATION, Output
+from .running import run_each
 from .widen import widen_bytes
 
 _PASSES = frozenset({'Identity', 'Transpose', 'Reshape', 'Squeeze', 'Unsqueeze', 'Cast'})

@@ -1,12 +1,11 @@
 """Finds out how a third-party ONNX network takes its images, and makes it static for one size. Never asks the user."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import Size
@@ -15,6 +14,7 @@ from trt_perception.core.tasks import find_task
 from ..graphs.edit import needed_tensors, prune
 from ..graphs.layout import Side, full_shape, image_axes
 from .image_order import second_comes_first
+from .running import run_each
 
 FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32, np.dtype(np.int32): np.uint8,
                np.dtype(np.int64): np.uint8, np.dtype(np.int8): np.uint8}
@@ -176,32 +176,6 @@ def make_static(network: onnx.ModelProto, images: Images, size: Size, where: str
     return static
 
 
-def run_network(network: onnx.ModelProto, feeds: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """Run a static network once; see `run_each`."""
-    return run_each(network, [feeds], where)[0]
-
-
-def run_each(network: onnx.ModelProto, each_feeds: Sequence[Mapping[str, np.ndarray]], where: str
-             ) -> list[dict[str, np.ndarray]]:
-    """Run a static network on each of some inputs and return its outputs by name.
-
-    Raises:
-        ConfigError: ONNX Runtime cannot; the text carries its reason.
-    """
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 4
-    settings.intra_op_num_threads = 1
-    try:
-        session = ort.InferenceSession(network.SerializeToString(), settings, providers=['CPUExecutionProvider'])
-        names = [each.name for each in session.get_outputs()]
-        return [{name: np.asarray(array) for name, array in zip(names, session.run(None, dict(feeds)), strict=True)}
-                for feeds in each_feeds]
-    except Exception as error:  # ONNX Runtime has no public base class for its errors.
-        shapes = ', '.join(f'{name} {array.shape}' for name, array in each_feeds[0].items())
-        reason = str(error).splitlines()[0].rstrip('.')
-        raise ConfigError(f'{where}: ONNX Runtime {ort.__version__} cannot run it on {shapes}: {reason}') from error
-
-
 def settle(network: onnx.ModelProto, ways: Sequence[Images], size: Size, where: str
            ) -> tuple[Images, onnx.ModelProto, dict[str, np.ndarray]]:
     """Return the first way in which the network runs, the network made static for it, and what it then gives.
@@ -230,7 +204,7 @@ def settle(network: onnx.ModelProto, ways: Sequence[Images], size: Size, where: 
 
 def _run_once(static: onnx.ModelProto, images: Images, size: Size, where: str) -> dict[str, np.ndarray]:
     plane = np.zeros((1, *size, images.channels), images.fed)
-    return run_network(static, images.feeds([plane] * (2 if images.joined else len(images.names))), where)
+    return run_each(static, [ images.feeds([plane] * (2 if images.joined else len(images.names)))], where)[0]
 
 
 def _runs(network: onnx.ModelProto, images: Images, size: Size, where: str) -> bool:
