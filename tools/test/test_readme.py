@@ -16,6 +16,11 @@ def test_the_readme_names_every_module_and_folder():
             assert not folder or f'`{folder}/`' in table, folder
 
 
+def test_modules_stay_small():
+    lines = {path.name: path.read_text().count('\n') for path in PACKAGE.rglob('*.py')}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+
+
 def test_the_readme_names_every_verb():
     for verb in VERBS:
         assert f'trt_perception_tools {verb}' in TEXT or f'`{verb}`' in TEXT, verb
