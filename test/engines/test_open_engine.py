@@ -93,6 +93,7 @@ def test_int8_is_the_default_where_the_cpu_is_faster_and_the_model_loses_little(
 
 def test_onnxruntime_refuses_int8_in_versions_that_compute_it_wrongly(monkeypatch, model):
     monkeypatch.setattr(onnxruntime_engine.ort, '__version__', '1.9.1')
+    model = model._replace(files={'onnx': {'int8': 'tiny.onnx'}})
     with pytest.raises(ConfigError, match=r'int8 was asked for, but ONNX Runtime 1\.9\.1 computes it wrongly'):
         open_engine(model, EngineOptions('onnxruntime', 'int8'))
 
@@ -209,9 +210,9 @@ def test_a_precision_without_a_network_is_refused_and_not_replaced(tmp_path):
 
 def test_the_network_of_the_precision_asked_for_is_opened(tmp_path):
     fields = networks.segmentation_fields()
-    fields['files'] = {'onnxruntime': {'fp32': 'none.onnx', 'int8': 'tiny.onnx'}}
-    engine = open_engine(networks.segmentation_model(tmp_path, fields=fields), EngineOptions('onnxruntime', 'int8'))
-    assert engine.precision == 'int8'
+    fields['files'] = {'onnxruntime': {'fp32': 'none.onnx', 'fp16': 'tiny.onnx'}}
+    engine = open_engine(networks.segmentation_model(tmp_path, fields=fields), EngineOptions('onnxruntime', 'fp16'))
+    assert engine.precision == 'fp16'
     assert engine.file == str(tmp_path / 'tiny.onnx')
 
 

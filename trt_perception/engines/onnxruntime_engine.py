@@ -37,11 +37,12 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, model: Model, precision: str, options: EngineOptions,
                  decoder: Optional[FrameDecoder] = None) -> None:
+        file = model.network_file(self.backend, precision)
         if precision == 'int8' and not runs_int8():
             raise ConfigError('precision: int8 was asked for, but ONNX Runtime {} computes it wrongly. Install 1.12 or '
                               'newer, or choose precision fp32.'.format(ort.__version__))
         self._threads = options.threads
-        super().__init__(model, model.network_file(self.backend, precision), precision, decoder)
+        super().__init__(model, file, precision, decoder)
 
     def _open(self) -> Specs:
         settings = ort.SessionOptions()
