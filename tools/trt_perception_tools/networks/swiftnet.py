@@ -213,7 +213,7 @@ class SwiftNet(nn.Module):
             if not isinstance(self.backbone, _EfficientNetLite0):
                 raise ConfigError(f'SwiftNet: pretrained: no ImageNet weights for encoder {encoder}. '
                                   'Use encoder: efficientnet_lite0.')
-            self.backbone.encoder.load_imagenet(encoder)
+            self.backbone.encoder.load_imagenet()
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the scores of every class."""
