@@ -81,7 +81,7 @@ def check_plan(plan: Plan) -> None:
     """Refuse a plan by which nothing would be measured.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: an amount is too small to measure anything.
     """
     for option, value, least in (('--iterations', plan.iterations, 1), ('--block', plan.block, 1),
                                  ('--warm-up', plan.warm_up, 0)):

@@ -22,7 +22,7 @@ def read_image(path: Path) -> np.ndarray:
     """Return an image as (H, W, 3) uint8, BGR.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: OpenCV cannot read the file as an image.
     """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:

@@ -17,7 +17,7 @@ def read_graph(file: Path) -> ModelProto:
     """Read an ONNX file, in an IR version that has constants which are no inputs.
 
     Raises:
-        ConfigError: it is none, or a file of its weights is missing.
+        ConfigError: the file is not ONNX, or a file of its weights is missing.
     """
     if not file.is_file():
         raise ConfigError(f'{file}: no such file. Give the path of an ONNX file.')

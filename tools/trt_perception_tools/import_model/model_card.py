@@ -209,7 +209,7 @@ def read_label_set(text: str, stem: str) -> LabelSet:
     """Return a label set: a name of config/labels, a YAML, or class names in a JSON or text file.
 
     Raises:
-        ValueError: it is none of them; the text says what is wrong.
+        ValueError: `text` is none of these; the message says what is wrong.
     """
     path = Path(text).expanduser()
     if path.suffix not in ('.yaml', '.yml') and path.is_file():

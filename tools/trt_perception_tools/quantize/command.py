@@ -41,7 +41,7 @@ def read_network(file: Path) -> ModelProto:
     """Read an FP32 network; nodes without a name of their own get one, by which they can be kept.
 
     Raises:
-        ConfigError: it is none that ONNX Runtime can run, or is in FP16 or INT8 already.
+        ConfigError: ONNX Runtime cannot run the file, or it is in FP16 or INT8 already.
     """
     network = read_graph(file)
     kinds = sorted({node.op_type for node in network.graph.node} & _QUANTISED)
