@@ -152,7 +152,7 @@ def test_colours_change_in_brightness_contrast_and_saturation():
 
 
 def test_views_get_the_colours_of_other_cameras_and_other_corruptions():
-    image = np.tile(np.uint8([[[40, 80, 160]]]), (64, 64, 1))
+    image = np.tile(np.uint8([[[160, 80, 40]]]), (64, 64, 1))
     labels = np.zeros((64, 64), np.uint8)
     still = {'crop': (64, 64), 'scale': (1.0, 1.0), 'brightness': 0, 'contrast': 0, 'saturation': 0}
 
@@ -160,12 +160,12 @@ def test_views_get_the_colours_of_other_cameras_and_other_corruptions():
         random = np.random.default_rng(0)
         return np.array([view(image, labels, Augmentation(**still, **change), random)[0] for _ in range(40)], float)
 
-    tones = views(cast=1.0)[:, 32, 32] / (40, 80, 160)
+    tones = views(cast=1.0)[:, 32, 32] / (160, 80, 40)
     assert np.ptp(tones, axis=1).max() > 0.3  # The channels change apart from each other.
     same = (views(corrupt=0.5) == image).all((1, 2, 3)).mean()
     assert 0.3 < same < 0.7
-    warmer = views(corrupt=1.0).mean((1, 2))[:, 2] > 161
-    assert warmer.any(), 'images are BGR: warm light raises the last channel'
+    warmer = views(corrupt=1.0).mean((1, 2))[:, 0] > 161
+    assert warmer.any(), 'images are RGB: warm light raises the first channel'
 
 
 def test_batches_depend_on_seed_and_epoch_only_and_hold_each_image_once(camvid):

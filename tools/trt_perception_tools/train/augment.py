@@ -47,7 +47,7 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
     """Return a random view of an image and of its labels, both (*crop).
 
     Args:
-        image: (H, W, 3) uint8, BGR.
+        image: (H, W, 3) uint8, RGB.
         labels: (H, W) uint8, VOID = none; what lies outside the image is VOID and grey.
         how: the kinds and strengths.
         random: the only source of chance.
@@ -92,7 +92,7 @@ def _pixel_of(labels: np.ndarray, class_id: int, random: np.random.Generator) ->
 
 
 def recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """Return the image, (H, W, 3) uint8 BGR, in other light, and for some views corrupted."""
+    """Return the image, (H, W, 3) uint8 RGB, in other light, and for some views corrupted."""
     return _corrupted(_toned(image, how, random), how, random)
 
 
@@ -109,11 +109,8 @@ def _toned(image: np.ndarray, how: Augmentation, random: np.random.Generator) ->
 
 
 def _corrupted(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
-    if not how.cast and not how.corrupt:
-        return image
-    image = np.ascontiguousarray(image[..., ::-1])
     if how.cast:
         image = corrupt(image, 'gains', random.uniform(0, how.cast), random)
     if random.random() < how.corrupt:
         image = corrupt(image, random.choice(_OTHERS), random.uniform(0, STRENGTHS[-1]), random)
-    return np.ascontiguousarray(image[..., ::-1])
+    return image

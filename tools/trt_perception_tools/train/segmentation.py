@@ -107,7 +107,7 @@ LAYOUTS = {'camvid': _Layout(labelled_images, read_annotation, CAMVID_CLASSES),
 
 class _Sample(NamedTuple):
     image: np.ndarray
-    """(H, W, 3) uint8, BGR."""
+    """(H, W, 3) uint8, RGB."""
     labels: np.ndarray
     """(H, W) uint8, VOID = none."""
 
@@ -127,7 +127,8 @@ class _Images:
         return self._samples[number] if self._samples else self._read(self._images[number])
 
     def _read(self, image: LabelledImage) -> _Sample:
-        return _Sample(read_image(image.image), self._layout.annotation(image.annotation))
+        return _Sample(cv2.cvtColor(read_image(image.image), cv2.COLOR_BGR2RGB),
+                       self._layout.annotation(image.annotation))
 
 
 class SegmentationTask:
@@ -170,7 +171,7 @@ class SegmentationTask:
             if self._clips and self.settings.video:
                 pairs = self._clips.draw(self.settings.video.pairs, how, random)
                 images, source = np.concatenate([images, pairs.before, pairs.now]), pairs.source
-            yield Batch(_rgb(images), torch.from_numpy(labels).long(), source)
+            yield Batch(_tensor(images), torch.from_numpy(labels).long(), source)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return 'loss' and its parts."""
@@ -202,7 +203,7 @@ class SegmentationTask:
             image, truth = self._validate[number]
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
             with torch.no_grad():
-                scores = self.network(self._normalised(_rgb(image[None]).to(self._device).float()))
+                scores = self.network(self._normalised(_tensor(image[None]).to(self._device).float()))
             labels = scores.argmax(1)[0].cpu().numpy().astype(np.uint8)
             labels = cv2.resize(labels, truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
             confusion += confusion_matrix(truth, labels, self.classes)
@@ -293,6 +294,6 @@ def _teacher(settings: Distillation | None, classes: int, where: str) -> Teacher
     return Teacher(network, settings, classes)
 
 
-def _rgb(images: np.ndarray) -> Tensor:
-    """Return (N, 3, H, W) uint8, RGB, from (N, H, W, 3) uint8, BGR; channels last in memory."""
-    return torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2)
+def _tensor(images: np.ndarray) -> Tensor:
+    """Return (N, 3, H, W) uint8 from (N, H, W, 3) uint8; channels last in memory."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)

@@ -39,7 +39,7 @@ class Pairs(NamedTuple):
     """Successive frames."""
 
     before: np.ndarray
-    """(N, h, w, 3) uint8, BGR."""
+    """(N, h, w, 3) uint8, RGB."""
     now: np.ndarray
     source: Tensor
     """(N, h, w) int64: the pixel of `before`, row * w + column, that each pixel of `now` was; -1 = unknown."""
@@ -59,7 +59,7 @@ class Clips:
                 if track is not None:
                     source = np.where(track.followed, track.rows * width + track.columns, _NOWHERE)
                     self._sources[len(self._images)] = source.astype(np.int32)
-                self._images.append(decoder.image(frame, 'bgr', settings.size).copy())
+                self._images.append(decoder.image(frame, 'rgb', settings.size).copy())
 
     def draw(self, count: int, how: Augmentation, random: np.random.Generator) -> Pairs:
         """Return random views, (*crop), of pairs; both frames of a pair in the same place and colours."""
