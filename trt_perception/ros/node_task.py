@@ -4,14 +4,12 @@ from typing import Optional
 from rclpy.node import Node
 
 from ..core.engine import Engine
-from ..core.errors import ConfigError
 from ..core.image import FrameDecoder
-from ..core.model import load_model
 from ..core.pipeline import Pipeline
 from ..core.settings import Settings
 from ..core.tasks import pipeline_class, publishers_class
 from ..core.timing import StageTimer
-from ..engines import BuiltEngine, EngineOptions, default_model, open_engine
+from ..engines import BuiltEngine, EngineOptions, deployed_model, open_engine
 from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
@@ -28,11 +26,7 @@ class NodeTask:
 
     def __init__(self, node: Node, name: str, settings: Settings, decoder: FrameDecoder, timer: StageTimer) -> None:
         self.name = name
-        named = settings[name + '.model']
-        self.model = load_model(named) if named else default_model(name, settings['engine'])
-        if self.model.task != name:
-            raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
-                name, self.model.path, self.model.task, name))
+        self.model = deployed_model(name, settings)
         self.publishers: TaskPublishers = publishers_class(name)(NodeSink(node), self.model, settings, decoder)
         self.engine: Optional[Engine] = None
         self.pipeline: Optional[Pipeline] = None
