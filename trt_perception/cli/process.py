@@ -100,7 +100,7 @@ def _cameras(topics: List[str]) -> Tuple[Tuple[str, Optional[str]], ...]:
     pairs = [text.partition(':=') for text in topics]
     for topic, rule, namespace in pairs:
         if not topic or rule and not namespace:
-            raise ConfigError('--topics {}{}: expected TOPIC or TOPIC:=NAMESPACE.'.format(topic, rule))
+            raise ConfigError('--topics {}{}{}: expected TOPIC or TOPIC:=NAMESPACE.'.format(topic, rule, namespace))
     return tuple((topic, namespace if rule else None) for topic, rule, namespace in pairs)
 
 
