@@ -10,8 +10,8 @@ class DepthPublishers(TaskPublishers):
 
     task = 'depth'
 
-    def __init__(self, node, model, settings, decoder):
-        super().__init__(node, model, settings, decoder)
+    def __init__(self, *args):
+        super().__init__(*args)
         self._create_image('map', TASK.encoding)
 
     def allocate(self, role, shape, dtype):

@@ -25,7 +25,8 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     'previous' it sees (previous, current): the point then at (x, y) is now at (x + u, y + v).
 
     A new pair is started, without a result, after the first frame, a gap longer than the setting max_pair_gap, a
-    repeated or backward stamp, or a change of size, encoding or frame_id. A frame that cannot be decoded changes nothing.
+    repeated or backward stamp, or a change of size, encoding or frame_id. A frame that cannot be decoded changes
+    nothing.
     """
 
     task = OPTICAL_FLOW

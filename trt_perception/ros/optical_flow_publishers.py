@@ -21,8 +21,9 @@ class OpticalFlowPublishers(TaskPublishers):
 
     task = OPTICAL_FLOW
 
-    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
-        super().__init__(node, model, settings, decoder)
+    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder,
+                 namespace: str = '') -> None:
+        super().__init__(node, model, settings, decoder, namespace)
         self._create_image('flow', '32FC2')
         self._create_image('confidence', 'mono8')
         self._create_image('color', 'rgb8')

@@ -19,16 +19,21 @@ from .qos import RELIABLE, checked_overrides, overridable
 
 
 class TaskPublishers(abc.ABC):
-    """The topics of one task.
+    """The topics of one task for one camera.
 
     Nothing is serialised for a topic without subscribers.
+
+    Args:
+        namespace: what the names of the camera's topics begin with: 'front/', or ''.
     """
 
     task = ''
     """Key in tasks.TASKS, and the first part of the topics' names."""
 
-    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
+    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder,
+                 namespace: str = '') -> None:
         self._node = node
+        self._namespace = namespace
         self._settings = settings
         self._decoder = decoder
         self._publishers: Dict[str, Publisher] = {}
@@ -60,7 +65,7 @@ class TaskPublishers(abc.ABC):
         """Create a publisher on TASK/topic; whoever subscribes to a result makes the network run."""
         if is_result:
             self._results.append(topic)
-        name = '{}/{}'.format(self.task, topic)
+        name = '{}{}/{}'.format(self._namespace, self.task, topic)
         with checked_overrides(name):
             self._publishers[topic] = self._node.create_publisher(kind, name, **overridable(qos))
         return self._publishers[topic]

@@ -23,8 +23,9 @@ class SegmentationPublishers(TaskPublishers):
 
     task = SEGMENTATION
 
-    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
-        super().__init__(node, model, settings, decoder)
+    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder,
+                 namespace: str = '') -> None:
+        super().__init__(node, model, settings, decoder, namespace)
         assert isinstance(model.labels, LabelSet)
         self._palette = label_palette(model.labels)
         self._create_image('label_map', 'mono8')
