@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 from std_msgs.msg import Header
 
 from ..core.compressed import as_bayer, decode_compressed
@@ -191,6 +191,14 @@ def flow_info_json(field: FlowField, flow_grid: str) -> str:
         'interval_s': field.interval_ns * 1e-9, 'units': 'px per interval', 'grid': flow_grid,
         'valid_share': len(sample) / pixels,
         'median_flow': [float(v) for v in np.median(sample, axis=0)] if len(sample) else None})
+
+
+def time_reference(field: FlowField, flow_grid: str) -> TimeReference:
+    """Return the interval of a flow field: stamped as the field; time_ref is the stamp of the other image."""
+    other, source = ((field.stamp_ns + field.interval_ns, 'next image') if flow_grid == 'previous' else
+                     (field.stamp_ns - field.interval_ns, 'previous image'))
+    return TimeReference(header=header(field.stamp_ns, field.frame_id), source=source,
+                         time_ref=header(other, '').stamp)
 
 
 def _time(ns: int) -> Dict[str, int]:

@@ -3,7 +3,7 @@ from typing import Optional, Tuple
 
 import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, TimeReference
 from std_msgs.msg import String
 
 from ..core.colors import color_flow
@@ -17,7 +17,7 @@ from .publishers import TaskPublishers
 
 
 class OpticalFlowPublishers(TaskPublishers):
-    """flow, confidence, flow_info, camera_info, color."""
+    """flow, confidence, time_reference, flow_info, camera_info, color."""
 
     task = OPTICAL_FLOW
 
@@ -26,6 +26,7 @@ class OpticalFlowPublishers(TaskPublishers):
         self._create_image('flow', '32FC2')
         self._create_image('confidence', 'mono8')
         self._create_image('color', 'rgb8')
+        self._create('time_reference', TimeReference)
         self._create('flow_info', String)
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
@@ -40,7 +41,11 @@ class OpticalFlowPublishers(TaskPublishers):
         """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
         header = messages.header(result.stamp_ns, result.frame_id)
         size = result.flow.shape[:2]
-        if self._watched('flow_info'):  # First: without a header, it must be there when the flow comes.
+        # The interval first, so that it is there when the flow comes.
+        if self._watched('time_reference'):
+            self._publishers['time_reference'].publish(
+                messages.time_reference(result, self._settings['flow_grid']))
+        if self._watched('flow_info'):
             self._publishers['flow_info'].publish(
                 String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
         self._publish_image('flow', header)
