@@ -13,6 +13,7 @@ from ..core.settings import Settings
 from ..core.tasks import pipeline_class, publishers_class
 from ..core.timing import StageTimer
 from ..engines import BuiltEngine, EngineOptions, default_model, open_engine
+from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
 
@@ -55,8 +56,9 @@ class NodeTask:
             raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
                 name, self.model.path, self.model.task, name))
         publishers = publishers_class(name)
-        self.cameras = [CameraTask(name, publishers(node, self.model, settings, decoder, camera.namespace))
-                        for camera in cameras]
+        self.cameras = [
+            CameraTask(name, publishers(NodeSink(node, camera.namespace), self.model, settings, decoder))
+            for camera in cameras]
         self.engine: Optional[Engine] = None
         self._settings = settings
         self._decoder = decoder
