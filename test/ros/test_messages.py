@@ -10,6 +10,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rig import camera_info, header, image, random_image
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
+from trt_perception import consumer
 from trt_perception.core.data import FlowField, Frame
 from trt_perception.core.errors import FrameError
 from trt_perception.core.image import ENCODINGS, FrameDecoder
@@ -405,6 +406,17 @@ def test_flow_info_tells_both_stamps_whichever_grid_the_flow_lives_on(grid, stam
     assert json.loads(messages.flow_info_json(field, grid)) == {
         'stamp': {'sec': stamp[0], 'nanosec': stamp[1]}, 'previous_stamp': {'sec': previous[0], 'nanosec': previous[1]},
         'interval_s': 0.5, 'units': 'px per interval', 'grid': grid, 'valid_share': 0.5, 'median_flow': [3.0, -1.5]}
+
+
+@pytest.mark.parametrize(('grid', 'other', 'source'), [
+    ('current', (9, 750_000_000), 'previous image'), ('previous', (10, 750_000_000), 'next image')])
+def test_a_time_reference_has_the_stamps_of_both_images(grid, other, source):
+    field = FlowField(np.zeros((8, 8, 2), np.float32), 10_250_000_000, 'camera', 500_000_000)
+    message = messages.time_reference(ROS, field, grid)
+    assert message.header == messages.header(ROS, field.stamp_ns, 'camera')
+    assert (message.time_ref.sec, message.time_ref.nanosec) == other
+    assert message.source == source
+    assert consumer.interval_of(message) == 0.5
 
 
 @pytest.mark.parametrize('size', [(1, 1), (7, 9), (8, 8), (17, 23)])

@@ -4,7 +4,7 @@ import pytest
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from rig import camera_info, image, random_image
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 from std_msgs.msg import String
 
 from trt_perception.core.tasks import TASKS
@@ -15,7 +15,7 @@ TOPICS = {
     'segmentation/overlay': Image, 'segmentation/label_map/compressed': CompressedImage,
     'segmentation/camera_info': CameraInfo, 'segmentation/label_info_json': String, 'optical_flow/flow': Image,
     'optical_flow/confidence': Image, 'optical_flow/color': Image, 'optical_flow/camera_info': CameraInfo,
-    'optical_flow/flow_info': String}
+    'optical_flow/flow_info': String, 'optical_flow/time_reference': TimeReference}
 PERIOD_NS = 50 * 10**6
 
 
@@ -52,7 +52,7 @@ def test_offline_is_what_the_node_publishes(rig, tmp_path, arguments):
     calibration = camera_info(48, 64, 10**9)
     rig.until(info.get_subscription_count, 'the node to subscribe to camera_info')
     info.publish(calibration)
-    rig.until(lambda: rig.worker.camera_info is not None, 'the calibration')
+    rig.until(lambda: rig.feed.camera_info is not None, 'the calibration')
     outcomes = [rig.show(message) for message in sent()]
     assert outcomes == ['processed', 'processed', 'bad', 'processed', 'processed', 'processed', 'processed']
     rig.work(0.5)

@@ -1,7 +1,7 @@
 """One camera of a bag: its topics, and the pipelines that its images go through."""
 import posixpath
 from functools import partial
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
 from ..core.data import Frame
@@ -12,7 +12,6 @@ from ..core.model import Model
 from ..core.pipeline import Pipeline
 from ..core.settings import Settings
 from ..core.tasks import TASKS, pipeline_class, publishers_class
-from ..engines import engine_options, open_engine
 from ..ros.messages import frame_from_compressed, frame_from_image
 from ..ros.publishers import TaskPublishers
 from .bag_sink import BagSink
@@ -30,16 +29,21 @@ class CameraTopics(NamedTuple):
     """Of its results, without slashes around it; '' = none."""
 
 
-def find_cameras(bag: Bag, chosen: Sequence[Tuple[str, Optional[str]]]) -> List[CameraTopics]:
+def find_cameras(bag: Bag, chosen: Sequence[Tuple[str, Optional[str]]], names: Sequence[str]) -> List[CameraTopics]:
     """Return the cameras of a bag.
 
     Args:
-        chosen: (image topic, namespace) of each; empty = all that are no results of ours, raw where there is both.
+        chosen: (image topic, namespace) of each; empty = those of the names, or without names all image topics that
+            are no results of ours, raw ones where there are both.
+        names: of the cameras that the node would serve, whose images are on NAME/image.
 
     Raises:
         ConfigError: there is no such topic, or two cameras have the same namespace.
     """
     images = [topic for topic, kind in bag.types.items() if kind != CAMERA_INFO]
+    if not chosen and any(names):
+        chosen = [(next((each for each in images if _base(each) == '/{}/image'.format(name)),
+                        '/{}/image'.format(name)), name) for name in names]
     if not chosen:
         ours = tuple('/' + name + '/' for name in TASKS)
         topics = [topic for topic in images if not any(each in topic for each in ours)
@@ -71,10 +75,11 @@ class Camera:
     Args:
         kind: message type of its images.
         models: by task.
+        decoder: shared with the engines.
     """
 
     def __init__(self, topics: CameraTopics, kind: str, models: Mapping[str, Model], settings: Settings,
-                 types: BagTypes, sink: BagSink) -> None:
+                 decoder: FrameDecoder, types: BagTypes, sink: BagSink) -> None:
         self.topics = topics
         self._kind = kind
         self._settings = settings
@@ -83,31 +88,27 @@ class Camera:
         self._info: Any = None
         read = frame_from_compressed if kind == COMPRESSED_IMAGE else frame_from_image
         self._frame_of = partial(read, mono16_bits=settings['mono16_bits'])
-        self._decoder = FrameDecoder()  # One, so that two tasks cost one decode.
         self._models = models
-        self._publishers: List[TaskPublishers] = [
-            publishers_class(task)(sink, model, settings, self._decoder) for task, model in models.items()]
-        self._engines: List[Engine] = []
+        self._publishers: Dict[str, TaskPublishers] = {
+            task: publishers_class(task)(sink, model, settings, decoder) for task, model in models.items()}
         self._pipelines: List[Tuple[Pipeline[Any], TaskPublishers]] = []
 
-    def open(self) -> None:
-        """Open the engines of the tasks that have topics to write.
+    def watched(self) -> List[str]:
+        """Return the tasks that have topics to write."""
+        return [task for task, publishers in self._publishers.items() if publishers.watched()]
 
-        Raises:
-            ConfigError, EngineError: they cannot be opened.
+    def connect(self, engines: Mapping[str, Engine], number: int) -> None:
+        """Make the pipelines of the tasks that have topics to write.
+
+        Args:
+            engines: by task, shared by all cameras.
+            number: of this camera among them.
         """
-        for publishers in self._publishers:
-            if publishers.watched():
-                model = self._models[publishers.task]
-                engine = open_engine(model, engine_options(self._settings), self._decoder)
-                self._engines.append(engine)
-                self._pipelines.append((pipeline_class(publishers.task)(
-                    engine, model, self._settings, allocate=publishers.allocate, wants=publishers.wants), publishers))
-
-    def close(self) -> None:
-        """Close the engines."""
-        for engine in self._engines:
-            engine.close()
+        for task in self.watched():
+            publishers = self._publishers[task]
+            self._pipelines.append((pipeline_class(task)(
+                engines[task], self._models[task], self._settings, allocate=publishers.allocate,
+                wants=publishers.wants, camera=number), publishers))
 
     def take_info(self, data: bytes) -> None:
         """Take a serialised calibration, which holds until the next."""

@@ -16,7 +16,7 @@ from .job import Job
 _END_BYTES = 2**20
 # Parameters of a node that change nothing here: see docs/processing.md.
 _WITHOUT_EFFECT = ('engine_cache_dir', 'force_engine_update', 'serve_while_building', 'build_only', 'image_transport',
-                   'max_frame_age', 'lazy', 'engine', 'precision')
+                   'max_frame_age', 'lazy', 'engine', 'precision', 'cameras', 'camera_priorities')
 
 
 def describe_model(model: Model, settings: Settings) -> Dict[str, str]:

@@ -1,4 +1,5 @@
 """Runs one job: a bag through the deployed pipelines, none of its images dropped, into another bag."""
+import contextlib
 import itertools
 import time
 from fnmatch import fnmatchcase
@@ -8,10 +9,11 @@ from .. import __version__
 from ..bag import Bag
 from ..bag_source import Recorded
 from ..core.errors import ConfigError, FrameError
+from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings, defaults, find_setting
 from ..core.tasks import find_task
-from ..engines import deployed_model
+from ..engines import deployed_model, engine_options, open_engine
 from .bag_sink import BagSink
 from .bag_types import BagTypes
 from .camera import Camera, CameraTopics, find_cameras
@@ -93,7 +95,7 @@ def _planned(job: Job) -> _Plan:
     if not models:
         raise ConfigError('tasks: got none, expected at least one.')
     bag = Bag(job.bag)
-    cameras = find_cameras(bag, job.cameras)
+    cameras = find_cameras(bag, job.cameras, settings['cameras'])
     bag.keep([topic for camera in cameras for topic in (camera.image, camera.info)])
     described = {task: describe_model(model, settings) for task, model in models.items()}
     return _Plan(bag, cameras, models, settings, described, fingerprint_of(job, bag, cameras, described, settings))
@@ -128,26 +130,28 @@ class _Run:
             raise self._nothing()
         self._out.is_muted = self._position > 0
         self._out.time_ns = first.time_ns
-        cameras = self._cameras()
-        try:
-            for camera in cameras:
-                camera.open()
+        decoder = FrameDecoder()  # One, so that two tasks cost one decode.
+        cameras = self._cameras(decoder)
+        with contextlib.ExitStack() as opened:
+            engines = {}
+            for task in {task: None for camera in cameras for task in camera.watched()}:
+                engines[task] = open_engine(self._plan.models[task], engine_options(self._plan.settings), decoder)
+                opened.callback(engines[task].close)
+            for number, camera in enumerate(cameras):
+                camera.connect(engines, number)
             self._all(cameras, itertools.chain([first], messages), progress)
-        finally:
-            for camera in cameras:
-                camera.close()
         report = self._report()
         self._out.finish(report)
         return report
 
-    def _cameras(self) -> List[Camera]:
+    def _cameras(self, decoder: FrameDecoder) -> List[Camera]:
         """Return the cameras, their topics made known to the output."""
         cameras = []
         for topics in self._plan.cameras:
             sink = BagSink(self._types, topics.namespace, self._job.outputs, self._out.declare, self._out.write,
                            lambda: self._out.time_ns, self._note)
             cameras.append(Camera(topics, self._plan.bag.types[topics.image], self._plan.models, self._plan.settings,
-                                  self._types, sink))
+                                  decoder, self._types, sink))
         for pattern in self._job.outputs:
             if not any(fnmatchcase(topic, pattern) for topic in sink.topics) and pattern not in DEFAULT_OUTPUTS:
                 raise ConfigError('outputs: {!r} is none of the topics of {}: {}.'.format(

@@ -188,5 +188,13 @@ def flow_info_json(field: FlowField, flow_grid: str) -> str:
         'median_flow': [float(v) for v in np.median(sample, axis=0)] if len(sample) else None})
 
 
+def time_reference(types: MessageTypes, field: FlowField, flow_grid: str) -> Any:
+    """Return the interval of a flow field: stamped as the field; time_ref is the stamp of the other image."""
+    other, source = ((field.stamp_ns + field.interval_ns, 'next image') if flow_grid == 'previous' else
+                     (field.stamp_ns - field.interval_ns, 'previous image'))
+    return types.TimeReference(header=header(types, field.stamp_ns, field.frame_id), source=source,
+                               time_ref=header(types, other, '').stamp)
+
+
 def _time(ns: int) -> Dict[str, int]:
     return {'sec': ns // 10**9, 'nanosec': ns % 10**9}

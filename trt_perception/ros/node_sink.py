@@ -4,7 +4,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 from std_msgs.msg import Header, String
 
 from .qos import LATCHED, RELIABLE, checked_overrides, overridable
@@ -15,21 +15,27 @@ try:
 except ImportError:  # Not on PyPI, and not in every distribution: the JSON topic is always there.
     LabelInfo = VisionClass = None
 
-ROS = MessageTypes(Time, Header, Image, CompressedImage, CameraInfo, String, LabelInfo, VisionClass)
+ROS = MessageTypes(Time, Header, Image, CompressedImage, CameraInfo, TimeReference, String, LabelInfo, VisionClass)
 
 
 class NodeSink(Sink):
-    """Publishes on the topics of a node."""
+    """Publishes on the topics of a node.
+
+    Args:
+        namespace: what the names of the topics begin with, relative to the node's own namespace: 'front/', or ''.
+    """
 
     types = ROS
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, namespace: str = '') -> None:
         self._node = node
+        self._namespace = namespace
 
     def create_publisher(self, topic: str, kind: Any, latched: bool) -> Publisher:
         """Create a publisher with our QoS, which the user may override; see Sink."""
-        with checked_overrides(topic):
-            return self._node.create_publisher(kind, topic, **overridable(LATCHED if latched else RELIABLE))
+        name = self._namespace + topic
+        with checked_overrides(name):
+            return self._node.create_publisher(kind, name, **overridable(LATCHED if latched else RELIABLE))
 
     def now_ns(self) -> int:
         """Return the time of the node's clock, ns."""

@@ -15,7 +15,7 @@ from .sink import Sink
 
 
 class OpticalFlowPublishers(TaskPublishers):
-    """flow, confidence, flow_info, camera_info, color."""
+    """flow, confidence, time_reference, flow_info, camera_info, color."""
 
     task = OPTICAL_FLOW
 
@@ -24,6 +24,7 @@ class OpticalFlowPublishers(TaskPublishers):
         self._create_image('flow', '32FC2')
         self._create_image('confidence', 'mono8')
         self._create_image('color', 'rgb8')
+        self._create('time_reference', self._types.TimeReference)
         self._create('flow_info', self._types.String)
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
@@ -38,7 +39,11 @@ class OpticalFlowPublishers(TaskPublishers):
         """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
         header = self._header(result)
         size = result.flow.shape[:2]
-        if self._watched('flow_info'):  # First: without a header, it must be there when the flow comes.
+        # The interval first, so that it is there when the flow comes.
+        if self._watched('time_reference'):
+            self._publishers['time_reference'].publish(
+                messages.time_reference(self._types, result, self._settings['flow_grid']))
+        if self._watched('flow_info'):
             self._publishers['flow_info'].publish(
                 self._types.String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
         self._publish_image('flow', header)

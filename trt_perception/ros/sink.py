@@ -14,6 +14,7 @@ class MessageTypes(NamedTuple):
     Image: Any
     CompressedImage: Any
     CameraInfo: Any
+    TimeReference: Any
     String: Any
     LabelInfo: Any = None
     """Of vision_msgs; None = not installed."""
