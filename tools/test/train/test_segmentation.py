@@ -106,6 +106,20 @@ def test_views_differ_but_the_same_generator_gives_the_same():
     assert not np.array_equal(views[0][0], views[1][0])
 
 
+def test_a_held_out_drive_is_validated_and_not_trained_on(camvid):
+    for name in ('train/4.png', 'trainannot/4.png'):
+        (camvid / name).rename(camvid / name.replace('4', 'drive_4'))
+    (camvid / 'train.txt').write_text('0\n1\n2\n3\ndrive_4')
+    data = {'folder': str(camvid), 'size': [48, 72]}
+    made = task(camvid, data={**data, 'held_out': 'drive'}, batch=4)
+    plain = task(camvid, data=data, batch=4)
+    assert (len(made._train), len(made._validate)) == (4, 1)
+    assert (len(plain._train), len(plain._validate)) == (5, 2)
+    np.testing.assert_array_equal(made._validate[0].labels, plain._train[4].labels)
+    with pytest.raises(ConfigError, match="held_out: no image of train has a name that begins with 'other'"):
+        task(camvid, data={**data, 'held_out': 'other'})
+
+
 def test_centred_views_see_a_rare_class_more_often():
     labels = np.zeros((200, 300), np.uint8)
     labels[100:108, 200:208] = 9

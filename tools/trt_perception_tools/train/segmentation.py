@@ -58,6 +58,8 @@ class Data:
     train: tuple[str, ...] = ('train',)
     """Splits."""
     validate: str = 'val'
+    held_out: str = ''
+    """Prefix of names, e.g. a drive: these images of `train` are validated instead of `validate`, and not learnt."""
     size: tuple[int, int] = (360, 480)
     """(height, width) to which images are resized for validation, as the deployed model does, px."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -143,9 +145,14 @@ class SegmentationTask:
         data = self.settings.data
         layout = LAYOUTS[data.layout]
         self.classes = layout.classes
-        self._train = _Images([image for split in data.train for image in layout.images(data.folder, split)],
-                                layout, data.in_memory)
-        self._validate = _Images(layout.images(data.folder, data.validate), layout, data.in_memory)
+        train = [image for split in data.train for image in layout.images(data.folder, split)]
+        validate = [image for image in train if image.name.startswith(data.held_out)] if data.held_out else (
+            layout.images(data.folder, data.validate))
+        if not validate:
+            raise ConfigError(f'{where}: data: held_out: no image of {", ".join(data.train)} has a name that begins '
+                              f'with {data.held_out!r}. Name a drive, e.g. {train[0].name.split("_")[0]}.')
+        self._train = _Images([image for image in train if image not in validate], layout, data.in_memory)
+        self._validate = _Images(validate, layout, data.in_memory)
         self.steps_per_epoch = len(self._train) // self.settings.batch
         if not self.steps_per_epoch:
             raise ConfigError(f'{where}: batch: got {self.settings.batch}, expected at most the {len(self._train)} '
