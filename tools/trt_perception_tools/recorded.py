@@ -12,6 +12,16 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
+from trt_perception import consumer
+from trt_perception.consumer import (
+    CLASSES,
+    FLOW,
+    FLOW_CONFIDENCE,
+    FLOW_INTERVAL,
+    LABEL_CONFIDENCE,
+    LABEL_MAP,
+    OVERLAY,
+)
 from trt_perception.core.compressed import decode_compressed
 from trt_perception.core.data import Frame
 from trt_perception.core.errors import ConfigError, FrameError
@@ -19,12 +29,11 @@ from trt_perception.core.image import make_frame
 from trt_perception.core.model import LabelClass, LabelSet
 
 IMAGE, COMPRESSED_IMAGE, STRING = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'std_msgs/msg/String'
-LABEL_MAP, LABEL_MAP_PNG = 'segmentation/label_map', 'segmentation/label_map/compressed'
-LABEL_INFO, CONFIDENCE = 'segmentation/label_info_json', 'segmentation/confidence'
-FLOW, FLOW_INFO, FLOW_CONFIDENCE = 'optical_flow/flow', 'optical_flow/flow_info', 'optical_flow/confidence'
-DRAWN = ('segmentation/color', 'segmentation/overlay', 'optical_flow/color')
+LABEL_MAP_PNG = LABEL_MAP + '/compressed'
+FLOW_INFO = 'optical_flow/flow_info'
+DRAWN = ('segmentation/color', OVERLAY, 'optical_flow/color')
 """Visualisations, which can be made of the results again."""
-RESULTS = (LABEL_MAP, LABEL_MAP_PNG, LABEL_INFO, CONFIDENCE, FLOW, FLOW_INFO, FLOW_CONFIDENCE)
+RESULTS = (LABEL_MAP, LABEL_MAP_PNG, CLASSES, LABEL_CONFIDENCE, FLOW, FLOW_CONFIDENCE, FLOW_INTERVAL, FLOW_INFO)
 CAMERA_IMAGE = 'image'
 """Role of every image topic that is no result of ours."""
 
@@ -94,7 +103,8 @@ def find_bag(path: Path) -> Path:
         ConfigError: there is none, or there are several.
     """
     if not path.exists():
-        raise ConfigError(f'{path}: no such file or folder. Give a bag, or a folder that `trt_perception process` wrote.')
+        raise ConfigError(f'{path}: no such file or folder. Give a bag, or a folder that `trt_perception '
+                          'process` wrote.')
     if path.is_file() or _is_bag(path):
         return path
     found = sorted(each for each in path.iterdir() if each.is_dir() and _is_bag(each))
@@ -180,16 +190,13 @@ class Recording:
 
     def _error(self, error: Exception) -> ConfigError:
         reason = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
-        return ConfigError(f'bag {self.path}: {reason}, expected a whole bag. Run `trt_perception process` on it, which '
-                           'takes what can be read, or repair it with `ros2 bag reindex` or `mcap recover`.')
+        return ConfigError(f'bag {self.path}: {reason}, expected a whole bag. Repair it with `ros2 bag reindex` or '
+                           '`mcap recover`.')
 
 
 def stamp_of(message: Any) -> int | None:
     """Return the stamp of a message's header, ns; None = it has none."""
-    header = getattr(message, 'header', None)
-    if header is None:
-        return None
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+    return consumer.stamp_ns(message) if hasattr(message, 'header') else None
 
 
 def frame_of(topic: Topic, message: Any) -> Frame:
@@ -218,26 +225,7 @@ def labels_of(topic: Topic, message: Any) -> np.ndarray:
             raise FrameError(f'{topic.name}: got a damaged PNG, or one of several channels, expected class ids of 8 '
                              'bits. Record it again.')
         return labels
-    if message.encoding not in ('mono8', '8UC1'):
-        raise FrameError(f'{topic.name}: got encoding {message.encoding!r}, expected mono8.')
-    frame = frame_of(topic, message)
-    return frame.data[:, :frame.width]
-
-
-def flow_of(topic: Topic, message: Any) -> np.ndarray:
-    """Return a flow field as (H, W, 2) float32, px of its grid per interval, u right and v down; NaN = invalid.
-
-    Raises:
-        FrameError: it is none.
-    """
-    if message.encoding != '32FC2':
-        raise FrameError(f'{topic.name}: got encoding {message.encoding!r}, expected 32FC2.')
-    height, width, step = message.height, message.width, message.step
-    if step < 8 * width or len(message.data) < height * step:
-        raise FrameError(f'{topic.name}: got {len(message.data)} bytes, expected {height} rows of {8 * width}.')
-    rows = np.frombuffer(message.data, np.uint8)[:height * step].reshape(height, step)[:, :8 * width]
-    flow = np.ascontiguousarray(rows).view('>f4' if message.is_bigendian else '<f4')
-    return flow.reshape(height, width, 2).astype(np.float32, copy=False)
+    return consumer.labels_of(message)
 
 
 def label_set_of(message: Any) -> LabelSet:
@@ -251,5 +239,5 @@ def label_set_of(message: Any) -> LabelSet:
         return LabelSet(str(data['label_set']), tuple(
             LabelClass(int(each['id']), str(each['name']), tuple(each['color'])) for each in data['classes']))
     except (ValueError, KeyError, TypeError) as error:
-        raise FrameError(f'{LABEL_INFO}: {type(error).__name__}: {error}, expected the JSON of a node. Record it '
+        raise FrameError(f'{CLASSES}: {type(error).__name__}: {error}, expected the JSON of a node. Record it '
                          'again.') from error

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import rerun as rr
 from tqdm import tqdm
 
+from trt_perception import consumer
 from trt_perception.core.errors import ConfigError
 
 from .. import recorded
@@ -39,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--save', type=Path, metavar='FILE.rrd', help='write a file instead of serving a viewer')
     parser.add_argument('--image', default='', metavar='TOPIC',
                         help='image topic to show under the labels (default: the first of the camera)')
-    parser.add_argument('--start', type=float, default=0.0, metavar='S', help='begin this long after the first image or result')
+    parser.add_argument('--start', type=float, default=0.0, metavar='S',
+                        help='begin this long after the first image or result')
     parser.add_argument('--end', type=float, metavar='S', help='end this long after it')
     parser.add_argument('--longest', type=float, default=0.0, metavar='PX',
                         help='flow shown fully saturated (default: the 99th percentile of each field)')
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--host', default='localhost',
                         help='name by which the browser reaches this machine (default: %(default)s)')
     parser.add_argument('--memory', default='2GB', metavar='SIZE',
-                        help='what is kept for a browser that connects late; older data goes first (default: %(default)s)')
+                        help='what is kept for a browser that connects late, the newest (default: %(default)s)')
     parser.add_argument('--no-browser', dest='browser', action='store_false', help='print the address, open nothing')
 
 
@@ -90,18 +92,18 @@ def show(stream: rr.RecordingStream, timeline: Timeline, recordings: list[Record
     first_ns = None
     for message in tqdm(messages, 'view', unit=' messages', leave=False, disable=None):
         role = topics[message.topic.name].role
-        if first_ns is None and role and role != recorded.LABEL_INFO:
+        if first_ns is None and role and role != consumer.CLASSES:
             first_ns = message.stamp_ns
         after_s = 0.0 if first_ns is None else (message.stamp_ns - first_ns) * 1e-9
         if args.end is not None and after_s > args.end:
             break
-        if after_s >= args.start or role == recorded.LABEL_INFO:
+        if after_s >= args.start or role == consumer.CLASSES:
             timeline.add(topics[message.topic.name], message.stamp_ns, message.message)
 
 
 def wanted(topics: dict[str, Topic]) -> Callable[[Topic], bool]:
     """Return what says of a topic whether it is shown: not what can be made of another one that is there too."""
-    raw = {each.camera for each in topics.values() if each.role == recorded.LABEL_MAP}
+    raw = {each.camera for each in topics.values() if each.role == consumer.LABEL_MAP}
     return lambda topic: topic.role not in recorded.DRAWN and not (
         topic.role == recorded.LABEL_MAP_PNG and topic.camera in raw)
 

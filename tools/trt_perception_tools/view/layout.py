@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import rerun.blueprint as rrb
 
+from trt_perception import consumer
+
 from .. import recorded
 from ..recorded import Topic
 from .entities import TIMELINE, entity
@@ -31,15 +33,15 @@ def blueprint(topics: Iterable[Topic]) -> rrb.Blueprint:
 
 def _camera(camera: str, roles: set[str], planner: list[rrb.View]) -> rrb.Container:
     images = [rrb.Spatial2DView(origin=entity(camera, 'image'), name='Labels over the image')]
-    if recorded.FLOW in roles:
+    if consumer.FLOW in roles:
         images.append(rrb.Spatial2DView(origin=entity(camera, 'flow'), name='Optical flow'))
     confidences = [rrb.Spatial2DView(origin=entity(camera, name), name=title) for role, name, title in (
-        (recorded.CONFIDENCE, 'confidence', 'Confidence of labels'),
-        (recorded.FLOW_CONFIDENCE, 'flow_confidence', 'Confidence of flow')) if role in roles]
+        (consumer.LABEL_CONFIDENCE, 'confidence', 'Confidence of labels'),
+        (consumer.FLOW_CONFIDENCE, 'flow_confidence', 'Confidence of flow')) if role in roles]
     statistics: list[rrb.View | rrb.Container] = []
-    if roles & {recorded.LABEL_MAP, recorded.LABEL_MAP_PNG}:
+    if roles & {consumer.LABEL_MAP, recorded.LABEL_MAP_PNG}:
         statistics.append(_series(camera, 'classes', 'Share of classes (%)'))
-    if recorded.FLOW in roles:
+    if consumer.FLOW in roles:
         statistics.append(_series(camera, 'flow', 'Length of flow'))
     if confidences:
         statistics.append(rrb.Tabs(*confidences))

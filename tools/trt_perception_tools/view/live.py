@@ -9,6 +9,7 @@ from typing import Any
 import rerun as rr
 from rclpy.node import Node
 
+from trt_perception import consumer
 from trt_perception.ros.camera_subscription import CameraSubscription
 from trt_perception.ros.session import session
 
@@ -53,13 +54,13 @@ class LiveView(Node):
                 print(f'showing {topic.name}', flush=True)
                 self.subscribed[topic.name] = CameraSubscription(
                     self, kind, topic.name, functools.partial(self._take, topic.name),
-                    latched=topic.role == recorded.LABEL_INFO)
+                    latched=topic.role == consumer.CLASSES)
             self.subscribed[topic.name].update()
 
     def _shown(self, topics: Iterable[Topic]) -> list[Topic]:
         """Return what is worth a subscription: of the images only those that results are made from."""
         results = [each for each in topics if each.role in RESULTS and each.role not in (
-            recorded.LABEL_MAP_PNG, recorded.FLOW_INFO)]
+            recorded.LABEL_MAP_PNG, recorded.FLOW_INFO, consumer.FLOW_INTERVAL)]
         inputs = {self._image} if self._image else self._inputs(results)
         return results + [each for each in topics if each.name in inputs and each.role == CAMERA_IMAGE
                           or each.type == DIAGNOSTICS or each.type in planner.TYPES

@@ -1,7 +1,8 @@
 """ROS messages to a Rerun recording: what each topic becomes, and where. Knows neither bags nor rclpy.
 
-Everything is on the timeline `stamp`, the time of the message headers. Entities: CAMERA/image with CAMERA/image/labels over
-it, CAMERA/confidence, CAMERA/flow, CAMERA/flow_confidence, CAMERA/statistics/..., and those of other topics by their names.
+Everything is on the timeline `stamp`, the time of the message headers. Entities are CAMERA/image with
+CAMERA/image/labels over it, CAMERA/confidence, CAMERA/flow, CAMERA/flow_confidence and CAMERA/statistics/...; other
+topics keep their names.
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import rerun as rr
 
+from trt_perception import consumer
 from trt_perception.core.colors import color_flow
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import FrameError
@@ -48,9 +50,10 @@ class Timeline:
         self._sizes: dict[str, tuple[int, int]] = {}
         self._said: dict[str, str] = {}
         self._by_role: dict[str, Callable[[Topic, Any], None]] = {
-            recorded.LABEL_INFO: self._label_info, recorded.LABEL_MAP: self._label_map,
-            recorded.LABEL_MAP_PNG: self._label_map, recorded.CONFIDENCE: self._confidence, recorded.FLOW: self._flow,
-            recorded.FLOW_CONFIDENCE: self._flow_confidence, recorded.CAMERA_IMAGE: self._image}
+            consumer.CLASSES: self._label_info, consumer.LABEL_MAP: self._label_map,
+            recorded.LABEL_MAP_PNG: self._label_map, consumer.LABEL_CONFIDENCE: self._confidence,
+            consumer.FLOW: self._flow, consumer.FLOW_CONFIDENCE: self._flow_confidence,
+            recorded.CAMERA_IMAGE: self._image}
 
     def add(self, topic: Topic, stamp_ns: int, message: Any) -> None:
         """Log a message; one that cannot be shown is counted in `faults`."""
@@ -119,7 +122,7 @@ class Timeline:
         self._number(topic, f'{name}/mean', float(values.mean()) / 255)
 
     def _flow(self, topic: Topic, message: Any) -> None:
-        flow = recorded.flow_of(topic, message)
+        flow = consumer.flow_of(message)
         colors = color_flow(flow, self._longest_px)
         self._stream.log(entity(topic.camera, 'flow'), rr.Image(colors).compress(_JPEG_QUALITY))
         length = np.linalg.norm(flow[::4, ::4], axis=2)  # Of every 16th pixel: the statistics of a field are smooth.
