@@ -228,6 +228,21 @@ def labels_of(topic: Topic, message: Any) -> np.ndarray:
     return consumer.labels_of(message)
 
 
+def flow_info_of(message: Any) -> tuple[int, int]:
+    """Return the stamp of the flow field that a flow_info tells of, and the time between its images, both in ns.
+
+    Raises:
+        FrameError: it is damaged.
+    """
+    try:
+        data = json.loads(message.data)
+        stamp = data['stamp' if data['grid'] == 'current' else 'previous_stamp']
+        return stamp['sec'] * 10**9 + stamp['nanosec'], round(data['interval_s'] * 1e9)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FrameError(f'{FLOW_INFO}: {type(error).__name__}: {error}, expected the JSON of a node. Record it '
+                         'again.') from error
+
+
 def label_set_of(message: Any) -> LabelSet:
     """Return the classes that a label_info_json tells of.
 

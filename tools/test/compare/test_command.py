@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recordings import CLASSES, PERIOD_NS, START_NS, image, write_bag, write_run
+from recordings import CLASSES, PERIOD_NS, START_NS, header, image, ros, write_bag, write_run
 
 from trt_perception_tools import cli
 
@@ -109,13 +109,30 @@ def test_images_that_one_run_lacks_are_counted(tmp_path: Path):
     assert (summary['images'], summary['frames.missing'], summary['frames.extra']) == (1, 2, 1)
 
 
+def test_flow_since_another_image_is_counted_and_not_compared(tmp_path: Path):
+    runs = []
+    for name, factors in (('a', (1, 2)), ('b', (1, 1))):  # The second field of a is since the image before the last.
+        messages = []
+        for number, factor in enumerate(factors, 1):
+            stamp_ns = START_NS + number * PERIOD_NS
+            messages += [('/optical_flow/time_reference', ros(
+                'sensor_msgs/msg/TimeReference', header=header(stamp_ns), source='',
+                time_ref=header(stamp_ns - factor * PERIOD_NS).stamp)),
+                ('/optical_flow/flow', image(FLOW * factor, stamp_ns, '32FC2'))]
+        runs.append(write_bag(tmp_path / name, messages))
+    _, summary, lines = compared(tmp_path, *runs)
+    assert summary['flow.other_interval'] == 1
+    assert summary['flow.epe_px'] == 0
+    assert 'flow.epe_px' not in lines[1]
+
+
 def test_a_folder_with_the_truth_is_a_reference(tmp_path: Path):
     truth = tmp_path / 'truth'
     for name in ('labels', 'flow'):
         (truth / name).mkdir(parents=True)
     cv2.imwrite(str(truth / 'labels' / f'{START_NS}.png'), with_cars(100))
-    header = np.array([202021.25], '<f4').tobytes() + np.array([64, 48], '<i4').tobytes()
-    (truth / 'flow' / f'{START_NS}.flo').write_bytes(header + FLOW.astype('<f4').tobytes())
+    start = np.array([202021.25], '<f4').tobytes() + np.array([64, 48], '<i4').tobytes()
+    (truth / 'flow' / f'{START_NS}.flo').write_bytes(start + FLOW.astype('<f4').tobytes())
     (truth / 'classes.json').write_text(json.dumps({'classes': CLASSES}))
     run = write_run(tmp_path / 'a', [with_cars(50), ROAD], [FLOW + 1, FLOW])
     _, summary, lines = compared(tmp_path, run, truth)

@@ -12,7 +12,17 @@ from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import LabelSet
 
 from ..evaluate.metrics import confusion_matrix
-from .frame import AGREEMENT, CONFIDENCE_CHANGE, EPE, EXTRA, MISSING, flow_numbers, label_numbers, on_grid
+from .frame import (
+    AGREEMENT,
+    CONFIDENCE_CHANGE,
+    EPE,
+    EXTRA,
+    MISSING,
+    OTHER_INTERVAL,
+    flow_numbers,
+    label_numbers,
+    on_grid,
+)
 from .run import Key, Result, Run, common_classes
 
 
@@ -43,6 +53,7 @@ class Comparison:
         classes: by camera of the second run, those that its labels are compared by.
         frames: in the order of the recording; complete once `pairs` has ended.
         missing, extra: images that only the second run, or only the first, has results of.
+        other_interval: of how many the flow is since another image: where a run lost images. It is not compared.
 
     Raises:
         ConfigError: the runs have no image in common.
@@ -67,6 +78,7 @@ class Comparison:
         self._confusions = {camera: np.zeros((len(each.classes), len(each.classes) + 1), np.int64)
                             for camera, each in self.classes.items()}
         self.frames: list[Frame] = []
+        self.other_interval = 0
         self._worst: dict[str, list[tuple[float, int, Pair]]] = {AGREEMENT: [], EPE: []}
 
     def __len__(self) -> int:
@@ -98,7 +110,7 @@ class Comparison:
             numbers.update(label_numbers(confusion, names))
         if first.confidence is not None and second.confidence is not None:
             numbers[CONFIDENCE_CHANGE] = float(first.confidence.mean() - second.confidence.mean()) / 255
-        if first.flow is not None and second.flow is not None:
+        if first.flow is not None and second.flow is not None and self._same_interval(first.key, key):
             numbers.update(flow_numbers(first.flow, second.flow))
         frame = Frame(key, numbers)
         self.frames.append(frame)
@@ -108,6 +120,12 @@ class Comparison:
                 kept = self._worst[measure]
                 heapq.heappush(kept, entry) if len(kept) < self._keep else heapq.heappushpop(kept, entry)
         return frame
+
+    def _same_interval(self, first: Key, second: Key) -> bool:
+        intervals = self._first.intervals_ns.get(first), self._second.intervals_ns.get(second)
+        same = None in intervals or intervals[0] == intervals[1]
+        self.other_interval += not same
+        return same
 
     def worst(self, measure: str) -> list[Pair]:
         """Return the kept frames that differ most by AGREEMENT or EPE, the worst first; of equal ones the earliest."""
@@ -127,7 +145,8 @@ class Comparison:
         for names, confusion in merged.items():
             if len(merged) == 1 and confusion.any():  # Of cameras with different classes the means are kept.
                 totals.update(label_numbers(confusion, list(names)))
-        return {**totals, MISSING: float(len(self.missing)), EXTRA: float(len(self.extra))}
+        return {**totals, MISSING: float(len(self.missing)), EXTRA: float(len(self.extra)),
+                OTHER_INTERVAL: float(self.other_interval)}
 
 
 def _matching_cameras(first: Run, second: Run) -> dict[str, str]:

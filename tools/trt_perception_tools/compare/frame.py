@@ -12,12 +12,12 @@ from .run import Result
 
 AGREEMENT, MEAN_IOU, IOU, SHARE_CHANGE = ('labels.agreement', 'labels.mean_iou', 'labels.iou', 'labels.share_change')
 CONFIDENCE_CHANGE, EPE, FL_ALL = 'labels.confidence_change', 'flow.epe_px', 'flow.fl_all'
-MISSING, EXTRA = 'frames.missing', 'frames.extra'
+MISSING, EXTRA, OTHER_INTERVAL = 'frames.missing', 'frames.extra', 'flow.other_interval'
 FRAME_MEASURES = (AGREEMENT, MEAN_IOU, CONFIDENCE_CHANGE, EPE, FL_ALL)
 """Numbers of one frame; of a run, their means, except that of the IoU, which is that of all pixels."""
 CLASS_MEASURES = (IOU, SHARE_CHANGE)
 """With the name of a class behind another point."""
-RUN_MEASURES = (MISSING, EXTRA)
+RUN_MEASURES = (MISSING, EXTRA, OTHER_INTERVAL)
 """Numbers of the run alone."""
 
 

@@ -24,7 +24,8 @@ _WORDS = {'labels.agreement': 'same label, of all pixels', 'labels.mean_iou': 'm
           'labels.confidence_change': 'change of the mean confidence', 'flow.epe_px': 'mean difference of the flow, px',
           'flow.fl_all': 'flow off by more than 3 px and 5 %',
           'frames.missing': 'images without a result in the first run',
-          'frames.extra': 'images without a result in the second run'}
+          'frames.extra': 'images without a result in the second run',
+          'flow.other_interval': 'images whose flow is since another image, and is not compared'}
 
 
 def comparison_page(names: tuple[str, str], comparison: Comparison, numbers: Mapping[str, float],
@@ -86,7 +87,7 @@ def _body(names: tuple[str, str], comparison: Comparison, numbers: Mapping[str, 
 def _course(comparison: Comparison) -> Iterator[Markup]:
     for measure in FRAME_MEASURES:
         values = [frame.numbers.get(measure, math.nan) for frame in comparison.frames]
-        if len(values) > 1 and not all(map(math.isnan, values)):
+        if sum(map(math.isfinite, values)) > 1:
             yield html.heading(f'{measure} over the run', 3)
             yield html.lines({measure: values}, '', _WORDS[measure], 'image')
 

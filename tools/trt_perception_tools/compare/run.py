@@ -16,13 +16,14 @@ from trt_perception.core.model import LabelClass, LabelSet
 
 from ..datasets.flow import read_flow
 from ..datasets.images import read_ids
-from ..recorded import LABEL_MAP_PNG, Recording, Topic, label_set_of, labels_of
+from ..recorded import FLOW_INFO, LABEL_MAP_PNG, Recording, Topic, flow_info_of, label_set_of, labels_of
 
 Key = tuple[str, int]
 """Camera (a namespace, '' = none) and stamp, ns."""
 CLASSES_FILE = 'classes.json'
 _FIELDS = {consumer.LABEL_MAP: 'labels', LABEL_MAP_PNG: 'labels', consumer.LABEL_CONFIDENCE: 'confidence',
            consumer.FLOW: 'flow'}
+_SIDE_DATA = (consumer.CLASSES, consumer.FLOW_INTERVAL, FLOW_INFO)
 _RESULTS = ('labels', 'flow')
 
 
@@ -45,6 +46,7 @@ class Run:
         path: where they are.
         classes: what the labels mean, by camera; a camera may be missing.
         contents: which fields of Result each image has.
+        intervals_ns: time between the two images of a flow field, of those that say it.
         faults: what could not be read, in words -> how many.
     """
 
@@ -52,6 +54,7 @@ class Run:
         self.path = path
         self.classes: dict[str, LabelSet] = {}
         self.contents: dict[Key, set[str]] = {}
+        self.intervals_ns: dict[Key, int] = {}
         self.faults: dict[str, int] = {}
 
     def results(self, keys: set[Key]) -> Iterator[Result]:
@@ -74,14 +77,19 @@ class RecordedRun(Run):
             each.role == LABEL_MAP_PNG and each.camera in with_raw)}
         contents: dict[Key, set[str]] = defaultdict(set)
         for topic, stamp_ns, message in self._recording.messages(
-                lambda topic: topic in self._topics or topic.role == consumer.CLASSES):
-            if topic.role == consumer.CLASSES:
-                try:
+                lambda topic: topic in self._topics or topic.role in _SIDE_DATA):
+            try:
+                if topic.role == consumer.CLASSES:
                     self.classes[topic.camera] = label_set_of(message)
-                except FrameError as error:
-                    self._count(error)
-            else:
-                contents[topic.camera, stamp_ns].add(_FIELDS[topic.role])
+                elif topic.role == consumer.FLOW_INTERVAL:
+                    self.intervals_ns[topic.camera, stamp_ns] = round(consumer.interval_of(message) * 1e9)
+                elif topic.role == FLOW_INFO:
+                    at_ns, interval_ns = flow_info_of(message)
+                    self.intervals_ns[topic.camera, at_ns] = interval_ns
+                else:
+                    contents[topic.camera, stamp_ns].add(_FIELDS[topic.role])
+            except FrameError as error:
+                self._count(error)
         self.contents = {key: fields for key, fields in contents.items() if fields & set(_RESULTS)}
         if not self.contents:
             names = ', '.join(each.name for each in self._recording.topics) or 'no topics'
