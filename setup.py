@@ -47,6 +47,7 @@ setup(
         'optical_flow_node = trt_perception.ros.optical_flow_node:main',
         'trt_perception = trt_perception.cli:main',
         'replay = trt_perception.cli.replay:main',
+        'process = trt_perception.cli.process:main',
         'doctor = trt_perception.cli.doctor:main',
         'build_engine = trt_perception.cli.build_engine:main',
         'bench = trt_perception.cli.bench:main',

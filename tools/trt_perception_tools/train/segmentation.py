@@ -172,13 +172,19 @@ class SegmentationTask:
         how = self.settings.augmentation
         for step in range(self.steps_per_epoch):
             chosen = order[step * self.settings.batch:(step + 1) * self.settings.batch]
-            views = [view(*self._train[number], how, random) for number in chosen]
+            views = [view(*self._train[number], how, random, self._other(random)) for number in chosen]
             images, labels = (np.stack(each) for each in zip(*views, strict=True))
             source = None
             if self._clips and self.settings.video:
                 pairs = self._clips.draw(self.settings.video.pairs, how, random)
                 images, source = np.concatenate([images, pairs.before, pairs.now]), pairs.source
             yield Batch(_tensor(images), torch.from_numpy(labels).long(), source)
+
+    def _other(self, random: np.random.Generator) -> _Sample | None:
+        """Draw an image to mix with, or none."""
+        if random.random() >= self.settings.augmentation.mix:
+            return None
+        return self._train[random.integers(len(self._train))]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return 'loss' and its parts."""
