@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from trt_perception.core.camera_settings import CAMERA_SETTINGS
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import ENCODINGS, Encoding
 from trt_perception.core.model import load_model, model_names
@@ -68,7 +69,7 @@ def parameter_file() -> str:
     return '\n'.join(lines)
 
 
-TABLES = {'parameters': markdown_table, 'models': models_table, 'encodings': encodings_table,
+TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_SETTINGS), 'models': models_table, 'encodings': encodings_table,
           'backends': backends_table, 'parameter file': parameter_file}
 
 
