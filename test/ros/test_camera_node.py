@@ -11,8 +11,9 @@ from trt_perception.core.errors import ConfigError, FrameError
 from trt_perception.core.image import frame_from_array
 from trt_perception.core.image_source import ImageSource
 from trt_perception.ros import camera_node
+from trt_perception.ros.camera_messages import FrameWriter
 from trt_perception.ros.camera_node import CameraNode, path_of
-from trt_perception.ros.messages import FrameWriter, frame_from_image
+from trt_perception.ros.messages import frame_from_image
 from trt_perception.sources.pattern_source import STEP_PX
 
 SMALL = ('-p', 'source:=test', '-p', 'image_height:=48', '-p', 'image_width:=64', '-p', 'framerate:=100.0')

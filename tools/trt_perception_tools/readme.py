@@ -69,8 +69,9 @@ def parameter_file() -> str:
     return '\n'.join(lines)
 
 
-TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_SETTINGS), 'models': models_table, 'encodings': encodings_table,
-          'backends': backends_table, 'parameter file': parameter_file}
+TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_SETTINGS),
+          'models': models_table, 'encodings': encodings_table, 'backends': backends_table,
+          'parameter file': parameter_file}
 
 
 def with_tables(text: str, where: str) -> str:

@@ -16,10 +16,10 @@ from ..core.data import Frame
 from ..core.errors import ConfigError, FrameError, PerceptionError
 from ..core.image_source import ImageSource, SourceOptions
 from ..sources import open_source
-from . import messages
+from .camera_messages import FrameWriter, camera_info
 from .memory import keep_freed_memory
+from .node_sink import NodeSink
 from .parameters import declare_settings
-from .qos import RELIABLE, checked_overrides, overridable
 from .session import session
 
 _TICK_S = 0.2
@@ -50,10 +50,11 @@ class CameraNode(Node):
                                       settings['frame_id'])
         url = settings['camera_info_url']
         self._calibration = load_calibration(path_of(url)) if url else None
-        self._images = self._publisher(Image, 'image')
+        sink = NodeSink(self)
+        self._images = sink.create_publisher('image', Image, latched=False)
         sibling = self._images.topic_name.rsplit('/', 1)[0] + '/camera_info'  # Wherever `image` is remapped to.
-        self._infos: Any = self._publisher(CameraInfo, sibling) if self._calibration else None
-        self._writer = messages.FrameWriter()
+        self._infos: Any = sink.create_publisher(sibling, CameraInfo, latched=False) if self._calibration else None
+        self._writer = FrameWriter()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
@@ -62,10 +63,6 @@ class CameraNode(Node):
         """Release the camera."""
         self._closing.set()
         self._thread.join(_PATIENCE_S)
-
-    def _publisher(self, kind: type, topic: str) -> Any:
-        with checked_overrides(topic):
-            return self.create_publisher(kind, topic, **overridable(RELIABLE))
 
     def _run(self) -> None:
         try:
@@ -127,7 +124,7 @@ class CameraNode(Node):
         image = self._writer.message(frame)
         if self._calibration is not None:
             _check_size(self._calibration, frame, self._settings['camera_info_url'])
-            self._infos.publish(messages.camera_info(self._calibration, image.header))
+            self._infos.publish(camera_info(self._calibration, image.header))
         self._images.publish(image)
 
 
