@@ -53,7 +53,7 @@ class Worker(threading.Thread):
         super().__init__(name='worker', daemon=True)
         self.counts: Dict[str, int] = Counter()
         self.timer = StageTimer()
-        self.enabled = True
+        self.enabled = not settings['start_paused']
         self.camera_info: Any = None
         self.is_mixed = False
         self.clock_complaint = ''
