@@ -11,7 +11,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
 
 from ..core.camera_calibration import CameraCalibration, load_calibration
-from ..core.camera_settings import CAMERA_SETTINGS
+from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
 from ..core.data import Frame
 from ..core.errors import ConfigError, FrameError, PerceptionError
 from ..core.image_source import ImageSource, SourceOptions
@@ -44,7 +44,7 @@ class CameraNode(Node):
         super().__init__(name, **kwargs)
         self.stopped: Future = Future()
         self.reopened = 0
-        self._settings = settings = declare_settings(self, CAMERA_SETTINGS)
+        self._settings = settings = declare_settings(self, CAMERA_NODE_SETTINGS)
         self._options = SourceOptions(settings['source'], settings['pipeline'], settings['image_height'],
                                       settings['image_width'], settings['framerate'], settings['encoding'],
                                       settings['frame_id'])

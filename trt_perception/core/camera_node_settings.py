@@ -2,7 +2,7 @@
 from .image import ENCODINGS
 from .setting import Setting
 
-CAMERA_SETTINGS = (
+CAMERA_NODE_SETTINGS = (
     Setting('source', '/dev/video0', 'Camera: a V4L2 device; csi or csi:N, sensor N of a Jetson; the path of a video; '
             'or test, a moving pattern'),
     Setting('pipeline', '', 'GStreamer elements that give video/x-raw, instead of `source`; they are connected to an '
