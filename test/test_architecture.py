@@ -333,7 +333,7 @@ def test_the_runtime_stays_small():
     lines = {path: code_lines(source) for path, source in FILES}
     apart = {part: sum(count for path, count in lines.items() if part in path) for part in ('bench', 'process')}
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
-    assert sum(lines.values()) - sum(apart.values()) < 8000, largest
+    assert sum(lines.values()) - sum(apart.values()) < 9000, largest
     assert apart['bench'] < 1200, largest
     assert apart['process'] < 800, largest
 
