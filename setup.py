@@ -45,6 +45,7 @@ setup(
         'perception_node = trt_perception.ros.perception_node:main',
         'segmentation_node = trt_perception.ros.segmentation_node:main',
         'optical_flow_node = trt_perception.ros.optical_flow_node:main',
+        'camera_node = trt_perception.ros.camera_node:main',
         'trt_perception = trt_perception.cli:main',
         'replay = trt_perception.cli.replay:main',
         'process = trt_perception.cli.process:main',
