@@ -138,6 +138,7 @@ def processes(args, namespace, log):
 
 
 def peak_memory_mb(pid):
+    """Return the most memory that a process has had, MB."""
     with open('/proc/{}/status'.format(pid)) as file:
         return next(int(line.split()[1]) for line in file if line.startswith('VmHWM')) / 1024
 
