@@ -1,0 +1,134 @@
+"""The camera's own motion between two images: rotation from a gyro or from the flow, translation from the flow of the ground."""
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+_LEAST_POINTS = 60
+_MOST_POINTS = 1500
+"""More cost time and gain nothing: the flow of neighbours has the same errors."""
+_ITERATIONS = 8
+_LONGEST_GAP_NS = 100 * 10**6
+
+
+class EgoMotion(NamedTuple):
+    """How the camera moved: a static point at X in the optical frame was at rotation @ X + translation before."""
+
+    rotation: np.ndarray
+    """(3, 3) float64: current optical frame -> previous one."""
+    translation: np.ndarray
+    """(3,) float64, position of the camera now in the previous optical frame, m; 0 when it is not known."""
+    covariance: np.ndarray
+    """(6, 6) of translation, m, and rotation, rad, both as seen from the previous camera; 0 for what was not estimated."""
+    inliers: float
+    """Share of the ground's flow that fits, 0 .. 1; 0 when the translation is not known."""
+    has_gyro: bool
+    """Whether the rotation is that of a gyro."""
+
+
+def rotation_vector_matrix(vector: np.ndarray) -> np.ndarray:
+    """Return the rotation matrix of an angle times an axis, rad (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def integrate_gyro(samples: Sequence[Tuple[int, np.ndarray]], start_ns: int, end_ns: int) -> Optional[np.ndarray]:
+    """Return the rotation between two times from angular velocities: current frame -> previous one, in the gyro's axes.
+
+    Args:
+        samples: (stamp in ns, (3,) rad/s) in the order of their stamps.
+
+    Returns:
+        (3, 3); None where the samples do not cover the time without gaps above 0.1 s.
+    """
+    stamps = np.array([stamp for stamp, _ in samples], np.int64)
+    first = int(np.searchsorted(stamps, start_ns, 'right')) - 1
+    last = int(np.searchsorted(stamps, end_ns, 'left'))
+    if first < 0 or last >= len(stamps) or (np.diff(stamps[first:last + 1]) > _LONGEST_GAP_NS).any():
+        return None
+    rotation = np.eye(3)
+    for (from_ns, before), (to_ns, after) in zip(samples[first:last], samples[first + 1:last + 1]):
+        begin, end = max(from_ns, start_ns), min(to_ns, end_ns)
+        middle = ((begin + end) / 2 - from_ns) / (to_ns - from_ns)
+        rotation = rotation @ rotation_vector_matrix((before + middle * (after - before)) * (end - begin) * 1e-9)
+    return rotation
+
+
+def previous_rays(rays: np.ndarray, depths: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Return where static points were seen in the previous image, on the plane z = 1: (N, 2).
+
+    Args:
+        rays: (N, 2), where they are seen now.
+        depths: (N,) optical z, m.
+    """
+    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
+    before = points @ rotation.T + translation
+    return before[:, :2] / before[:, 2:]
+
+
+def motion_jacobian(turned: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Return how the previous rays of static points change with translation (m) and a further rotation (rad): (N, 2, 6).
+
+    Args:
+        turned: (N, 3), the points in the axes of the previous optical frame, m.
+        translation: (3,), or (N, 3).
+    """
+    before = turned + translation
+    inverse = 1 / before[:, 2]
+    zero = np.zeros(len(turned))
+    shifts = np.stack([np.stack([inverse, zero, -before[:, 0] * inverse**2], axis=1),
+                       np.stack([zero, inverse, -before[:, 1] * inverse**2], axis=1)], axis=1)
+    return np.concatenate([shifts, np.cross(turned[:, np.newaxis], shifts)], axis=2)
+
+
+def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarray,
+                        gyro: Optional[np.ndarray] = None, independent: float = 0.25) -> Optional[EgoMotion]:
+    """Return the motion that explains the flow of points of the ground; points that move otherwise are left out.
+
+    Gauss-Newton on the exact projection, with Tukey's weights.
+
+    Args:
+        rays: (N, 2), where points of the ground are seen now, on the plane z = 1.
+        previous: (N, 2), where they were seen in the previous image; NaN = no flow.
+        depths: (N,) optical z from the ground plane, m.
+        gyro: (3, 3), current -> previous optical frame, if it is known.
+        independent: share of the points whose flow has an error of its own: neighbours share theirs.
+
+    Returns:
+        None when there are too few points, and no gyro.
+    """
+    valid = np.isfinite(previous).all(axis=1) & np.isfinite(depths)
+    rays, previous, depths = rays[valid], previous[valid], depths[valid]
+    rotation = np.eye(3) if gyro is None else gyro
+    translation = np.zeros(3)
+    if len(rays) < _LEAST_POINTS:
+        return None if gyro is None else EgoMotion(rotation, translation, np.zeros((6, 6)), 0.0, True)
+    every = -(-len(rays) // _MOST_POINTS)
+    rays, previous, depths = rays[::every], previous[::every], depths[::every]
+    independent = min(independent * every, 1.0)
+    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
+    for iteration in range(_ITERATIONS):
+        turned = points @ rotation.T
+        before = turned + translation
+        ahead = before[:, 2] > 0.05  # Points that a bad step took behind the camera say nothing.
+        before[~ahead] = (0, 0, 1)
+        residuals = previous - before[:, :2] / before[:, 2:]
+        length = np.hypot(residuals[:, 0], residuals[:, 1])
+        scale = max(float(np.median(length)) / 1.1774, 1e-7)  # Of a Rayleigh distribution.
+        # Wide at first: the motion is not known, and what is far from it may be the ground.
+        limit = scale * (4.685 if iteration > 2 else 20)
+        weights = np.clip(1 - (length / limit)**2, 0, None)**2 * ahead
+        columns = motion_jacobian(turned, before - turned)[..., :6 if gyro is None else 3]
+        weighted = columns * weights[:, np.newaxis, np.newaxis]
+        normal = np.tensordot(weighted, columns, ([0, 1], [0, 1]))
+        inverse = np.linalg.pinv(normal, hermitian=True)
+        step = inverse @ np.tensordot(weighted, residuals, ([0, 1], [0, 1]))
+        translation = translation + step[:3]
+        if gyro is None:
+            rotation = rotation_vector_matrix(step[3:]) @ rotation
+    covariance = np.zeros((6, 6))
+    covariance[:len(step), :len(step)] = inverse * scale**2 / independent
+    return EgoMotion(rotation, translation, covariance, float((weights > 0.1).mean()), gyro is not None)

@@ -1,0 +1,157 @@
+"""Obstacles of one image: where they stand, how they move over the ground, and when they reach the camera.
+
+Each stands on the ground plane, which gives its distance; its growth in the image gives the time to contact; what the camera's
+own motion does not explain is its own motion. All from derotated flow: the camera's rotation is taken out first.
+"""
+import math
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from .class_costs import OBSTACLE
+from .columns import Group, group_columns, runs_above
+from .ego_motion import EgoMotion, motion_jacobian
+from .free_space import FreeSpace
+from .ground_plane import GroundPlane
+from .scale_fit import ScaleFit, fit_scale
+
+_FOOT_PX = 0.7
+"""Standard deviation of the row of an obstacle's foot: half a pixel of rounding, and labels that end too early or too late."""
+_SURE = 4.0
+"""So many standard deviations make a motion of its own."""
+
+
+class Obstacle(NamedTuple):
+    """One obstacle, or the part of a long one that is about equally far."""
+
+    class_id: int
+    box: Tuple[int, int, int, int]
+    """(left, top, right, bottom) in the image, px; right and bottom are one past the last pixel."""
+    position: np.ndarray
+    """(2,) x and y of the middle of its foot, base frame, m."""
+    size: Tuple[float, float]
+    """Width and height, m; the height is that of what is seen in one class."""
+    distance: float
+    """From the point below the camera to the middle of its foot, m; an upper bound where the foot is below the image."""
+    bearing: float
+    """Of the middle of its foot, about z from x of the base frame, rad."""
+    time_to_contact: float
+    """Until the camera reaches its depth if nothing changes, s; inf = not within the longest time, as far as can be told."""
+    velocity: Optional[np.ndarray]
+    """(2,) x and y over the ground, base frame, m/s; None = not known."""
+    is_moving: bool
+    """Whether it moves over the ground, beyond what the spread of the flow explains."""
+    confidence: float
+    """Probability, from the spread of the flow, that the time to contact is right to 25 %; where it is inf, that it is longer
+    than the longest one."""
+
+
+class ObstacleFinder:
+    """Finds obstacles in the label maps and flow fields of one camera, both on the same pixel grid.
+
+    Args:
+        min_speed: slowest motion over the ground that counts as moving, m/s.
+        longest_time: times to contact above are inf, s.
+        stride: every so many rows and columns of the flow are looked at.
+    """
+
+    def __init__(self, plane: GroundPlane, min_speed: float = 0.7, longest_time: float = 10.0, stride: int = 4) -> None:
+        self._plane = plane
+        self._min_speed = min_speed
+        self._longest_time = longest_time
+        self._stride = stride
+        self._focal = float(plane.camera.matrix[0, 0] + plane.camera.matrix[1, 1]) / 2
+        self._rays = plane.rays[::stride, ::stride].astype(np.float64)
+
+    def find(self, labels: np.ndarray, free: FreeSpace, previous: np.ndarray, motion: Optional[EgoMotion],
+             interval_s: float) -> List[Obstacle]:
+        """Return the obstacles, from left to right.
+
+        Args:
+            labels: (H, W) uint8 class ids.
+            free: what `FreeSpaceFinder.find` gave for them.
+            previous: (H / stride, W / stride, 2) where every stride-th pixel was in the previous image, on the plane z = 1;
+                NaN = not known.
+            motion: of the camera; None = not known: then nothing counts as moving.
+            interval_s: between both images.
+        """
+        stride = self._stride
+        turn = np.eye(3) if motion is None else motion.rotation
+        derotated = np.concatenate([previous, np.ones(previous.shape[:2] + (1,))], axis=-1) @ turn
+        derotated = derotated[..., :2] / derotated[..., 2:]
+        classes, ranges = free.classes[::stride], free.ranges[::stride]
+        runs = runs_above(labels[::stride, ::stride], free.rows[::stride] // stride, classes)
+        runs &= free.states[::stride] == OBSTACLE
+        groups = group_columns(runs, ranges, classes, (self._rays - derotated) * self._focal)
+        return [self._obstacle(group, runs, free, derotated, motion, interval_s) for group in groups]
+
+    def _obstacle(self, group: Group, runs: np.ndarray, free: FreeSpace, derotated: np.ndarray,
+                  motion: Optional[EgoMotion], interval_s: float) -> Obstacle:
+        plane, stride = self._plane, self._stride
+        inside = runs[:, group.left:group.right]
+        columns = slice(group.left * stride, min(group.right * stride, len(free.rows)))
+        foot = int(np.median(free.rows[columns][free.states[columns] == OBSTACLE]))
+        top = int(np.median(np.argmax(inside, axis=0)[inside.any(axis=0)])) * stride
+        middle = (columns.start + columns.stop) // 2
+        position = plane.edges[foot, middle].astype(np.float64)
+        depth, depth_error = self._depth(foot, middle)
+        size = ((columns.stop - columns.start) * depth / self._focal, max(foot + 1 - top, 1) * depth / self._focal)
+        fit = fit_scale(self._rays[:, group.left:group.right][inside], derotated[:, group.left:group.right][inside],
+                        self._focal, stride)
+        approach, error, velocity, is_moving = fit.approach, fit.approach_error, None, False
+        if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < plane.camera.size[0]:
+            velocity, is_moving = self._own_motion(fit, depth, depth_error, motion, interval_s)
+            if not is_moving:  # Then distance and own motion say it better than the growth of something small.
+                approach, error = _static_approach(fit, depth, depth_error, motion)
+        time, confidence = self._time(approach, error, interval_s)
+        return Obstacle(
+            group.class_id, (columns.start, top, columns.stop, foot + 1), position, size,
+            float(np.hypot(*(position - plane.mounting.position[:2]))), math.atan2(position[1], position[0]), time,
+            velocity, is_moving, confidence)
+
+    def _depth(self, row: int, column: int) -> Tuple[float, float]:
+        """Return the optical z of the ground at the lower edge of a pixel, m, and its standard deviation."""
+        mounting = self._plane.mounting
+        here, below = (np.append(self._plane.edges[min(each, len(self._plane.edges) - 1), column], 0)
+                       for each in (row, row + 1))
+        depth = float((here - mounting.position) @ mounting.rotation[:, 2])
+        step = float((here - below) @ mounting.rotation[:, 2])
+        return depth, max(step, 1e-3) * _FOOT_PX
+
+    def _own_motion(self, fit: ScaleFit, depth: float, depth_error: float, motion: EgoMotion,
+                    interval_s: float) -> Tuple[np.ndarray, bool]:
+        """Return the velocity over the ground, (2,) in the base frame, m/s, and whether it is one beyond the errors."""
+        shift = motion.rotation.T @ motion.translation  # Of static points since the previous image, in today's axes.
+        before = depth * (1 + fit.approach)
+        relative = np.append(fit.before * before - fit.now * depth, fit.approach * depth)
+        velocity = (self._plane.mounting.rotation @ (shift - relative))[:2] / interval_s
+        # Sideways, what counts is the place in the image, which does not depend on the growth.
+        static = (fit.now * depth + shift[:2]) / (depth + shift[2])
+        point = np.append(fit.now, 1)[np.newaxis] * depth
+        jacobian = motion_jacobian(point @ motion.rotation.T, motion.translation)[0, 0]
+        place_error = math.sqrt(fit.place_error**2 + float(jacobian @ motion.covariance @ jacobian)
+                                + ((fit.now[0] * shift[2] - shift[0]) * depth_error / (depth + shift[2])**2)**2)
+        sideways = abs(fit.before[0] - static[0]) * depth / interval_s
+        sideways_error = place_error * depth / interval_s
+        along = abs(shift[2] - fit.approach * depth) / interval_s
+        along_error = math.sqrt((fit.approach_error * depth)**2 + (fit.approach * depth_error)**2
+                                + motion.covariance[2, 2]) / interval_s
+        return velocity, (sideways > max(self._min_speed, _SURE * sideways_error)
+                          or along > max(self._min_speed, _SURE * along_error))
+
+    def _time(self, approach: float, error: float, interval_s: float) -> Tuple[float, float]:
+        """Return time to contact and confidence of an approach."""
+        slowest = interval_s / self._longest_time
+        if not math.isfinite(error):
+            return math.inf, 0.0
+        if approach > max(slowest, 2 * error):
+            return interval_s / approach, math.erf(0.25 * approach / (error * math.sqrt(2)))
+        return math.inf, 0.5 * (1 + math.erf((slowest - approach) / (error * math.sqrt(2))))
+
+
+def _static_approach(fit: ScaleFit, depth: float, depth_error: float, motion: EgoMotion) -> Tuple[float, float]:
+    """Return the approach of something that stands still, and its standard deviation: of growth and distance together."""
+    static = float((motion.rotation.T @ motion.translation)[2]) / depth
+    static_error = math.hypot(static * depth_error / depth, math.sqrt(motion.covariance[2, 2]) / depth)
+    weights = np.array([fit.approach_error, max(static_error, 1e-9)])**-2.0
+    return float(weights @ (fit.approach, static) / weights.sum()), float(weights.sum()**-0.5)
