@@ -13,12 +13,14 @@ from .columns import Group, group_columns, runs_above
 from .ego_motion import EgoMotion, motion_jacobian
 from .free_space import FreeSpace
 from .ground_plane import GroundPlane
-from .scale_fit import ScaleFit, fit_scale
+from .growth import NO_GROWTH, Growth, measure_growth
 
 _FOOT_PX = 0.7
 """Standard deviation of the row of an obstacle's foot: half a pixel of rounding, and labels that end too early or too late."""
-_SURE = 4.0
+_MOVES = 4.0
 """So many standard deviations make a motion of its own."""
+_STANDS = 2.0
+"""So many at most, and it is taken to stand still."""
 
 
 class Obstacle(NamedTuple):
@@ -79,6 +81,7 @@ class ObstacleFinder:
         turn = np.eye(3) if motion is None else motion.rotation
         derotated = np.concatenate([previous, np.ones(previous.shape[:2] + (1,))], axis=-1) @ turn
         derotated = derotated[..., :2] / derotated[..., 2:]
+        self._columns = np.broadcast_to(np.arange(derotated.shape[1]), derotated.shape[:2])
         classes, ranges = free.classes[::stride], free.ranges[::stride]
         runs = runs_above(labels[::stride, ::stride], free.rows[::stride] // stride, classes)
         runs &= free.states[::stride] == OBSTACLE
@@ -96,13 +99,20 @@ class ObstacleFinder:
         position = plane.edges[foot, middle].astype(np.float64)
         depth, depth_error = self._depth(foot, middle)
         size = ((columns.stop - columns.start) * depth / self._focal, max(foot + 1 - top, 1) * depth / self._focal)
-        fit = fit_scale(self._rays[:, group.left:group.right][inside], derotated[:, group.left:group.right][inside],
-                        self._focal, stride)
-        approach, error, velocity, is_moving = fit.approach, fit.approach_error, None, False
+        growth, velocity, is_moving = NO_GROWTH, None, False
+        if motion is not None:
+            rise = float(_shift(motion) @ plane.mounting.down) / depth
+            growth = measure_growth(
+                *(each[:, group.left:group.right][inside] for each in (self._rays, derotated, self._columns)),
+                plane.mounting.down, rise, math.sqrt(motion.covariance[3, 3]), self._focal, stride)
+        approach, error = growth.approach, growth.error
         if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < plane.camera.size[0]:
-            velocity, is_moving = self._own_motion(fit, depth, depth_error, motion, interval_s)
-            if not is_moving:  # Then distance and own motion say it better than the growth of something small.
-                approach, error = _static_approach(fit, depth, depth_error, motion)
+            velocity = self._velocity(growth, depth, motion, interval_s)
+            deviations = self._own_motion(growth, depth, depth_error, motion)
+            is_moving = any(size > max(self._min_speed * interval_s, _MOVES * error) for size, error in deviations)
+            if all(size < _STANDS * error for size, error in deviations):
+                # Then distance and own motion say it better than the growth of something small.
+                approach, error = _static_approach(growth, depth, depth_error, motion)
         time, confidence = self._time(approach, error, interval_s)
         return Obstacle(
             group.class_id, (columns.start, top, columns.stop, foot + 1), position, size,
@@ -118,26 +128,26 @@ class ObstacleFinder:
         step = float((here - below) @ mounting.rotation[:, 2])
         return depth, max(step, 1e-3) * _FOOT_PX
 
-    def _own_motion(self, fit: ScaleFit, depth: float, depth_error: float, motion: EgoMotion,
-                    interval_s: float) -> Tuple[np.ndarray, bool]:
-        """Return the velocity over the ground, (2,) in the base frame, m/s, and whether it is one beyond the errors."""
-        shift = motion.rotation.T @ motion.translation  # Of static points since the previous image, in today's axes.
-        before = depth * (1 + fit.approach)
-        relative = np.append(fit.before * before - fit.now * depth, fit.approach * depth)
-        velocity = (self._plane.mounting.rotation @ (shift - relative))[:2] / interval_s
+    def _velocity(self, growth: Growth, depth: float, motion: EgoMotion, interval_s: float) -> np.ndarray:
+        """Return the velocity over the ground: (2,) in the base frame, m/s."""
+        relative = np.append(growth.before * depth * (1 + growth.approach) - growth.now * depth, growth.approach * depth)
+        return (self._plane.mounting.rotation @ (_shift(motion) - relative))[:2] / interval_s
+
+    def _own_motion(self, growth: Growth, depth: float, depth_error: float,
+                    motion: EgoMotion) -> Tuple[Tuple[float, float], ...]:
+        """Return how far it moved sideways and along, against what stands still, m, each with its standard deviation."""
+        shift = _shift(motion)
         # Sideways, what counts is the place in the image, which does not depend on the growth.
-        static = (fit.now * depth + shift[:2]) / (depth + shift[2])
-        point = np.append(fit.now, 1)[np.newaxis] * depth
-        jacobian = motion_jacobian(point @ motion.rotation.T, motion.translation)[0, 0]
-        place_error = math.sqrt(fit.place_error**2 + float(jacobian @ motion.covariance @ jacobian)
-                                + ((fit.now[0] * shift[2] - shift[0]) * depth_error / (depth + shift[2])**2)**2)
-        sideways = abs(fit.before[0] - static[0]) * depth / interval_s
-        sideways_error = place_error * depth / interval_s
-        along = abs(shift[2] - fit.approach * depth) / interval_s
-        along_error = math.sqrt((fit.approach_error * depth)**2 + (fit.approach * depth_error)**2
-                                + motion.covariance[2, 2]) / interval_s
-        return velocity, (sideways > max(self._min_speed, _SURE * sideways_error)
-                          or along > max(self._min_speed, _SURE * along_error))
+        before = depth + shift[2]
+        static = (growth.now[0] * depth + shift[0]) / before
+        turned = motion.rotation @ np.append(growth.now, 1) * depth
+        jacobian = motion_jacobian(turned[np.newaxis], motion.translation)[0, 0]
+        place_error = math.sqrt(growth.place_error**2 + float(jacobian @ motion.covariance @ jacobian)
+                                + ((growth.now[0] * shift[2] - shift[0]) * depth_error / before**2)**2)
+        along_error = math.sqrt((growth.error * depth)**2 + (growth.approach * depth_error)**2
+                                + motion.covariance[2, 2])
+        return ((abs(growth.before[0] - static) * before, place_error * before),
+                (abs(shift[2] - growth.approach * depth), along_error))
 
     def _time(self, approach: float, error: float, interval_s: float) -> Tuple[float, float]:
         """Return time to contact and confidence of an approach."""
@@ -149,9 +159,14 @@ class ObstacleFinder:
         return math.inf, 0.5 * (1 + math.erf((slowest - approach) / (error * math.sqrt(2))))
 
 
-def _static_approach(fit: ScaleFit, depth: float, depth_error: float, motion: EgoMotion) -> Tuple[float, float]:
+def _shift(motion: EgoMotion) -> np.ndarray:
+    """Return how static points shifted since the previous image: (3,) m, in the axes of the current optical frame."""
+    return motion.rotation.T @ motion.translation
+
+
+def _static_approach(growth: Growth, depth: float, depth_error: float, motion: EgoMotion) -> Tuple[float, float]:
     """Return the approach of something that stands still, and its standard deviation: of growth and distance together."""
-    static = float((motion.rotation.T @ motion.translation)[2]) / depth
+    static = float(_shift(motion)[2]) / depth
     static_error = math.hypot(static * depth_error / depth, math.sqrt(motion.covariance[2, 2]) / depth)
-    weights = np.array([fit.approach_error, max(static_error, 1e-9)])**-2.0
-    return float(weights @ (fit.approach, static) / weights.sum()), float(weights.sum()**-0.5)
+    weights = np.array([growth.error, max(static_error, 1e-9)])**-2.0
+    return float(weights @ (growth.approach, static) / weights.sum()), float(weights.sum()**-0.5)
