@@ -7,6 +7,12 @@ _LEAST_POINTS = 60
 _MOST_POINTS = 1500
 """More cost time and gain nothing: the flow of neighbours has the same errors."""
 _ITERATIONS = 8
+_BLOCK = 0.06
+"""Side of a block whose flow has one error, on the plane z = 1: 30 px at a focal length of 500 px."""
+_UNKNOWN_FLOW_ERROR = 1e-3
+_FITS = 4e-3
+"""Flow that far from a motion at most fits it, on the plane z = 1: 2 px at a focal length of 500 px."""
+_LEAST_INLIERS = 0.4
 _LONGEST_GAP_NS = 100 * 10**6
 
 
@@ -21,6 +27,8 @@ class EgoMotion(NamedTuple):
     """(6, 6) of translation, m, and rotation, rad, both as seen from the previous camera; 0 for what was not estimated."""
     inliers: float
     """Share of the ground's flow that fits, 0 .. 1; 0 when the translation is not known."""
+    flow_error: float
+    """Standard deviation of the flow of a whole block, that of neighbouring pixels alike, on the plane z = 1."""
     has_gyro: bool
     """Whether the rotation is that of a gyro."""
 
@@ -57,18 +65,6 @@ def integrate_gyro(samples: Sequence[Tuple[int, np.ndarray]], start_ns: int, end
     return rotation
 
 
-def previous_rays(rays: np.ndarray, depths: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """Return where static points were seen in the previous image, on the plane z = 1: (N, 2).
-
-    Args:
-        rays: (N, 2), where they are seen now.
-        depths: (N,) optical z, m.
-    """
-    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
-    before = points @ rotation.T + translation
-    return before[:, :2] / before[:, 2:]
-
-
 def motion_jacobian(turned: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """Return how the previous rays of static points change with translation (m) and a further rotation (rad): (N, 2, 6).
 
@@ -85,31 +81,50 @@ def motion_jacobian(turned: np.ndarray, translation: np.ndarray) -> np.ndarray:
 
 
 def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarray,
-                        gyro: Optional[np.ndarray] = None, independent: float = 0.25) -> Optional[EgoMotion]:
+                        gyro: Optional[np.ndarray] = None) -> Optional[EgoMotion]:
     """Return the motion that explains the flow of points of the ground; points that move otherwise are left out.
-
-    Gauss-Newton on the exact projection, with Tukey's weights.
 
     Args:
         rays: (N, 2), where points of the ground are seen now, on the plane z = 1.
         previous: (N, 2), where they were seen in the previous image; NaN = no flow.
         depths: (N,) optical z from the ground plane, m.
         gyro: (3, 3), current -> previous optical frame, if it is known.
-        independent: share of the points whose flow has an error of its own: neighbours share theirs.
 
     Returns:
-        None when there are too few points, and no gyro.
+        None when the flow does not tell it, and there is no gyro.
     """
     valid = np.isfinite(previous).all(axis=1) & np.isfinite(depths)
-    rays, previous, depths = rays[valid], previous[valid], depths[valid]
-    rotation = np.eye(3) if gyro is None else gyro
-    translation = np.zeros(3)
-    if len(rays) < _LEAST_POINTS:
-        return None if gyro is None else EgoMotion(rotation, translation, np.zeros((6, 6)), 0.0, True)
-    every = -(-len(rays) // _MOST_POINTS)
-    rays, previous, depths = rays[::every], previous[::every], depths[::every]
-    independent = min(independent * every, 1.0)
-    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
+    every = max(-(-int(valid.sum()) // _MOST_POINTS), 1)
+    rays, previous, depths = rays[valid][::every], previous[valid][::every], depths[valid][::every]
+    if len(rays) >= _LEAST_POINTS:
+        points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
+        # A flow that fails, fails where the image moves fastest, near the camera: then what is far away may tell.
+        for nearest in (0.0, 0.5, 0.75):
+            start = depths >= np.quantile(depths, nearest)
+            rotation, translation, _ = _fit(points[start], previous[start], gyro, np.eye(3), np.zeros(3))
+            fits = np.hypot(*(previous - _seen(points, rotation, translation)).T) < _FITS
+            inliers = float(fits.mean())
+            if inliers >= _LEAST_INLIERS:
+                rotation, translation, inverse = _fit(points[fits], previous[fits], gyro, rotation, translation)
+                error, alike = _block_error(rays[fits], previous[fits] - _seen(points[fits], rotation, translation))
+                covariance = np.zeros((6, 6))
+                covariance[:len(inverse), :len(inverse)] = inverse * error**2 * alike
+                return EgoMotion(rotation, translation, covariance, inliers, error, gyro is not None)
+    if gyro is None:
+        return None
+    return EgoMotion(gyro, np.zeros(3), np.zeros((6, 6)), 0.0, _UNKNOWN_FLOW_ERROR, True)
+
+
+def _seen(points: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Return the previous rays of points in the current optical frame: (N, 2)."""
+    before = points @ rotation.T + translation
+    return before[:, :2] / np.where(np.abs(before[:, 2:]) > 1e-3, before[:, 2:], 1e-3)
+
+
+def _fit(points: np.ndarray, previous: np.ndarray, gyro: Optional[np.ndarray], rotation: np.ndarray,
+         translation: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rotation, translation and the inverse normal matrix: Gauss-Newton on the projection, Tukey's weights."""
+    rotation = rotation if gyro is None else gyro
     for iteration in range(_ITERATIONS):
         turned = points @ rotation.T
         before = turned + translation
@@ -129,6 +144,17 @@ def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarr
         translation = translation + step[:3]
         if gyro is None:
             rotation = rotation_vector_matrix(step[3:]) @ rotation
-    covariance = np.zeros((6, 6))
-    covariance[:len(step), :len(step)] = inverse * scale**2 / independent
-    return EgoMotion(rotation, translation, covariance, float((weights > 0.1).mean()), gyro is not None)
+    return rotation, translation, inverse
+
+
+def _block_error(rays: np.ndarray, residuals: np.ndarray) -> Tuple[float, float]:
+    """Return the standard deviation of the mean residual of a block, and how many points a block has on average."""
+    cells = np.floor(rays / _BLOCK).astype(np.int64)
+    _, blocks = np.unique(cells[:, 0] * 65536 + cells[:, 1], return_inverse=True)
+    counts = np.bincount(blocks)
+    means = np.stack([np.bincount(blocks, each) for each in residuals.T], axis=1) / counts[:, np.newaxis]
+    full = counts >= 3
+    if not full.any():
+        return _UNKNOWN_FLOW_ERROR, 1.0
+    spread = float(np.median(np.hypot(*means[full].T))) / 1.1774
+    return max(spread, 1e-6), float(counts.mean())

@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 _FLOW_FLOOR_PX = 0.03
-_CORRELATION_PX = 8.0
-"""Pixels nearer to each other than this share the error of their flow."""
 _LEAST = 12
 
 
@@ -29,7 +27,7 @@ NO_GROWTH = Growth(0.0, math.inf, np.zeros(2), np.zeros(2), math.inf)
 
 
 def measure_growth(now: np.ndarray, before: np.ndarray, columns: np.ndarray, down: np.ndarray, rise: float,
-                   horizon_error: float, focal_px: float, stride: int) -> Growth:
+                   horizon_error: float, flow_error: float, focal_px: float) -> Growth:
     """Return how points of an upright obstacle grew; those that do otherwise, as of the background, are left out.
 
     It moves along the ground, so that the heights of its points over the horizon grow as it comes nearer: with all points of a
@@ -41,8 +39,8 @@ def measure_growth(now: np.ndarray, before: np.ndarray, columns: np.ndarray, dow
         down: (3,) unit vector towards the ground, optical frame.
         rise: how far the camera came nearer to the ground, as a share of the obstacle's depth.
         horizon_error: standard deviation of the horizon in the flow, by that of the camera's rotation, rad.
+        flow_error: standard deviation that neighbouring points share, on the plane z = 1.
         focal_px: focal length.
-        stride: distance between neighbouring points, px.
     """
     valid = np.isfinite(before).all(axis=1)
     now, before, columns = now[valid], before[valid], columns[valid]
@@ -62,17 +60,18 @@ def measure_growth(now: np.ndarray, before: np.ndarray, columns: np.ndarray, dow
         per_column = np.bincount(columns, weights)
         middles = np.stack([np.bincount(columns, weights * each[:, 0]) for each in (now, before)]) / per_column
         residuals = np.stack([before[:, 0] - middles[1][columns], below_before - below_now / max(growth, 0.1)], axis=1)
-    share = min((stride / _CORRELATION_PX)**2, 1.0)
     total = float(weights.sum())
-    error = math.hypot(spread / math.sqrt(max(moment * share, 1e-12)),
-                       horizon_error * abs(float(weights @ below_before)) / max(moment, 1e-12))
+    # An error that all points share moves them together; one that differs across the obstacle makes it grow.
+    shared = math.hypot(horizon_error, flow_error) * abs(float(weights @ below_before)) / max(moment, 1e-12)
+    error = math.hypot(spread / math.sqrt(max(moment, 1e-12)), shared)
     approach = growth - 1
     # Sideways: before = now / growth + offset over the columns, if all are at one depth.
     x, x_before = (each - per_column @ each / total for each in middles)
-    wide = float(per_column @ x_before**2)
-    sideways = float(per_column @ (x * x_before)) / max(wide, 1e-12) - 1
-    sideways_error = spread / math.sqrt(max(wide * share, 1e-12))
+    wide = max(float(per_column @ x_before**2), 1e-12)
+    sideways = float(per_column @ (x * x_before)) / wide - 1
+    sideways_error = math.hypot(spread / math.sqrt(wide), flow_error / math.sqrt(wide / total))
     if abs(sideways - approach) < 2 * math.hypot(error, sideways_error):
         parts = np.array([error, sideways_error])**-2.0
         approach, error = float(parts @ (approach, sideways) / parts.sum()), float(parts.sum()**-0.5)
-    return Growth(approach, error, weights @ now / total, weights @ before / total, spread / math.sqrt(total * share))
+    return Growth(approach, error, weights @ now / total, weights @ before / total,
+                  math.hypot(spread / math.sqrt(total), flow_error))

@@ -17,7 +17,7 @@ from .growth import NO_GROWTH, Growth, measure_growth
 
 _FOOT_PX = 0.7
 """Standard deviation of the row of an obstacle's foot: half a pixel of rounding, and labels that end too early or too late."""
-_MOVES = 4.0
+_MOVES = 3.0
 """So many standard deviations make a motion of its own."""
 _STANDS = 2.0
 """So many at most, and it is taken to stand still."""
@@ -104,7 +104,7 @@ class ObstacleFinder:
             rise = float(_shift(motion) @ plane.mounting.down) / depth
             growth = measure_growth(
                 *(each[:, group.left:group.right][inside] for each in (self._rays, derotated, self._columns)),
-                plane.mounting.down, rise, math.sqrt(motion.covariance[3, 3]), self._focal, stride)
+                plane.mounting.down, rise, math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
         approach, error = growth.approach, growth.error
         if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < plane.camera.size[0]:
             velocity = self._velocity(growth, depth, motion, interval_s)
