@@ -1,6 +1,6 @@
-"""A small renderer for the planner's tests: a ground plane with boxes, seen by a mounted camera; label map and flow are exact.
+"""A small renderer for the planner's tests: a ground plane with boxes, seen by a mounted camera, with exact truth.
 
-World: x forward, y left, z up, m. Everything moves evenly: boxes by their velocity, the vehicle by its speed and yaw rate.
+World: x forward, y left, z up, m. Everything moves evenly: boxes by their velocity, the vehicle by speed and yaw rate.
 """
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ def render(scene, time_s=0.0, interval_s=0.1):
 
 
 def textured(view, scene, seed=0):
-    """Return an image of a view, (H, W) uint8: noise that sticks to the surfaces, brighter or darker by box; the sky is white.
+    """Return an image of a view, (H, W) uint8: noise that sticks to the surfaces, of other brightness by box.
 
     Waves shorter than two pixels are left out, as a lens does.
     """

@@ -1,11 +1,12 @@
-"""How right planner_node's free space, time to contact and moving obstacles are, on rendered scenes whose truth is exact.
+"""How right planner_node's free space, times to contact and moving obstacles are, on rendered scenes with exact truth.
 
     .venv/bin/python docs/measurements/planner.py [--scenes 40] [--flows exact noise blobs dis_medium tinypwc]
 
-Prints a Markdown table; planner.md holds one. Each scene has up to six boxes, still or moving, a vehicle that drives and turns, and a
-camera that looks slightly down; label maps are exact, or as a network at half the resolution would give them.
+Prints Markdown tables; planner.md holds them. Each scene has up to six boxes, still or moving, a vehicle that drives,
+turns and nods, and a camera that looks slightly down. Label maps are exact, or as of a network at half the resolution.
 """
 import argparse
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from trt_perception.core.share import share_path
 from trt_perception.engines import open_engine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'test'))
-from rendered_scene import (  # noqa: E402
+from rendered_scene import (
     BUILDING,
     CAR,
     CLASSES,
@@ -83,7 +84,7 @@ def noise(scene: Scene, view: View, rng: np.random.Generator, interval_s: float)
 
 
 def blobs(scene: Scene, view: View, rng: np.random.Generator, interval_s: float) -> np.ndarray:
-    """Return the true flow with 0.5 px of noise that is the same over 10 px, 5 % of its length likewise, and 5 % NaN."""
+    """Return the true flow with blobs of noise, 0.5 px and 5 % of its length, 10 px wide, and 5 % NaN."""
     flow = view.flow + 0.5 * smooth(rng, view.labels.shape, 10) + 0.05 * smooth(rng, view.labels.shape, 10) * view.flow
     flow[smooth(rng, view.labels.shape, 6)[..., 0] > 1.65] = np.nan
     return flow.astype(np.float32)
@@ -93,16 +94,16 @@ def network(name: str) -> Flow:
     """Return what a model makes of two rendered, textured images."""
     model = load_model(name)
     engine = open_engine(model)
-    pipeline = OpticalFlowPipeline(engine, model, {'flow_grid': 'current', 'max_pair_gap': 0.0, 'output_size': 'camera'})
+    settings = {'flow_grid': 'current', 'max_pair_gap': 0.0, 'output_size': 'camera'}
+    pipeline = OpticalFlowPipeline(engine, model, settings)
+    stamps_ns = itertools.count(10**9, 10**8)
 
     def flow(scene: Scene, view: View, rng: np.random.Generator, interval_s: float) -> np.ndarray:
         seed = int(rng.integers(1000))
-        stamp_ns, result = getattr(pipeline, 'clock', 0), None
         for each in (render(scene, -interval_s, interval_s), view):
-            stamp_ns += 10**8
             image = np.repeat(textured(each, scene, seed)[..., np.newaxis], 3, axis=2)
-            result = pipeline.process(frame_from_array(image, stamp_ns=stamp_ns))
-        pipeline.clock = stamp_ns
+            result = pipeline.process(frame_from_array(image, stamp_ns=next(stamps_ns)))
+        assert result is not None
         return result.flow.copy()
 
     return flow
@@ -128,7 +129,6 @@ class Score:
     """Counts hits over scenes."""
 
     def __init__(self) -> None:
-        self.near: list[float] = []
         self.times = [0, 0, 0, 0]
         """Told, of these right; boxes that approach, of these found."""
         self.moving = [0, 0, 0, 0]
@@ -154,10 +154,11 @@ class Score:
                     found.add(number)
             if each.is_moving:
                 self.moving[0] += 1
+                # At time 0 the axes of the vehicle are those of the world.
                 if number >= 0 and np.hypot(*scene.boxes[number].velocity) > 0:
                     self.moving[1] += 1
                     found_moving.add(number)
-                    told_moving[number] = np.hypot(*(rotated(scene, each) - scene.boxes[number].velocity))
+                    told_moving[number] = np.hypot(*(each.velocity - scene.boxes[number].velocity))
         self.speeds += list(told_moving.values())
         for number, box in enumerate(scene.boxes):
             pixels = view.boxes == number
@@ -170,11 +171,6 @@ class Score:
             if np.hypot(*box.velocity) > 0:
                 self.moving[2] += 1
                 self.moving[3] += int(number in found_moving)
-
-
-def rotated(scene: Scene, obstacle: Obstacle) -> np.ndarray:
-    """Return an obstacle's velocity in the world: at time 0 the vehicle's axes are the world's."""
-    return np.array(obstacle.velocity)
 
 
 def stands_free(view: View, number: int) -> bool:
@@ -199,10 +195,9 @@ def main() -> None:
     parser.add_argument('--scenes', type=int, default=40)
     parser.add_argument('--interval', type=float, default=0.1, help='between two images, s (default: 0.1)')
     parser.add_argument('--flows', nargs='+', default=['exact', 'noise', 'blobs', 'dis_medium', 'tinypwc'])
-    parser.add_argument('--verbose', action='store_true', help='print what is wrong')
     args = parser.parse_args()
     settings = {setting.name: setting.default for setting in PLANNER_SETTINGS}
-    costs = load_class_costs(share_path('config', 'class_costs.yaml'))
+    costs = load_class_costs(share_path('config', 'class_costs', 'default.yaml'))
     flows: dict[str, Flow] = {'exact': exact, 'noise': noise, 'blobs': blobs}
     flows.update((name, network(name)) for name in args.flows if name not in flows)
     scores = {(name, labels, gyro): Score() for name in args.flows for labels in ('exact', 'coarse')
@@ -224,14 +219,15 @@ def main() -> None:
                     motion = planner.ego_motion(labels, previous, view.turn if gyro else None)
                     obstacles = planner.obstacles(labels, free, previous, motion, args.interval)
                     scores[name, kind, gyro].add(scene, view, obstacles, args.interval)
-    print('| label map | columns with a foot at 9 - 11 m | error of the free distance, median / p95 / max, m |\n|---|---|---|')
+    print('| label map | columns | error of the free distance, median / p95 / p99, m |\n|---|---|---|')
     for name, errors in distances.items():
-        print(f'| {name} | {len(errors)} | {np.median(errors):.3f} / {np.percentile(errors, 95):.3f} / {max(errors):.3f} |')
-    print('\n| flow | label map | rotation | time to contact: precision / recall | moving: precision / recall | speed error, '
-          'median, m/s |\n|---|---|---|---|---|---|')
+        print(f'| {name} | {len(errors)} |', ' / '.join(f'{np.percentile(errors, q):.3f}' for q in (50, 95, 99)), '|')
+    print('\n| flow | label map | rotation from | time to contact: precision / recall | moving: precision / recall '
+          '| error of the velocity, median, m/s |\n|---|---|---|---|---|---|')
     for (name, kind, gyro), score in scores.items():
         speed = f'{np.median(score.speeds):.2f}' if score.speeds else '-'
-        print(f'| {name} | {kind} | {"gyro" if gyro else "flow"} | {share(score.times)} | {share(score.moving)} | {speed} |')
+        print(f'| {name} | {kind} | {"gyro" if gyro else "flow"} | {share(score.times)} | {share(score.moving)} '
+              f'| {speed} |')
 
 
 def free_space_errors(scene: Scene, view: View, planner: Planner, labels: np.ndarray) -> list[float]:

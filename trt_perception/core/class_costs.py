@@ -1,4 +1,4 @@
-"""What the classes of a label map mean to a planner: ground that may be driven on, at a cost; obstacles; or nothing seen."""
+"""What the classes of a label map mean to a planner: ground, at a cost; obstacles; or nothing seen."""
 from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -50,7 +50,7 @@ class ClassCosts(NamedTuple):
 
 
 def load_class_costs(path: str) -> ClassCosts:
-    """Read a file of class costs: config/class_costs.yaml is one.
+    """Read a file of class costs: config/class_costs/default.yaml is one.
 
     Raises:
         ConfigError: it cannot be read, or a value is wrong.

@@ -1,4 +1,4 @@
-"""The camera's own motion between two images: rotation from a gyro or from the flow, translation from the flow of the ground."""
+"""The camera's own motion between two images: rotation from a gyro or the flow, translation from the ground's flow."""
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -24,7 +24,7 @@ class EgoMotion(NamedTuple):
     translation: np.ndarray
     """(3,) float64, position of the camera now in the previous optical frame, m; 0 when it is not known."""
     covariance: np.ndarray
-    """(6, 6) of translation, m, and rotation, rad, both as seen from the previous camera; 0 for what was not estimated."""
+    """(6, 6) of translation, m, and rotation, rad, in the previous optical frame; 0 for what was not estimated."""
     inliers: float
     """Share of the ground's flow that fits, 0 .. 1; 0 when the translation is not known."""
     flow_error: float
@@ -41,6 +41,14 @@ def rotation_vector_matrix(vector: np.ndarray) -> np.ndarray:
     x, y, z = vector / angle
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def rotation_vector(rotation: np.ndarray) -> np.ndarray:
+    """Return angle times axis of a rotation matrix, rad: (3,); for angles well below pi."""
+    axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+    sine = float(np.linalg.norm(axis)) / 2
+    angle = float(np.arctan2(sine, (np.trace(rotation) - 1) / 2))
+    return axis / 2 * (angle / sine if sine > 1e-9 else 1.0)
 
 
 def integrate_gyro(samples: Sequence[Tuple[int, np.ndarray]], start_ns: int, end_ns: int) -> Optional[np.ndarray]:
@@ -66,7 +74,7 @@ def integrate_gyro(samples: Sequence[Tuple[int, np.ndarray]], start_ns: int, end
 
 
 def motion_jacobian(turned: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """Return how the previous rays of static points change with translation (m) and a further rotation (rad): (N, 2, 6).
+    """Return how the previous rays of static points change with translation, m, and rotation, rad: (N, 2, 6).
 
     Args:
         turned: (N, 3), the points in the axes of the previous optical frame, m.

@@ -40,7 +40,7 @@ class FreeSpaceFinder:
         self._tables = tables
         height = plane.camera.size[0]
         self._least = least
-        self._bottom = height - int(round(height * crop_bottom))
+        self._bottom: int = height - int(round(height * crop_bottom))
         seen = plane.ranges[:self._bottom] <= max_range
         # Of each column the lowest row beyond the range; a column without ground below ends at its bottom.
         self._limits = np.where(seen.all(axis=0), 0, self._bottom - 1 - np.argmin(seen[::-1], axis=0))
@@ -56,8 +56,8 @@ class FreeSpaceFinder:
         top, bottom, columns = self._top, self._bottom, self._columns
         solid = self._tables.roles[labels[top:bottom]] != GROUND
         run = solid.copy()
-        for above in range(1, self._least):
-            run[above:] &= solid[:-above]
+        for step in range(1, self._least):
+            run[step:] &= solid[:-step]
         run[:self._least - 1] = False
         rows = np.where(run.any(axis=0), bottom - 1 - np.argmax(run[::-1], axis=0), -1)
         ended = rows > self._limits

@@ -1,7 +1,7 @@
-"""The ground as a plane: where a mounted camera's pixels meet it. What is not flat is measured wrongly, and nothing here can tell.
+"""The ground as a plane: where a mounted camera's pixels meet it. Slopes and kerbs are measured wrongly, unnoticed.
 
-Frames: *base* is the vehicle's (REP 103: x forward, y left, z up; z = 0 is the ground); *optical* the camera's (x right, y down,
-z forward).
+Frames: *base* is the vehicle's (REP 103: x forward, y left, z up; z = 0 is the ground), *optical* the camera's (x
+right, y down, z forward).
 """
 from typing import NamedTuple
 
@@ -36,6 +36,13 @@ def rotation_of(roll: float, pitch: float, yaw: float) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
+def quaternion_rotation(x: float, y: float, z: float, w: float) -> np.ndarray:
+    """Return the rotation matrix of a unit quaternion."""
+    return np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                     [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                     [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
+
+
 def mounting_of(x: float, y: float, height: float, roll: float, pitch: float, yaw: float) -> Mounting:
     """Return the mounting of a camera that looks forward with all angles 0; pitch > 0 looks down. m, rad."""
     return Mounting(rotation_of(roll, pitch, yaw) @ OPTICAL_TO_BODY, np.array([x, y, height]))
@@ -47,8 +54,8 @@ class GroundPlane:
     Attributes:
         camera, mounting: as given.
         rays: (H, W, 2) float32, of all pixels: see `ray_grid`.
-        edges: (H, W, 2) float32, x and y in the base frame of where the lower edge of each pixel meets the ground, m; NaN
-            from the horizon up.
+        edges: (H, W, 2) float32, x and y in the base frame of where the lower edge of each pixel meets the ground, m;
+            NaN from the horizon up.
         ranges: (H, W) float32, of these points from the point below the camera, m; inf from the horizon up.
 
     Raises:
@@ -67,7 +74,7 @@ class GroundPlane:
         self.ranges = np.where(np.isfinite(ranges), ranges, np.inf).astype(np.float32)
 
     def depths(self, rays: np.ndarray) -> np.ndarray:
-        """Return how far in front of the camera (optical z) rays meet the ground, m: (...,); inf from the horizon up."""
+        """Return the optical z at which rays meet the ground, m: (...,); inf from the horizon up."""
         slope = rays @ self.mounting.down[:2] + self.mounting.down[2]
         with np.errstate(divide='ignore'):
             return np.where(slope > 1e-6, self.mounting.position[2] / slope, np.inf)

@@ -30,8 +30,8 @@ def measure_growth(now: np.ndarray, before: np.ndarray, columns: np.ndarray, dow
                    horizon_error: float, flow_error: float, focal_px: float) -> Growth:
     """Return how points of an upright obstacle grew; those that do otherwise, as of the background, are left out.
 
-    It moves along the ground, so that the heights of its points over the horizon grow as it comes nearer: with all points of a
-    column at one depth, this holds for the side of a car, too. Where the columns' distances agree, they count as well.
+    It moves along the ground, so that the heights of its points over the horizon grow as it comes nearer. The points of
+    a column are at one depth, so this holds for the side of a car, too. The width counts where it says the same.
 
     Args:
         now, before: (N, 2), derotated, on the plane z = 1; NaN = not known.

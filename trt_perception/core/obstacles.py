@@ -1,7 +1,7 @@
 """Obstacles of one image: where they stand, how they move over the ground, and when they reach the camera.
 
-Each stands on the ground plane, which gives its distance; its growth in the image gives the time to contact; what the camera's
-own motion does not explain is its own motion. All from derotated flow: the camera's rotation is taken out first.
+Each stands on the ground plane, which gives its distance; its growth in the image gives the time to contact; what the
+camera's own motion does not explain is its own motion. All from derotated flow: the camera's rotation comes out first.
 """
 import math
 from typing import List, NamedTuple, Optional, Tuple
@@ -16,7 +16,7 @@ from .ground_plane import GroundPlane
 from .growth import NO_GROWTH, Growth, measure_growth
 
 _FOOT_PX = 0.7
-"""Standard deviation of the row of an obstacle's foot: half a pixel of rounding, and labels that end too early or too late."""
+"""Standard deviation of the row of an obstacle's foot: rounding, and labels that end too early or too late."""
 _MOVES = 3.0
 """So many standard deviations make a motion of its own."""
 _STANDS = 2.0
@@ -34,18 +34,18 @@ class Obstacle(NamedTuple):
     size: Tuple[float, float]
     """Width and height, m; the height is that of what is seen in one class."""
     distance: float
-    """From the point below the camera to the middle of its foot, m; an upper bound where the foot is below the image."""
+    """From the point below the camera to the middle of its foot, m; at most that if the foot is below the image."""
     bearing: float
     """Of the middle of its foot, about z from x of the base frame, rad."""
     time_to_contact: float
-    """Until the camera reaches its depth if nothing changes, s; inf = not within the longest time, as far as can be told."""
+    """Until the camera reaches its depth if nothing changes, s; inf = not within the longest time, or unknown."""
     velocity: Optional[np.ndarray]
     """(2,) x and y over the ground, base frame, m/s; None = not known."""
     is_moving: bool
     """Whether it moves over the ground, beyond what the spread of the flow explains."""
     confidence: float
-    """Probability, from the spread of the flow, that the time to contact is right to 25 %; where it is inf, that it is longer
-    than the longest one."""
+    """Probability, from the errors of the flow, that the time to contact is right to 25 %; where it is inf, that it is
+    longer than the longest one."""
 
 
 class ObstacleFinder:
@@ -64,6 +64,7 @@ class ObstacleFinder:
         self._stride = stride
         self._focal = float(plane.camera.matrix[0, 0] + plane.camera.matrix[1, 1]) / 2
         self._rays = plane.rays[::stride, ::stride].astype(np.float64)
+        self._columns = np.broadcast_to(np.arange(self._rays.shape[1]), self._rays.shape[:2])
 
     def find(self, labels: np.ndarray, free: FreeSpace, previous: np.ndarray, motion: Optional[EgoMotion],
              interval_s: float) -> List[Obstacle]:
@@ -72,8 +73,8 @@ class ObstacleFinder:
         Args:
             labels: (H, W) uint8 class ids.
             free: what `FreeSpaceFinder.find` gave for them.
-            previous: (H / stride, W / stride, 2) where every stride-th pixel was in the previous image, on the plane z = 1;
-                NaN = not known.
+            previous: (H / stride, W / stride, 2) where every stride-th pixel was in the previous image, on the plane
+                z = 1; NaN = not known.
             motion: of the camera; None = not known: then nothing counts as moving.
             interval_s: between both images.
         """
@@ -81,7 +82,6 @@ class ObstacleFinder:
         turn = np.eye(3) if motion is None else motion.rotation
         derotated = np.concatenate([previous, np.ones(previous.shape[:2] + (1,))], axis=-1) @ turn
         derotated = derotated[..., :2] / derotated[..., 2:]
-        self._columns = np.broadcast_to(np.arange(derotated.shape[1]), derotated.shape[:2])
         classes, ranges = free.classes[::stride], free.ranges[::stride]
         runs = runs_above(labels[::stride, ::stride], free.rows[::stride] // stride, classes)
         runs &= free.states[::stride] == OBSTACLE
@@ -101,10 +101,11 @@ class ObstacleFinder:
         size = ((columns.stop - columns.start) * depth / self._focal, max(foot + 1 - top, 1) * depth / self._focal)
         growth, velocity, is_moving = NO_GROWTH, None, False
         if motion is not None:
-            rise = float(_shift(motion) @ plane.mounting.down) / depth
-            growth = measure_growth(
-                *(each[:, group.left:group.right][inside] for each in (self._rays, derotated, self._columns)),
-                plane.mounting.down, rise, math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
+            now, before, numbers = (each[:, group.left:group.right][inside]
+                                    for each in (self._rays, derotated, self._columns))
+            down = plane.mounting.down
+            growth = measure_growth(now, before, numbers, down, float(_shift(motion) @ down) / depth,
+                                    math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
         approach, error = growth.approach, growth.error
         if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < plane.camera.size[0]:
             velocity = self._velocity(growth, depth, motion, interval_s)
@@ -130,12 +131,13 @@ class ObstacleFinder:
 
     def _velocity(self, growth: Growth, depth: float, motion: EgoMotion, interval_s: float) -> np.ndarray:
         """Return the velocity over the ground: (2,) in the base frame, m/s."""
-        relative = np.append(growth.before * depth * (1 + growth.approach) - growth.now * depth, growth.approach * depth)
+        before = depth * (1 + growth.approach)
+        relative = np.append(growth.before * before - growth.now * depth, before - depth)
         return (self._plane.mounting.rotation @ (_shift(motion) - relative))[:2] / interval_s
 
     def _own_motion(self, growth: Growth, depth: float, depth_error: float,
                     motion: EgoMotion) -> Tuple[Tuple[float, float], ...]:
-        """Return how far it moved sideways and along, against what stands still, m, each with its standard deviation."""
+        """Return how far it moved sideways and along, m, each with its standard deviation."""
         shift = _shift(motion)
         # Sideways, what counts is the place in the image, which does not depend on the growth.
         before = depth + shift[2]
@@ -165,7 +167,7 @@ def _shift(motion: EgoMotion) -> np.ndarray:
 
 
 def _static_approach(growth: Growth, depth: float, depth_error: float, motion: EgoMotion) -> Tuple[float, float]:
-    """Return the approach of something that stands still, and its standard deviation: of growth and distance together."""
+    """Return the approach of what stands still, and its standard deviation: of growth and distance together."""
     static = float(_shift(motion)[2]) / depth
     static_error = math.hypot(static * depth_error / depth, math.sqrt(motion.covariance[2, 2]) / depth)
     weights = np.array([growth.error, max(static_error, 1e-9)])**-2.0

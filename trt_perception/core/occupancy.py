@@ -1,4 +1,4 @@
-"""A local occupancy grid by inverse perspective mapping of a label map: what of the ground was seen, and at what cost."""
+"""A local occupancy grid by inverse perspective mapping of a label map: what ground was seen, and at what cost."""
 from typing import NamedTuple
 
 import numpy as np
@@ -27,9 +27,9 @@ class GridShape(NamedTuple):
 class OccupancyMapper:
     """Makes occupancy grids of the label maps of one camera. Which pixel shows which cell is computed once.
 
-    A cell has the cost of the class that the pixel at its centre shows, if that is ground and nothing stands in front of it.
-    The cells where obstacles stand have the cost of their class. Whatever else was not seen: outside the image, behind an
-    obstacle, unlabelled, beyond the longest range, is UNKNOWN (-1).
+    A cell has the cost of the class that the pixel at its centre shows, if that is ground and nothing stands before it.
+    The cells where obstacles stand have the cost of their class. What was not seen is UNKNOWN (-1): outside the image,
+    behind an obstacle, unlabelled, beyond the longest range.
     """
 
     def __init__(self, plane: GroundPlane, tables: ClassTables, shape: GridShape, max_range: float = 30.0) -> None:

@@ -31,6 +31,7 @@ class Planner:
         plane: the ground as the camera sees it.
         tables: roles and costs of the classes.
         beams: of the laser scan.
+        grid_shape: of the occupancy grid.
 
     Raises:
         FrameError: the camera is not calibrated.
@@ -43,8 +44,8 @@ class Planner:
         max_range = settings['max_range']
         self._finder = FreeSpaceFinder(self.plane, self.tables, max_range, settings['crop_bottom'])
         self.beams = Beams(self._finder, settings['scan.beams'])
-        shape = GridShape(settings['grid.length'], settings['grid.width'], settings['grid.resolution'])
-        self._mapper = OccupancyMapper(self.plane, self.tables, shape, max_range)
+        self.grid_shape = GridShape(settings['grid.length'], settings['grid.width'], settings['grid.resolution'])
+        self._mapper = OccupancyMapper(self.plane, self.tables, self.grid_shape, max_range)
         self._obstacles = ObstacleFinder(self.plane, settings['obstacles.min_speed'],
                                          settings['obstacles.longest_time'], STRIDE)
         rays = self.plane.rays[::STRIDE, ::STRIDE]
@@ -70,7 +71,7 @@ class Planner:
         return self._mapper.map(labels, free)
 
     def previous_rays(self, flow: np.ndarray) -> np.ndarray:
-        """Return where every STRIDE-th pixel was in the previous image, on the plane z = 1: (H', W', 2); NaN = not known.
+        """Return where every STRIDE-th pixel was in the previous image, on the plane z = 1: (H', W', 2); NaN = unknown.
 
         Args:
             flow: (H, W, 2) float32 on the grid of the current image, px per interval.
