@@ -1,4 +1,4 @@
-"""Camera encodings and image geometry. Only this module and `compressed` use OpenCV.
+"""Camera encodings and image geometry. In core, only this module, `compressed` and `label_carrier` use OpenCV.
 
 Grey levels are uint8, 0..255. Sizes are (height, width). Resampling uses half-pixel centres.
 """

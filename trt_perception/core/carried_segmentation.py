@@ -1,0 +1,94 @@
+"""Segmentation of every n-th frame: Frame -> LabelMap, those in between carried there along the optical flow."""
+from collections import Counter
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from .data import VOID, FlowField, Frame, LabelMap
+from .engine import Engine
+from .label_carrier import LabelCarrier
+from .model import Model
+from .optical_flow import CURRENT, OpticalFlowPipeline
+from .pipeline import NETWORK, Allocate, allocate_array
+from .segmentation import SegmentationPipeline
+from .timing import StageTimer
+
+
+class CarriedSegmentation(SegmentationPipeline):
+    """Segments every n-th frame, n being the setting `propagate`, and carries its labels to the frames in between.
+
+    A frame to which no flow leads is segmented, whatever its number: the first one, and one after a gap or a change of
+    the image (see OpticalFlowPipeline). Labels and confidence are as LabelCarrier says.
+
+    Args:
+        flow_engine, flow_model: compute the flow that is needed only here; an engine of its own.
+        shared_flow: gives, per frame, the pipeline that computes the frame's flow anyway, on the grid 'current'; None
+            = there is none.
+
+    Attributes:
+        counts: frames `segmented` and `carried`.
+    """
+
+    def __init__(self, engine: Engine, model: Model, flow_engine: Engine, flow_model: Model,
+                 settings: Optional[Mapping[str, Any]] = None, timer: Optional[StageTimer] = None,
+                 allocate: Allocate = allocate_array, wants: Callable[[str], bool] = lambda role: True,
+                 shared_flow: Callable[[], Optional[OpticalFlowPipeline]] = lambda: None) -> None:
+        self.counts: Dict[str, int] = Counter()
+        self._shared_flow = shared_flow
+        # Its confidence matters to that of the labels alone.
+        self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence)
+        self._is_known = False
+        super().__init__(engine, model, settings, timer, allocate, wants)
+        self._carrier = LabelCarrier(self._size)
+
+    def process(self, frame: Frame) -> LabelMap:
+        """Segment one frame, or carry labels to it; see Pipeline."""
+        with self._timer.stage('segmentation flow'):
+            field = self._flow_to(frame)
+        if field is None:
+            return self._segment(frame)
+        with self._timer.stage('segmentation carry'):
+            return self._carry(frame, field)
+
+    def reset(self) -> None:
+        """Forget earlier frames: the next one is segmented."""
+        self._own_flow.reset()
+        self._is_known = False
+
+    def _configured(self) -> None:
+        super()._configured()
+        self._every = self._settings['propagate']
+        self._own_flow.configure({'output_size': NETWORK, 'flow_grid': CURRENT,
+                                  'max_pair_gap': self._settings['max_pair_gap']})
+
+    def _flow_to(self, frame: Frame) -> Optional[FlowField]:
+        """Return the flow from the frame before along which labels are to be carried; None where they are not."""
+        carries = self._is_known and self._carrier.age + 1 < self._every
+        shared = self._shared_flow()
+        if shared is not None:
+            self._own_flow.reset()
+            field = shared.process(frame)
+        elif carries:
+            field = self._own_flow.process(frame)
+        else:
+            self._own_flow.begin(frame)
+        return field if carries else None
+
+    def _segment(self, frame: Frame) -> LabelMap:
+        self._is_known = False  # Unless all goes well.
+        result = super().process(frame)
+        has_confidence = result.confidence is not None or self._least
+        self._carrier.keep(result.labels, self._maps['confidence'].result if has_confidence else None)
+        self._is_known = True
+        self.counts['segmented'] += 1
+        return result
+
+    def _carry(self, frame: Frame, field: FlowField) -> LabelMap:
+        wanted, least = self._wants('confidence'), self._least
+        labels, confidence = self._maps['labels'].result, None
+        if self._carrier.has_confidence and (wanted or least):
+            confidence = self._maps['confidence'].result
+        self._carrier.move(field.flow, field.confidence)
+        self._carrier.carry(labels, confidence)
+        if confidence is not None and least:
+            labels[confidence < least] = VOID
+        self.counts['carried'] += 1
+        return LabelMap(labels, confidence if wanted else None, frame.stamp_ns, frame.frame_id)
