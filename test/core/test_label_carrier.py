@@ -169,10 +169,10 @@ def test_doubt_grows_where_the_flow_is_unsure_and_stays_with_the_pixels():
     carrier.move(flow_of(0, 0), unsure)
     carrier.move(flow_of(10, 0), sure())
     result = confidence_of(carrier).astype(int)
-    assert result[60, 140] == 155 - 2 * DOUBT_PER_IMAGE
+    assert result[20, 100] == 155 - 2 * DOUBT_PER_IMAGE
     assert result[60, 70] == pytest.approx(155 - 100 * DOUBT_PER_GAP - 2 * DOUBT_PER_IMAGE, abs=1)
     assert result[60, 85] == result[60, 70]
-    assert result[60, 45] == result[60, 140]
+    assert result[60, 45] == result[20, 100]
 
 
 def test_flow_without_a_confidence_leaves_age_alone():

@@ -64,7 +64,8 @@ def parameter_file() -> str:
         group = prefix
         indent = '      ' if prefix else '    '
         lines += textwrap.wrap(setting.description, 120, initial_indent=indent + '# ', subsequent_indent=indent + '# ')
-        lines += [indent + yaml.safe_dump({name: setting.default}).rstrip()]
+        lines += [indent + yaml.safe_dump({name: setting.default},
+                                            default_flow_style=None if setting.is_list else False).rstrip()]
     return '\n'.join(lines)
 
 

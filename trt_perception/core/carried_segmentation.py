@@ -30,28 +30,28 @@ class CarriedSegmentation(SegmentationPipeline):
     def __init__(self, engine: Engine, model: Model, flow_engine: Engine, flow_model: Model,
                  settings: Optional[Mapping[str, Any]] = None, timer: Optional[StageTimer] = None,
                  allocate: Allocate = allocate_array, wants: Callable[[str], bool] = lambda role: True,
-                 shared_flow: Callable[[], Optional[OpticalFlowPipeline]] = lambda: None) -> None:
+                 camera: int = 0, shared_flow: Callable[[], Optional[OpticalFlowPipeline]] = lambda: None) -> None:
         self.counts: Dict[str, int] = Counter()
         self._shared_flow = shared_flow
         # Its confidence matters to that of the labels alone.
-        self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence)
+        self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence,
+                                             camera=camera)
         self._is_known = False
-        super().__init__(engine, model, settings, timer, allocate, wants)
+        super().__init__(engine, model, settings, timer, allocate, wants, camera)
         self._carrier = LabelCarrier(self._size)
 
-    def process(self, frame: Frame) -> LabelMap:
-        """Segment one frame, or carry labels to it; see Pipeline."""
+    def reset(self) -> None:
+        """Forget earlier frames: the next one is segmented."""
+        self._own_flow.reset()
+        self._is_known = False
+
+    def _process(self, frame: Frame) -> LabelMap:
         with self._timer.stage('segmentation flow'):
             field = self._flow_to(frame)
         if field is None:
             return self._segment(frame)
         with self._timer.stage('segmentation carry'):
             return self._carry(frame, field)
-
-    def reset(self) -> None:
-        """Forget earlier frames: the next one is segmented."""
-        self._own_flow.reset()
-        self._is_known = False
 
     def _configured(self) -> None:
         super()._configured()
@@ -66,15 +66,15 @@ class CarriedSegmentation(SegmentationPipeline):
         if shared is not None:
             self._own_flow.reset()
             field = shared.process(frame)
-        elif carries:
-            field = self._own_flow.process(frame)
-        else:
-            self._own_flow.begin(frame)
-        return field if carries else None
+            return field if carries else None
+        if carries:
+            return self._own_flow.process(frame)
+        self._own_flow.begin(frame)
+        return None
 
     def _segment(self, frame: Frame) -> LabelMap:
         self._is_known = False  # Unless all goes well.
-        result = super().process(frame)
+        result = super()._process(frame)
         has_confidence = result.confidence is not None or self._least
         self._carrier.keep(result.labels, self._maps['confidence'].result if has_confidence else None)
         self._is_known = True

@@ -10,7 +10,7 @@ import numpy as np
 from .data import Size
 from .image import NearestResizer, resize_flow
 
-GRID = (208, 272)
+GRID = (104, 136)
 """(height, width) of the grid on which motion is followed, px."""
 DOUBT_PER_GAP = 0.1
 """By which part of itself doubt (1 - confidence) grows per image where the flow has no confidence at all."""

@@ -4,6 +4,7 @@ Nodes declare them; docs/parameters.md and config/perception.yaml are generated 
 """
 from typing import Any, Dict, Iterable, List, Optional
 
+from .cameras import CAMERA_SETTINGS
 from .errors import ConfigError, did_you_mean
 from .model import PRECISIONS
 from .setting import Setting
@@ -39,7 +40,7 @@ COMMON = (
     Setting('max_frame_age', 0.2, 'Older frames are dropped and counted (s); 0 = no limit', limits=(0, 3600),
             runtime=True),
     Setting('lazy', True, 'No inference while the results have no subscribers', runtime=True),
-)
+) + CAMERA_SETTINGS
 
 
 def settings_for(tasks: Optional[Iterable[str]] = None) -> List[Setting]:

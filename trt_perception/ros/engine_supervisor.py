@@ -31,7 +31,7 @@ class EngineSupervisor:
 
     Attributes:
         state: see State.
-        last_error: text of the last fault, or of the last frame that could not be used; '' = there was none.
+        last_error: text of the last fault; '' = there was none.
     """
 
     def __init__(self, tasks: Sequence[NodeTask], settings: Settings, log: Any) -> None:

@@ -18,6 +18,7 @@ from ..core.settings import Settings, settings_for
 
 _TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
           float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
+_LIST_TYPES = {int: ParameterType.PARAMETER_INTEGER_ARRAY, str: ParameterType.PARAMETER_STRING_ARRAY}
 
 
 def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
@@ -64,16 +65,17 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
 
 def _descriptor(setting: Setting) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
-        name=setting.name, type=_TYPES[type(setting.default)], read_only=not setting.runtime,
+        name=setting.name, type=(_LIST_TYPES if setting.is_list else _TYPES)[setting.kind],
+        read_only=not setting.runtime,
         description=setting.description + ('' if setting.runtime else ' (read-only: set it at start)'),
         additional_constraints=setting.expected)
     # The table checks types itself, since YAML writes 1 for 1.0 and a fixed type would refuse it. Foxy fixes no types.
     if hasattr(descriptor, 'dynamic_typing'):
         descriptor.dynamic_typing = True
-    if setting.limits and isinstance(setting.default, float):
+    if setting.limits and setting.kind is float:
         low, high = setting.limits
         descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-    elif setting.limits:
+    elif setting.limits and not setting.is_list:
         low, high = setting.limits
         descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
     return descriptor
