@@ -8,7 +8,7 @@ clip; what is carried is then LabelCarrier's. Times are CPU times of one thread,
 import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from trt_perception.core import label_carrier
-from trt_perception.core.carried_segmentation import CarriedSegmentation
+from trt_perception.core.carried_segmentation import FLOW_MODEL, CarriedSegmentation, FlowSource
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, FlowField, Frame
 from trt_perception.core.image import FrameDecoder, NearestResizer, frame_from_array
@@ -32,7 +32,7 @@ from trt_perception_tools.evaluate.metrics import confusion_matrix, mean_iou
 from trt_perception_tools.evaluate.reliability import confidence_counts, reliability
 
 MODEL, CLASSES = 'swiftnet_camvid', 11
-FLOWS = ('dis_ultrafast', 'dis_fast', 'dis_medium', 'tinypwc')
+FLOWS = (FLOW_MODEL, 'dis_fast', 'dis_medium', 'tinypwc')
 EVERY = (2, 3, 5, 10)
 MOST = 150
 """Images of a clip."""
@@ -201,7 +201,7 @@ def report_confidence(clip: Clip, recorded: Recorded) -> None:
     label_carrier.DOUBT_PER_GAP, label_carrier.DOUBT_PER_IMAGE = shipped
 
 
-class GivenFlow:
+class GivenFlow(FlowSource):
     """Stands for a node's own flow, of the size of the image, which was computed anyway."""
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -212,39 +212,43 @@ class GivenFlow:
         return self._field
 
 
+def contenders(options: EngineOptions, size: tuple[int, int], is_wanted: bool) -> list[SegmentationPipeline]:
+    """Return pipelines: one that segments all images, those that carry labels, and the last with flow that is there."""
+    model, flow = load_model(MODEL), load_model(FLOW_MODEL)
+    given = GivenFlow(size)
+
+    def carrying(every: int, shared_flow: Callable[[], GivenFlow | None]) -> CarriedSegmentation:
+        decoder = FrameDecoder()
+        return CarriedSegmentation(
+            open_engine(model, options, decoder), model, {'propagate': every}, wants=lambda role: is_wanted,
+            flow_engine=open_engine(flow, EngineOptions('opencv', '', 1), decoder), flow_model=flow,
+            shared_flow=shared_flow)
+
+    return [SegmentationPipeline(open_engine(model, options), model, wants=lambda role: is_wanted),
+            *(carrying(every, lambda: None) for every in EVERY), carrying(EVERY[-1], lambda: given)]
+
+
 def report_times(options: EngineOptions, images: list[np.ndarray]) -> None:
     """Print the CPU time of segmenting some images over that of segmenting all."""
     print('\nCPU time of one thread over that of segmenting every image; the last two columns: of an image to which '
           'labels are carried, over that of one that is segmented.\n')
     row('image', 'confidence', *(f'every {every}.' for every in EVERY), 'one', 'with flow that is there')
     row(*['---'] * (len(EVERY) + 4))
-    model, flow = load_model(MODEL), load_model(FLOWS[0])
-    for size in SIZES:
+    for size, is_wanted in product(SIZES, (False, True)):
         frames = [frame_from_array(cv2.resize(image, size[::-1]), number * 40_000_000)
                   for number, image in enumerate(images)]
-        for wanted in (False, True):
-            wants = (lambda role: True) if wanted else (lambda role: False)
-
-            def carrying(every: int, **more: object) -> CarriedSegmentation:
-                decoder = FrameDecoder()
-                own = open_engine(flow, EngineOptions('opencv', '', 1), decoder)
-                return CarriedSegmentation(open_engine(model, options, decoder), model, own, flow,
-                                           {'propagate': every}, wants=wants, **more)  # noqa: B023
-
-            given = GivenFlow(size)
-            each = [SegmentationPipeline(open_engine(model, options), model, wants=wants), *map(carrying, EVERY),
-                    carrying(EVERY[-1], shared_flow=lambda: given)]  # noqa: B023
-            times = np.zeros((len(frames), len(each)))
-            for number, frame in enumerate(frames):
-                for contender, pipeline in enumerate(each):
-                    start = time.thread_time()
-                    pipeline.process(frame)
-                    times[number, contender] = time.thread_time() - start
-            total = times.sum(0) / times[:, 0].sum()
-            is_carried = np.arange(len(frames)) % EVERY[-1] > 0
-            one = np.median(times[is_carried][:, [-2, -1]], 0) / np.median(times[:, 0])
-            row('{}x{}'.format(*size), 'yes' if wanted else 'no', *(f'{share:.3f}' for share in total[1:-1]),
-                *(f'{share:.3f}' for share in one))
+        pipelines = contenders(options, size, is_wanted)
+        times = np.zeros((len(frames), len(pipelines)))
+        for number, frame in enumerate(frames):
+            for contender, pipeline in enumerate(pipelines):
+                start = time.thread_time()
+                pipeline.process(frame)
+                times[number, contender] = time.thread_time() - start
+        total = times.sum(0) / times[:, 0].sum()
+        is_carried = np.arange(len(frames)) % EVERY[-1] > 0
+        one = np.median(times[is_carried][:, [-2, -1]], 0) / np.median(times[:, 0])
+        row('{}x{}'.format(*size), 'yes' if is_wanted else 'no', *(f'{share:.3f}' for share in total[1:-1]),
+            *(f'{share:.3f}' for share in one))
 
 
 def draw(path: Path, clip: Clip, recorded: Recorded, every: int = 10, number: int = 59) -> None:

@@ -60,9 +60,8 @@ class Rig:
         flow_engine = open_engine(self.flow_model, EngineOptions('opencv'), flow_decoder)
         for name, each in (('network', engine), ('flow', flow_engine)):
             each.infer = self._counted(name, each.infer)
-        self.pipeline = CarriedSegmentation(engine, model, flow_engine, self.flow_model,
-                                            dict({'propagate': every}, **options.pop('settings', {})), wants=wants,
-                                            **options)
+        self.pipeline = CarriedSegmentation(engine, model, dict({'propagate': every}, **options.pop('settings', {})),
+                                            wants=wants, flow_engine=flow_engine, flow_model=self.flow_model, **options)
 
     def _counted(self, name, infer):
         def counted(*args):

@@ -1,15 +1,26 @@
 """Segmentation of every n-th frame: Frame -> LabelMap, those in between carried there along the optical flow."""
+import abc
 from collections import Counter
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Optional
 
 from .data import VOID, FlowField, Frame, LabelMap
 from .engine import Engine
 from .label_carrier import LabelCarrier
 from .model import Model
 from .optical_flow import CURRENT, OpticalFlowPipeline
-from .pipeline import NETWORK, Allocate, allocate_array
+from .pipeline import NETWORK
 from .segmentation import SegmentationPipeline
-from .timing import StageTimer
+
+FLOW_MODEL = 'dis_ultrafast'
+"""The model in config/models whose flow labels are carried along where no other is computed anyway."""
+
+
+class FlowSource(abc.ABC):
+    """Computes the flow to a frame, or has it already: a pipeline of optical flow, for one."""
+
+    @abc.abstractmethod
+    def process(self, frame: Frame) -> Optional[FlowField]:
+        """Return the flow from the frame before to this one; None where there is none."""
 
 
 class CarriedSegmentation(SegmentationPipeline):
@@ -19,25 +30,21 @@ class CarriedSegmentation(SegmentationPipeline):
     the image (see OpticalFlowPipeline). Labels and confidence are as LabelCarrier says.
 
     Args:
-        flow_engine, flow_model: compute the flow that is needed only here; an engine of its own.
-        shared_flow: gives, per frame, the pipeline that computes the frame's flow anyway, on the grid 'current'; None
-            = there is none.
-
-    Attributes:
-        counts: frames `segmented` and `carried`.
+        flow_engine, flow_model: compute the flow that nobody else needs; FLOW_MODEL is what was measured.
+        shared_flow: returns what computes the flow of the frame in hand anyway, on the grid 'current'; None = nothing.
+        counts: where the numbers of frames `segmented` and `carried` are added up.
     """
 
-    def __init__(self, engine: Engine, model: Model, flow_engine: Engine, flow_model: Model,
-                 settings: Optional[Mapping[str, Any]] = None, timer: Optional[StageTimer] = None,
-                 allocate: Allocate = allocate_array, wants: Callable[[str], bool] = lambda role: True,
-                 camera: int = 0, shared_flow: Callable[[], Optional[OpticalFlowPipeline]] = lambda: None) -> None:
-        self.counts: Dict[str, int] = Counter()
-        self._shared_flow = shared_flow
+    def __init__(self, *args: Any, flow_engine: Engine, flow_model: Model,
+                 shared_flow: Callable[[], Optional[FlowSource]] = lambda: None,
+                 counts: Optional[Dict[str, int]] = None, **kwargs: Any) -> None:
         # Its confidence matters to that of the labels alone.
         self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence,
-                                             camera=camera)
+                                             camera=kwargs.get('camera', 0))
+        self._shared_flow = shared_flow
+        self.counts: Dict[str, int] = Counter() if counts is None else counts
         self._is_known = False
-        super().__init__(engine, model, settings, timer, allocate, wants, camera)
+        super().__init__(*args, **kwargs)
         self._carrier = LabelCarrier(self._size)
 
     def reset(self) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .data import Size
-from .image import NearestResizer, resize_flow
+from .image import NearestResizer, resize_flow, scale_flow
 
 GRID = (104, 136)
 """(height, width) of the grid on which motion is followed, px."""
@@ -90,7 +90,7 @@ class LabelCarrier:
             confidence: where the confidence is written; None = it is not wanted.
         """
         (height, width), (rows, columns) = self._labels.shape, GRID
-        np.multiply(self._path, np.array((width / columns, height / rows), np.float32), out=self._step)
+        scale_flow(self._path, self._step, (width / columns, height / rows))
         cv2.resize(self._step, (width, height), dst=self._source, interpolation=cv2.INTER_LINEAR)
         cv2.add(self._source, self._target, dst=self._source)
         _gather(self._labels, self._source, self._carried, cv2.INTER_NEAREST)
