@@ -30,6 +30,7 @@ COMMON = (
     Setting('serve_while_building', '', "Inference runtime that serves while the TensorRT engine is built; '' = none: "
             'the node waits', ('', 'onnxruntime')),
     Setting('build_only', False, 'End as soon as the engines are built and can be opened'),
+    Setting('start_paused', False, 'Open the engines, and take no images before ~/enable is called with true'),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),
