@@ -44,7 +44,7 @@ class Diagnostics:
 
     def array(self, header: Header, interval_s: float) -> DiagnosticArray:
         """Return the statuses; rates are over `interval_s`, the time since the last call."""
-        counts = [dict(feed.counts) for feed in self._worker.feeds]
+        counts = [_sum([feed.counts] + [task.counts for task in feed.tasks]) for feed in self._worker.feeds]
         new = [{key: now[key] - before.get(key, 0) for key in now} for now, before in zip(counts, self._last)]
         self._last = counts
         statuses = []
@@ -143,6 +143,7 @@ def _counts(counts: Mapping[str, int], recent: Mapping[str, int], interval_s: fl
             ('images lost on the way', str(lost)),
             ('frames received', str(counts.get('received', 0))),
             ('frames processed', str(counts.get('processed', 0)))] + [
+        ('frames ' + key, str(counts[key])) for key in ('segmented', 'carried') if key in counts] + [
         ('frames dropped: ' + reason, str(counts.get(reason, 0))) for reason in DROPS]
 
 
