@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from rig import Program, header, image, pixels_of, random_image, stamp_of, trt_perception
+from rig import Program, image, pixels_of, random_image, stamp_of, trt_perception
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from tensorrt_rig import model_of_both_runtimes, segmentation_model
@@ -69,8 +69,7 @@ def show(rig, *numbers):
 
 
 def status_of(rig):
-    rig.node._timer.cancel()
-    [status] = rig.node._diagnostics.array(header(1), 1.0).status
+    [status] = rig.diagnostics(1)
     return status, {value.key: value.value for value in status.values}
 
 

@@ -22,6 +22,7 @@ from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
 from trt_perception.ros import messages, node_task, optical_flow_publishers, segmentation_publishers
+from trt_perception.ros.managed_node import HAS_LIFECYCLE
 from trt_perception.ros.node_sink import ROS
 from trt_perception.ros.qos import LATCHED
 
@@ -397,8 +398,13 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
         qos = subscribed[topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
     ours = {name for name, _ in rig.node.get_publisher_names_and_types_by_node('perception', '/')}
-    assert ours == {'/' + topic for topic in kinds} | {'/diagnostics', '/rosout', '/parameter_events'} | (
-        {'/segmentation/label_info'} if ROS.LabelInfo is not None else set())
+    of_the_node = {'/diagnostics', '/rosout', '/parameter_events'} | {'/perception/debug/' + name for name in (
+        'processing_time_ms', 'pipeline_latency_ms', 'cyclic_time_ms')}
+    if HAS_LIFECYCLE:
+        of_the_node.add('/perception/transition_event')
+    if ROS.LabelInfo is not None:
+        of_the_node.add('/segmentation/label_info')
+    assert ours == {'/' + topic for topic in kinds} | of_the_node
 
 
 def test_the_quality_of_service_may_be_overridden(rig, models):
