@@ -4,7 +4,6 @@ Nodes declare them; docs/parameters.md and config/perception.yaml are generated 
 """
 from typing import Any, Dict, Iterable, List, Optional
 
-from .cameras import CAMERA_SETTINGS
 from .errors import ConfigError, did_you_mean
 from .model import PRECISIONS
 from .setting import Setting
@@ -45,7 +44,12 @@ COMMON = (
     Setting('min_rate', 0.0, 'Fewer results per second of a camera are a warning in /diagnostics; 0 = off',
             limits=(0, 1000), runtime=True),
     Setting('lazy', True, 'No inference while the results have no subscribers', runtime=True),
-) + CAMERA_SETTINGS
+    Setting('cameras', [''], "Names of the cameras that the node serves, all on the same engines: the topics of NAME "
+            "are NAME/image, NAME/segmentation/label_map ...; [''] = one camera, whose topics have no prefix"),
+    Setting('camera_priorities', [0], 'Which camera is next when several images wait: of those with the highest '
+            'priority the one that has waited longest; one number for each camera, or one for all',
+            limits=(-100, 100)),
+)
 
 
 def settings_for(tasks: Optional[Iterable[str]] = None) -> List[Setting]:

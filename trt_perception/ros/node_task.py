@@ -5,14 +5,12 @@ from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.engine import Engine
-from ..core.errors import ConfigError
 from ..core.image import FrameDecoder
-from ..core.model import Model, load_model
 from ..core.pipeline import Pipeline
 from ..core.settings import Settings
 from ..core.tasks import pipeline_class, publishers_class
 from ..core.timing import StageTimer
-from ..engines import BuiltEngine, EngineOptions, default_model, open_engine
+from ..engines import BuiltEngine, EngineOptions, deployed_model, open_engine
 from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
@@ -50,11 +48,7 @@ class NodeTask:
     def __init__(self, node: Node, name: str, settings: Settings, cameras: Sequence[CameraSpec],
                  decoder: FrameDecoder, timer: StageTimer) -> None:
         self.name = name
-        named = settings[name + '.model']
-        self.model: Model = load_model(named) if named else default_model(name, settings['engine'])
-        if self.model.task != name:
-            raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
-                name, self.model.path, self.model.task, name))
+        self.model = deployed_model(name, settings)
         publishers = publishers_class(name)
         self.cameras = [
             CameraTask(name, publishers(NodeSink(node, camera.namespace), self.model, settings, decoder))
