@@ -179,7 +179,7 @@ def test_the_interval_of_a_flow_field_comes_before_it_and_under_its_header(rig, 
     rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
     wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/time_reference'])
     published = []
-    for topic, publisher in rig.worker.tasks[1].publishers._publishers.items():
+    for topic, publisher in rig.worker.tasks[1].cameras[0].publishers._publishers.items():
         publisher.publish = lambda message, p=publisher.publish, t=topic: (published.append(t), p(message))
     for number in range(3):
         rig.show(image(random_image(number), stamp(number)))
@@ -201,7 +201,7 @@ def test_the_consumer_joins_what_the_nodes_publish_for_one_image(rig, models):
             filter(None, [join.add(t, message)])), qos)
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, consumer.TOPICS)
-    rig.worker.camera_info = camera_info(48, 64, 17)
+    rig.feed.camera_info = camera_info(48, 64, 17)
     images = [image(random_image(number), stamp(number)) for number in range(3)]
     for each in images:
         rig.show(each)
