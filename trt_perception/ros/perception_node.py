@@ -16,7 +16,7 @@ from ..core.cameras import camera_specs
 from ..core.errors import PerceptionError
 from ..core.tasks import TASKS
 from . import messages
-from .camera import Camera
+from .camera import WATCH_PERIOD_S, Camera
 from .diagnostics import Diagnostics
 from .feed import Feed
 from .memory import keep_freed_memory
@@ -54,7 +54,10 @@ class PerceptionNode(Node):
         self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'), self._cameras, self._worker)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
-        self._steady_timer = self.create_timer(1.0, self._look_after, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # On the steady clock: with use_sim_time the node's own may stand still, which is one of the things to notice.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watch_timer = self.create_timer(WATCH_PERIOD_S, self._watch_cameras, clock=steady)
+        self._steady_timer = self.create_timer(1.0, self._look_after, clock=steady)
         self._last_tick_s = time.monotonic()
         self._worker.start()
 
@@ -77,9 +80,12 @@ class PerceptionNode(Node):
         response.success, response.message = True, 'running' if request.data else 'paused'
         return response
 
-    def _look_after(self) -> None:
+    def _watch_cameras(self) -> None:
         for camera, feed in zip(self._cameras, self._worker.feeds):
+            camera.watch()
             feed.is_mixed = camera.is_mixed
+
+    def _look_after(self) -> None:
         if not self.get_clock().now().nanoseconds:  # No time comes, which the status is to tell.
             self._publish_diagnostics()
 
