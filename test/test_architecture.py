@@ -331,7 +331,8 @@ def test_the_runtime_stays_small():
     # Lines of code alone, or the first to go would be the comments that say why. What a robot runs is counted apart
     # from the bench and from what processes bags.
     lines = {path: code_lines(source) for path, source in FILES}
-    apart = {part: sum(count for path, count in lines.items() if path.startswith(part + '/')) for part in ('bench', 'process')}
+    apart = {part: sum(count for path, count in lines.items() if path.startswith(part + '/'))
+             for part in ('bench', 'process')}
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
     assert sum(lines.values()) - sum(apart.values()) < 9000, largest
     assert apart['bench'] < 1200, largest
