@@ -14,8 +14,8 @@ from trt_perception.core.image import frame_from_array, make_frame
 from trt_perception.core.model import ONNX, PRECISIONS, load_labels, load_model, model_names
 from trt_perception.core.optical_flow import CURRENT, PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.pipeline import NETWORK
-from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.planner_settings import PLANNER_SETTINGS
+from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.settings import defaults, find_setting
 from trt_perception.core.share import share_path
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
