@@ -28,7 +28,7 @@ from trt_perception.engines import open_engine
 
 DOCS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(DOCS.parent / 'test'))
-from rendered_scene import BUILDING, CAR, CLASSES, PEDESTRIAN, Box, Scene, render, textured
+from rendered_scene import BUILDING, CAR, CLASSES, PEDESTRIAN, Box, Scene, render, textured  # noqa: E402
 
 SCENE = Scene((Box(CAR, 12.1, 0.3, (4.2, 1.8, 1.5)), Box(PEDESTRIAN, 8, 3, (0.5, 0.5, 1.75), (0.0, -1.5)),
                Box(CAR, 17, -3.5, (4.2, 1.8, 1.5), (-5.0, 0.0)), Box(BUILDING, 16, 8.5, (10, 4, 5)),

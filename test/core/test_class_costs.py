@@ -34,7 +34,8 @@ def test_the_shipped_file_names_every_class_of_the_default_label_set():
     ({'ground': {'road': True}}, 'expected a mapping of class names to costs'),
     ({'ground': {1: 1}}, 'expected a mapping of class names to costs'),
     ({'ground': {}}, 'ground: got no class'), ({'obstacles': ['car']}, 'obstacles: got '),
-    ({'obstacles': {'road': 1}}, "class 'road' is named twice"), ({'unseen': ['grass']}, "class 'grass' is named twice"),
+    ({'obstacles': {'road': 1}}, "class 'road' is named twice"),
+    ({'unseen': ['grass']}, "class 'grass' is named twice"),
     ({'grounds': {}}, "unknown field 'grounds'. Did you mean 'ground'")])
 def test_a_wrong_file_is_refused_by_name(tmp_path, changes, text):
     with pytest.raises(ConfigError, match=text.replace('(', r'\(')):
