@@ -26,7 +26,8 @@ def scenes():
 
 
 def test_free_space_is_right_to_a_tenth_of_a_metre_at_ten(scenes):
-    errors = [error for scene, view in scenes for error in free_space_errors(scene, view, planner_of(scene), view.labels)]
+    errors = [error for scene, view in scenes
+              for error in free_space_errors(scene, view, planner_of(scene), view.labels)]
     assert len(errors) > 200
     assert np.percentile(errors, 99) < 0.1
 
