@@ -24,6 +24,7 @@ setup(
         shared('config', '*.xml'),
         shared('config/models'),
         shared('config/labels'),
+        shared('config/class_costs'),
         shared('launch', '*.launch.py'),
         shared('models'),
     ],
@@ -43,8 +44,10 @@ setup(
     license='Apache-2.0',
     entry_points={'console_scripts': [
         'perception_node = trt_perception.ros.perception_node:main',
+        'planner_node = trt_perception.ros.planner_node:main',
         'segmentation_node = trt_perception.ros.segmentation_node:main',
         'optical_flow_node = trt_perception.ros.optical_flow_node:main',
+        'camera_node = trt_perception.ros.camera_node:main',
         'trt_perception = trt_perception.cli:main',
         'replay = trt_perception.cli.replay:main',
         'process = trt_perception.cli.process:main',

@@ -293,6 +293,20 @@ def test_reset_forgets_the_previous_frame(tmp_path):
     assert outcome(pipeline, frame_showing(4, 30)) == (-4, -3, 10)
 
 
+@pytest.mark.parametrize('grid', [CURRENT, PREVIOUS])
+def test_a_frame_may_begin_a_pair_whatever_came_before_it(tmp_path, grid):
+    pipeline = pipeline_of(networks.flow_model(tmp_path), grid)
+    pipeline.process(frame_showing(1, 0))
+    pipeline.begin(frame_showing(2, 10))
+    expected = (-3, -2) if grid == CURRENT else (2, 3)
+    result = pipeline.process(frame_showing(3, 20))
+    assert (levels(result), result.interval_ns) == (expected, 10)
+    pipeline.begin(frame_showing(5, 0, 'other'))
+    assert pipeline.lacks == ''
+    expected = (-6, -5) if grid == CURRENT else (5, 6)
+    assert levels(pipeline.process(frame_showing(6, 10, 'other'))) == expected
+
+
 class RefusesLevel99(FrameDecoder):
     """A decoder that cannot read one frame."""
 

@@ -33,11 +33,8 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     _before: Optional[Frame] = None
 
     def _process(self, frame: Frame) -> Optional[FlowField]:
-        with self._timer.stage('optical_flow preprocess'):
-            self._engine.put_image(self._current, frame)
         before = self._before
-        # Only the identity of the frame is kept: its bytes belong to a message that is about to be reused.
-        self._before = frame._replace(data=np.empty((0, 0), np.uint8))
+        self._put(frame)
         try:
             self.lacks = self._unpaired(before, frame)
             if before is None or self.lacks:
@@ -53,6 +50,17 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
             self._engine.swap(self._current, self._previous)
         grid = frame if self._settings['flow_grid'] == CURRENT else before
         return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns, sure)
+
+    def begin(self, frame: Frame) -> None:
+        """Take a frame as the previous one of the next, whatever came before it; no flow is computed for it.
+
+        Raises:
+            FrameError, EngineError: as `process` does.
+        """
+        self._engine.select(self._camera)
+        self._put(frame)
+        self.lacks = ''
+        self._engine.swap(self._current, self._previous)
 
     def reset(self) -> None:
         """Forget the previous frame."""
@@ -82,6 +90,12 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         self._current, self._previous = (first, second) if is_current else (second, first)
         self._flow_scale = self._model.output.flow_scale * (-1 if is_current else 1)
         self._max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
+
+    def _put(self, frame: Frame) -> None:
+        with self._timer.stage('optical_flow preprocess'):
+            self._engine.put_image(self._current, frame)
+        # Only the identity of the frame is kept: its bytes belong to a message that is about to be reused.
+        self._before = frame._replace(data=np.empty((0, 0), np.uint8))
 
     def _unpaired(self, before: Optional[Frame], frame: Frame) -> str:
         """Return why two frames make no pair, human-readable; '' = they do, or there is but one."""

@@ -1,5 +1,5 @@
 """Declares the settings table as ROS parameters, and accepts or refuses changes at run time."""
-from typing import Callable, List, Sequence
+from typing import Callable, Iterable, List, Sequence
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -27,8 +27,17 @@ def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
     Raises:
         ConfigError: a value from the command line or a parameter file is wrong.
     """
+    return declare_settings(node, settings_for(tasks))
+
+
+def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
+    """Declare settings and return their values.
+
+    Raises:
+        ConfigError: a value from the command line or a parameter file is wrong.
+    """
     settings = {}
-    for setting in settings_for(tasks):
+    for setting in table:
         try:
             value = node.declare_parameter(setting.name, setting.default, _descriptor(setting)).value
         except ParameterException as error:

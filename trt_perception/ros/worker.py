@@ -39,7 +39,7 @@ class Worker(threading.Thread):
                  frame_of: Callable[[Any], Frame], ended: Callable[[Optional[Exception]], None]) -> None:
         super().__init__(name='worker', daemon=True)
         self.timer = StageTimer()
-        self.enabled = True
+        self.enabled = not settings['start_paused']
         self.settings = settings
         decoder = FrameDecoder()  # One, so that two tasks cost one decode.
         self.tasks = [NodeTask(node, name, settings, cameras, decoder, self.timer) for name in tasks]
