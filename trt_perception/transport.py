@@ -25,26 +25,44 @@ def receive_buffer_limit() -> int:
         return 0
 
 
+def _fast_dds() -> int:
+    """Return the major version of this machine's Fast DDS: 2, or 3 from Kilted on."""
+    distribution = os.environ.get('ROS_DISTRO')
+    if distribution:
+        return 2 if distribution in _FAST_DDS_2 else 3
+    try:  # ROS from pip sets no ROS_DISTRO. importlib.metadata came with Python 3.8, as ROS from pip did.
+        version = importlib.import_module('importlib.metadata').version('ros-rmw-fastrtps-cpp')
+        return 2 if int(version.split('.')[0]) < 9 else 3
+    except ImportError:
+        return 2
+
+
+def _profile(name: str) -> str:
+    return share_path('config', 'fastdds{}_{}.xml'.format(_fast_dds(), name))
+
+
+def udp_profile() -> str:
+    """Return the path of the profile whose images come in over UDP: cameras need no profile."""
+    return _profile('shm')
+
+
+def both_ways_profile() -> str:
+    """Return the path of the profile whose images come in over shared memory: cameras must have it, too."""
+    return _profile('shm_both')
+
+
 def profile_file() -> str:
     """Return the path of the shipped profile that suits this machine.
 
     Images come in over UDP where the kernel's buffers hold one, so that a camera driver without any profile is heard;
     elsewhere over shared memory, which serves cameras that have a profile.
     """
-    over_udp = receive_buffer_limit() >= LEAST_BUFFER
-    return share_path('config', 'fastdds_shm.xml' if over_udp else 'fastdds_shm_both.xml')
+    return udp_profile() if receive_buffer_limit() >= LEAST_BUFFER else both_ways_profile()
 
 
 def profile_variable() -> str:
-    """Return the variable that this machine's Fast DDS reads: version 3 (Kilted) warns of the older name."""
-    distribution = os.environ.get('ROS_DISTRO')
-    if distribution:
-        return PROFILE_VARIABLES[distribution in _FAST_DDS_2]
-    try:  # ROS from pip sets no ROS_DISTRO. importlib.metadata came with Python 3.8, as ROS from pip did.
-        version = importlib.import_module('importlib.metadata').version('ros-rmw-fastrtps-cpp')
-        return PROFILE_VARIABLES[int(version.split('.')[0]) < 9]
-    except ImportError:
-        return PROFILE_VARIABLES[1]
+    """Return the variable that this machine's Fast DDS reads: version 3 warns of the older name."""
+    return PROFILE_VARIABLES[_fast_dds() == 2]
 
 
 def profile_environment() -> Dict[str, str]:
@@ -66,4 +84,4 @@ def loss_remedy(image_bytes: int) -> str:
         return 'The kernel buffers {} bytes per socket, less than {}. Run: {}'.format(
             limit, 'one image' if limit < image_bytes else 'the packets of one image need', RAISE_BUFFER)
     return 'Let the camera publish reliable, or start it from a shell with: export {}={}'.format(
-        profile_variable(), share_path('config', 'fastdds_shm_both.xml'))
+        profile_variable(), both_ways_profile())

@@ -11,15 +11,17 @@ from typing import Iterator, Tuple
 
 from ..core.errors import ConfigError
 from ..core.model import load_model, model_names
-from ..core.share import share_directory, share_path
+from ..core.share import share_directory
 from ..engines import BACKENDS, available_backends
 from ..transport import (
     LEAST_BUFFER,
     PROFILE_VARIABLES,
     RAISE_BUFFER,
+    both_ways_profile,
     profile_file,
     profile_variable,
     receive_buffer_limit,
+    udp_profile,
 )
 from . import main_of
 
@@ -86,13 +88,13 @@ def check_ros() -> Iterator[Finding]:
 
 
 def _check_transport() -> Iterator[Finding]:
-    both_ways = share_path('config', 'fastdds_shm_both.xml')
+    both_ways = both_ways_profile()
     chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
     if both_ways in chosen:
         yield OK, 'transport', 'shared memory both ways: every camera on this machine must have the same profile, ' \
                                + both_ways
         return
-    if share_path('config', 'fastdds_shm.xml') in chosen or not chosen:
+    if udp_profile() in chosen or not chosen:
         yield OK, 'transport', 'nodes and launch files choose {}; a camera needs no profile'.format(profile_file())
     else:
         yield NOTE, 'transport', 'your own profile {}. See that its buffers hold several images'.format(
