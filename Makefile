@@ -53,7 +53,7 @@ ifeq ($(PY36),)
 else
 	@$(MAKE) --no-print-directory .venv36/done
 	@.venv36/bin/python test/conformance/install.py 8.6
-	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py
+	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py test/test_consumer.py
 endif
 
 fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)

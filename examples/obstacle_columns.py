@@ -4,7 +4,7 @@
     python3 examples/obstacle_columns.py
     ros2 topic echo /obstacle_columns
 
-`obstacle_columns` is the algorithm, on arrays; the node around it matches messages by their stamps.
+`obstacle_columns` is the algorithm, on arrays; `trt_perception.consumer` makes these of the messages of one image.
 """
 import contextlib
 import functools
@@ -13,6 +13,8 @@ import sys
 from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
+
+from trt_perception import consumer
 
 VOID = 255
 GROUND = ('road', 'pavement', 'sky')
@@ -35,14 +37,13 @@ class Column(NamedTuple):
     """Likewise downwards. An obstacle whose bottom moves down fast is coming closer."""
 
 
-def obstacle_columns(labels: np.ndarray, flow: np.ndarray, interval_s: float, ground: Sequence[int], count: int = 16,
-                     depth: int = 24, least: int = 8) -> List[Column]:
+def obstacle_columns(labels: np.ndarray, velocity: np.ndarray, ground: Sequence[int], count: int = 16, depth: int = 24,
+                     least: int = 8) -> List[Column]:
     """Return the nearest obstacle of each vertical strip of an image.
 
     Args:
         labels: (H, W) uint8 class ids, VOID = unlabelled: neither ground nor obstacle.
-        flow: (H, W, 2) float32, px per interval on the same grid; NaN = invalid.
-        interval_s: time between the two images of the flow, s, above 0.
+        velocity: (H, W, 2) float32, px/s on the same grid; NaN = invalid.
         ground: class ids that are no obstacles.
         count: number of strips.
         depth: rows above the lowest obstacle pixel that belong to the obstacle, px.
@@ -59,7 +60,7 @@ def obstacle_columns(labels: np.ndarray, flow: np.ndarray, interval_s: float, gr
         if mask.sum() < least:
             columns.append(Column(left, right, None, None, None, None))
             continue
-        velocities = flow[here][mask] / interval_s
+        velocities = velocity[here][mask]
         velocities = velocities[np.isfinite(velocities).all(axis=1)]
         u, v = np.median(velocities, axis=0).tolist() if len(velocities) else (None, None)
         columns.append(Column(left, right, bottom, int(np.bincount(labels[here][mask]).argmax()), u, v))
@@ -70,7 +71,7 @@ def make_node(**arguments):
     """Return the node; with the arguments of rclpy's Node. Only here is ROS imported."""
     from rclpy.node import Node
     from rclpy.qos import DurabilityPolicy, QoSProfile
-    from sensor_msgs.msg import Image
+    from sensor_msgs.msg import Image, TimeReference
     from std_msgs.msg import String
 
     class ObstacleColumns(Node):
@@ -78,39 +79,22 @@ def make_node(**arguments):
 
         def __init__(self):
             super().__init__('obstacle_columns', **arguments)
-            self._ground_names = self.declare_parameter('ground', list(GROUND)).value
-            self._ground = None
-            self._latest = {}  # Name -> (stamp, content). All outputs for one image have its stamp, bit for bit.
-            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self._ground = self.declare_parameter('ground', list(GROUND)).value
             self._publisher = self.create_publisher(String, 'obstacle_columns', 1)
-            self.create_subscription(String, 'segmentation/label_info_json', self._take_classes, latched)
-            for name, topic in (('labels', 'segmentation/label_map'), ('flow', 'optical_flow/flow')):
-                self.create_subscription(Image, topic, functools.partial(self._take_image, name), 1)
-            self.create_subscription(String, 'optical_flow/flow_info', self._take_info, 1)
+            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            topics = {consumer.LABEL_MAP: (Image, 1), consumer.CLASSES: (String, latched), consumer.FLOW: (Image, 1),
+                      consumer.FLOW_INTERVAL: (TimeReference, 1)}
+            self._join = consumer.Join(list(topics))
+            for topic, (kind, qos) in topics.items():
+                self.create_subscription(kind, topic, functools.partial(self._take, topic), qos)
 
-        def _take_classes(self, message):
-            classes = json.loads(message.data)['classes']
-            self._ground = [each['id'] for each in classes if each['name'] in self._ground_names]
-
-        def _take_image(self, name, message):
-            self._take(name, (message.header.stamp.sec, message.header.stamp.nanosec), message)
-
-        def _take_info(self, message):
-            info = json.loads(message.data)
-            self._take('info', (info['stamp']['sec'], info['stamp']['nanosec']), info)
-
-        def _take(self, name, stamp, content):
-            self._latest[name] = (stamp, content)
-            if self._ground is None or len(self._latest) < 3 or len({stamp for stamp, _ in self._latest.values()}) > 1:
-                return
-            labels, flow, info = (self._latest[name][1] for name in ('labels', 'flow', 'info'))
-            columns = obstacle_columns(
-                np.frombuffer(labels.data, np.uint8).reshape(labels.height, labels.width),
-                np.frombuffer(flow.data, np.float32).reshape(flow.height, flow.width, 2), info['interval_s'],
-                self._ground)
-            self._publisher.publish(String(data=json.dumps({
-                'stamp': info['stamp'], 'frame_id': labels.header.frame_id,
-                'columns': [column._asdict() for column in columns]})))
+        def _take(self, topic, message):
+            results = self._join.add(topic, message)
+            if results is not None:
+                columns = obstacle_columns(results.labels, results.velocity(), results.ids(self._ground))
+                self._publisher.publish(String(data=json.dumps({
+                    'stamp_ns': results.stamp_ns, 'frame_id': results.frame_id,
+                    'columns': [column._asdict() for column in columns]})))
 
     return ObstacleColumns()
 

@@ -1,7 +1,6 @@
 """The topics of the tests' third task."""
 from depth_task import TASK
 
-from trt_perception.ros import messages
 from trt_perception.ros.publishers import TaskPublishers
 
 
@@ -10,14 +9,14 @@ class DepthPublishers(TaskPublishers):
 
     task = 'depth'
 
-    def __init__(self, node, model, settings, decoder):
-        super().__init__(node, model, settings, decoder)
+    def __init__(self, sink, model, settings, decoder):
+        super().__init__(sink, model, settings, decoder)
         self._create_image('map', TASK.encoding)
 
     def allocate(self, role, shape, dtype):
         return self._images['map'].array(shape, dtype)
 
     def publish(self, frame, result, info):
-        header = messages.header(result.stamp_ns, result.frame_id)
+        header = self._header(result)
         self._publish_image('map', header)
         self._publish_camera_info(info, frame, result.depth.shape, header)

@@ -10,19 +10,19 @@ GROUND = [ROAD]
 
 
 def scene():
-    """Return labels of a road with a car at columns 8 - 15 down to row 29, and a flow that moves with it."""
+    """Return labels of a road with a car at columns 8 - 15 down to row 29, and its velocity, px/s."""
     labels = np.zeros((48, 32), np.uint8)
     labels[10:30, 8:16] = CAR
-    flow = np.zeros((48, 32, 2), np.float32)
-    flow[10:30, 8:16] = (3.0, -1.5)
-    return labels, flow
+    velocity = np.zeros((48, 32, 2), np.float32)
+    velocity[10:30, 8:16] = (6.0, -3.0)
+    return labels, velocity
 
 
-def columns(labels, flow, **options):
-    return obstacle_columns(labels, flow, 0.5, GROUND, count=4, **options)
+def columns(labels, velocity, **options):
+    return obstacle_columns(labels, velocity, GROUND, count=4, **options)
 
 
-def test_an_obstacle_has_the_row_of_its_foot_its_class_and_its_speed_per_second():
+def test_an_obstacle_has_the_row_of_its_foot_its_class_and_its_speed():
     found = columns(*scene())
     assert found[1] == Column(8, 16, 29, CAR, 6.0, -3.0)
 
@@ -33,26 +33,26 @@ def test_strips_without_an_obstacle_are_free():
 
 
 def test_the_lowest_obstacle_of_a_strip_counts():
-    labels, flow = scene()
+    labels, velocity = scene()
     labels[40:46, 8:16] = SIGN
-    assert columns(labels, flow, depth=6)[1][2:4] == (45, SIGN)
+    assert columns(labels, velocity, depth=6)[1][2:4] == (45, SIGN)
 
 
 def test_unlabelled_pixels_and_specks_are_no_obstacles():
-    labels, flow = scene()
+    labels, velocity = scene()
     labels[:] = VOID
     labels[20, 0:7] = CAR
-    assert all(column.bottom is None for column in columns(labels, flow))
+    assert all(column.bottom is None for column in columns(labels, velocity))
     labels[20, 7] = CAR
-    assert columns(labels, flow)[0].bottom == 20
+    assert columns(labels, velocity)[0].bottom == 20
 
 
 def test_invalid_flow_is_left_out_and_an_obstacle_without_any_has_no_speed():
-    labels, flow = scene()
-    flow[10:28, 8:16] = np.nan
-    assert columns(labels, flow)[1] == Column(8, 16, 29, CAR, 6.0, -3.0)
-    flow[:] = np.nan
-    assert columns(labels, flow)[1] == Column(8, 16, 29, CAR, None, None)
+    labels, velocity = scene()
+    velocity[10:28, 8:16] = np.nan
+    assert columns(labels, velocity)[1] == Column(8, 16, 29, CAR, 6.0, -3.0)
+    velocity[:] = np.nan
+    assert columns(labels, velocity)[1] == Column(8, 16, 29, CAR, None, None)
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_the_node_publishes_the_columns_of_an_image_that_has_labels_and_flow(ros
         rig.start(['segmentation', 'optical_flow'],
                   '-p', 'segmentation.model:=' + networks.segmentation_model(tmp_path / 'segmentation').path,
                   '-p', 'optical_flow.model:=' + networks.flow_model(tmp_path / 'flow').path)
-        for topic in ('segmentation/label_map', 'optical_flow/flow', 'optical_flow/flow_info'):
+        for topic in ('segmentation/label_map', 'optical_flow/flow', 'optical_flow/time_reference'):
             rig.watched(topic)
-        rig.until(lambda: planner._ground == [0], 'the names of the classes')
+        rig.until(lambda: planner._join._classes, 'the names of the classes')
         pixels = random_image(4)
         for number in range(2):
             rig.show(image(pixels, 10**9 + number * 10**8))
@@ -84,7 +84,7 @@ def test_the_node_publishes_the_columns_of_an_image_that_has_labels_and_flow(ros
     finally:
         planner.destroy_node()
     message = json.loads(found[0].data)
-    assert message['stamp'] == {'sec': 1, 'nanosec': 10**8}
+    assert message['stamp_ns'] == 1_100_000_000
     labels = pixels.argmax(axis=2)
     for column in message['columns']:
         strip = labels[:, column['left']:column['right']]

@@ -10,11 +10,13 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rig import camera_info, header, image, random_image
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
+from trt_perception import consumer
 from trt_perception.core.data import FlowField, Frame
 from trt_perception.core.errors import FrameError
 from trt_perception.core.image import ENCODINGS, FrameDecoder
 from trt_perception.core.model import LabelClass, LabelSet
 from trt_perception.ros import messages
+from trt_perception.ros.node_sink import ROS
 
 STAMP_NS = 1_700_000_123 * 10**9 + 987_654_321
 
@@ -234,7 +236,7 @@ def test_every_encoding_that_both_know_looks_as_in_cv_bridge():
 @pytest.mark.parametrize(('encoding', 'shape', 'dtype', 'step'), [
     ('mono8', (5, 7), np.uint8, 7), ('rgb8', (5, 7, 3), np.uint8, 21), ('32FC2', (5, 7, 2), np.float32, 56)])
 def test_what_is_written_comes_out_of_a_serialised_message(encoding, shape, dtype, step):
-    writer = messages.ImageWriter(encoding)
+    writer = messages.ImageWriter(ROS, encoding)
     content = (np.random.default_rng(3).random(shape) * 255).astype(dtype)
     writer.array(shape, dtype)[...] = content
     received = deserialize_message(serialize_message(writer.stamped(header(STAMP_NS, 'left_optical'))), Image)
@@ -245,7 +247,7 @@ def test_what_is_written_comes_out_of_a_serialised_message(encoding, shape, dtyp
 
 
 def test_an_image_writer_keeps_its_memory_while_the_size_stays():
-    writer = messages.ImageWriter('mono8')
+    writer = messages.ImageWriter(ROS, 'mono8')
     first = writer.array((4, 6), np.uint8)
     first[...] = 9
     second = writer.array((4, 6), np.uint8)
@@ -258,7 +260,7 @@ def test_an_image_writer_keeps_its_memory_while_the_size_stays():
 
 
 def test_an_image_writer_follows_a_change_of_size():
-    writer = messages.ImageWriter('rgb8')
+    writer = messages.ImageWriter(ROS, 'rgb8')
     writer.array((4, 6, 3), np.uint8)[...] = 9
     for shape in ((2, 5, 3), (8, 9, 3), (6, 4, 3), (9, 8, 3)):
         writer.array(shape, np.uint8)[...] = shape[0]
@@ -272,7 +274,7 @@ def test_headers_come_back_bit_for_bit():
     for sec, nanosec in zip(rng.integers(-2**31, 2**31, 500).tolist(), rng.integers(0, 10**9, 500).tolist()):
         original = header(0, 'frame {}'.format(nanosec))
         original.stamp.sec, original.stamp.nanosec = sec, nanosec
-        made = messages.header(messages.stamp_ns(original.stamp), original.frame_id)
+        made = messages.header(ROS, messages.stamp_ns(original.stamp), original.frame_id)
         assert serialize_message(made) == serialize_message(original)
 
 
@@ -280,7 +282,7 @@ def test_headers_come_back_bit_for_bit():
 def test_the_ends_of_the_stamp_range_come_back(sec, nanosec):
     original = header(0)
     original.stamp.sec, original.stamp.nanosec = sec, nanosec
-    assert messages.header(messages.stamp_ns(original.stamp), 'camera') == original
+    assert messages.header(ROS, messages.stamp_ns(original.stamp), 'camera') == original
 
 
 def blob_centre(pixels):
@@ -404,6 +406,17 @@ def test_flow_info_tells_both_stamps_whichever_grid_the_flow_lives_on(grid, stam
     assert json.loads(messages.flow_info_json(field, grid)) == {
         'stamp': {'sec': stamp[0], 'nanosec': stamp[1]}, 'previous_stamp': {'sec': previous[0], 'nanosec': previous[1]},
         'interval_s': 0.5, 'units': 'px per interval', 'grid': grid, 'valid_share': 0.5, 'median_flow': [3.0, -1.5]}
+
+
+@pytest.mark.parametrize(('grid', 'other', 'source'), [
+    ('current', (9, 750_000_000), 'previous image'), ('previous', (10, 750_000_000), 'next image')])
+def test_a_time_reference_has_the_stamps_of_both_images(grid, other, source):
+    field = FlowField(np.zeros((8, 8, 2), np.float32), 10_250_000_000, 'camera', 500_000_000)
+    message = messages.time_reference(ROS, field, grid)
+    assert message.header == messages.header(ROS, field.stamp_ns, 'camera')
+    assert (message.time_ref.sec, message.time_ref.nanosec) == other
+    assert message.source == source
+    assert consumer.interval_of(message) == 0.5
 
 
 @pytest.mark.parametrize('size', [(1, 1), (7, 9), (8, 8), (17, 23)])

@@ -10,6 +10,7 @@ from std_msgs.msg import Header
 from trt_perception.core.errors import FrameError
 from trt_perception.core.image import ENCODINGS, FrameDecoder
 from trt_perception.ros.messages import frame_from_image, header
+from trt_perception.ros.node_sink import ROS
 
 SIZES = some.one_of(some.integers(0, 12), some.sampled_from([480, 65535, 2**31 - 1, 2**31, 2**32 - 1]))
 ENCODING = some.one_of(some.sampled_from(sorted(ENCODINGS)), some.text(max_size=12))
@@ -27,7 +28,7 @@ def test_any_image_message_becomes_a_frame_or_is_refused(message, bits):
     except FrameError:
         return
     assert (frame.height, frame.width) == (message.height, message.width)
-    made = header(frame.stamp_ns, frame.frame_id)
+    made = header(ROS, frame.stamp_ns, frame.frame_id)
     assert serialize_message(made) == serialize_message(message.header)
     for color, channels in (('rgb', (3,)), ('bgr', (3,)), ('gray', ())):
         image = FrameDecoder().image(frame, color, (frame.height, frame.width))

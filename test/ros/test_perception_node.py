@@ -1,3 +1,4 @@
+import importlib
 import json
 import threading
 import time
@@ -7,12 +8,13 @@ import networks
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
-from rig import PATIENCE_S, camera_info, header, image, pixels_of, random_image, stamp_of
+from rig import DEEP, PATIENCE_S, camera_info, header, image, pixels_of, random_image, stamp_of
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
+from trt_perception import consumer
 from trt_perception.core.colors import color_flow
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.optical_flow import OpticalFlowPipeline
@@ -20,6 +22,7 @@ from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
 from trt_perception.ros import messages, node_task, optical_flow_publishers, segmentation_publishers
+from trt_perception.ros.node_sink import ROS
 from trt_perception.ros.qos import LATCHED
 
 START_NS = 1_600_000_000 * 10**9 + 123_456_789
@@ -28,11 +31,17 @@ COLORS = np.array([each['color'] for each in networks.CLASSES], np.uint8)
 OUTPUTS = {'segmentation/label_map': Image, 'segmentation/confidence': Image, 'segmentation/color': Image,
            'segmentation/overlay': Image, 'segmentation/label_map/compressed': CompressedImage,
            'segmentation/camera_info': CameraInfo, 'optical_flow/flow': Image, 'optical_flow/confidence': Image,
-           'optical_flow/color': Image, 'optical_flow/camera_info': CameraInfo, 'optical_flow/flow_info': String}
+           'optical_flow/color': Image, 'optical_flow/camera_info': CameraInfo,
+           'optical_flow/time_reference': TimeReference, 'optical_flow/flow_info': String}
 
 
 def stamp(number):
     return START_NS + number * PERIOD_NS
+
+
+def message_class(kind):
+    package, _, name = kind.split('/')
+    return getattr(importlib.import_module(package + '.msg'), name)
 
 
 class Models:
@@ -159,6 +168,58 @@ def test_flow_is_what_the_pipeline_makes_of_the_same_images(rig, models, grid):
         assert info['previous_stamp'] == {'sec': stamp(number - 1) // 10**9, 'nanosec': stamp(number - 1) % 10**9}
         assert info['interval_s'] == pytest.approx(PERIOD_NS * 1e-9)
         assert info['median_flow'] == np.median(flow[::8, ::8].reshape(-1, 2), axis=0).tolist()
+
+
+@pytest.mark.parametrize('grid', ['current', 'previous'])
+def test_the_interval_of_a_flow_field_comes_before_it_and_under_its_header(rig, models, grid):
+    arrived = []
+    for kind, topic in ((TimeReference, 'optical_flow/time_reference'), (Image, 'optical_flow/flow')):
+        rig.outside.create_subscription(kind, topic, arrived.append, DEEP)
+    rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
+    wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/time_reference'])
+    published = []
+    for topic, publisher in rig.worker.tasks[1].publishers._publishers.items():
+        publisher.publish = lambda message, p=publisher.publish, t=topic: (published.append(t), p(message))
+    for number in range(3):
+        rig.show(image(random_image(number), stamp(number)))
+    rig.until(lambda: len(arrived) == 4, 'two fields and two intervals')
+    assert published == 2 * ['time_reference', 'flow']
+    for number in (1, 2):
+        interval, field = sorted((m for m in arrived if m.header == header(stamp(number - (grid == 'previous')))),
+                                 key=lambda m: isinstance(m, Image))
+        assert stamp_of(field) == stamp_of(interval)
+        assert interval.time_ref == header(stamp(number - (grid == 'current'))).stamp
+
+
+def test_the_consumer_joins_what_the_nodes_publish_for_one_image(rig, models):
+    join = consumer.Join(list(consumer.TOPICS))
+    found = []
+    for topic, (kind, _, _) in consumer.TOPICS.items():
+        qos = LATCHED if topic == consumer.CLASSES else DEEP
+        rig.outside.create_subscription(message_class(kind), topic, lambda message, t=topic: found.extend(
+            filter(None, [join.add(t, message)])), qos)
+    rig.start(TASKS, *models.arguments)
+    wait_for_watchers(rig, consumer.TOPICS)
+    rig.worker.camera_info = camera_info(48, 64, 17)
+    images = [image(random_image(number), stamp(number)) for number in range(3)]
+    for each in images:
+        rig.show(each)
+    rig.until(lambda: len(found) == 2, 'the results of two images')
+    label_maps, fields = models.label_maps(images), models.flow_fields(images)
+    for number, results in zip((1, 2), found):
+        assert (results.stamp_ns, results.frame_id) == (stamp(number), 'camera')
+        assert results.classes == {0: 'reddish', 1: 'greenish', 2: 'bluish'}
+        np.testing.assert_array_equal(results.labels, label_maps[number][0])
+        np.testing.assert_array_equal(results.label_confidence, label_maps[number][1])
+        np.testing.assert_array_equal(results.flow, fields[number][0])
+        np.testing.assert_array_equal(results.flow_confidence, fields[number][1])
+        np.testing.assert_allclose(results.velocity(), fields[number][0] * 1e9 / PERIOD_NS, rtol=1e-6)
+        assert results.overlay.shape == (48, 64, 3)
+        for camera in (results.label_camera, results.flow_camera):
+            assert camera.size == (48, 64)
+            assert camera.matrix.tolist() == [[50, 0.5, 31], [0, 60, 23], [0, 0, 1]]
+            assert camera.distortion.tolist() == [0.1, -0.2, 0.003, 0.004, 0.05]
+            assert camera.projection[0, 3] == -4
 
 
 def test_colours_and_overlay_show_the_labels(rig, models):
@@ -337,7 +398,7 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
     ours = {name for name, _ in rig.node.get_publisher_names_and_types_by_node('perception', '/')}
     assert ours == {'/' + topic for topic in kinds} | {'/diagnostics', '/rosout', '/parameter_events'} | (
-        {'/segmentation/label_info'} if messages.LabelInfo is not None else set())
+        {'/segmentation/label_info'} if ROS.LabelInfo is not None else set())
 
 
 def test_the_quality_of_service_may_be_overridden(rig, models):

@@ -16,6 +16,7 @@ from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
 from ..core.errors import ConfigError, FrameError
 from ..core.image import FrameDecoder
 from .messages import ImageWriter, frame_from_compressed
+from .node_sink import ROS
 from .session import session
 
 _TICK_NS = 10 * 10**6
@@ -62,7 +63,7 @@ class BagPlayer(Node):
                 if name in bag.types:  # Recorded raw as well: once is enough.
                     self.get_logger().warning('{} is left out: {} is in the bag, too.'.format(topic, name))
                     continue
-                self._decoded[topic] = ImageWriter('bgr8')
+                self._decoded[topic] = ImageWriter(ROS, 'bgr8')
             self._topics[topic] = self._create(_CLASSES[kind], name)
         self._unheard = set(self._topics) if options.wait_s else set()
         self._clock_topic = self._create(Clock, '/clock') if options.clock else None

@@ -6,8 +6,6 @@ import importlib
 from typing import Any
 
 import numpy as np
-from rclpy.logging import get_logger
-from sensor_msgs.msg import Image
 
 from ..core.errors import FrameError
 from ..core.limits import MAX_IMAGE_PIXELS
@@ -25,11 +23,11 @@ def available() -> bool:
             _bridge = importlib.import_module('cv_bridge').CvBridge()
         except Exception as error:  # One that was built for another numpy or OpenCV raises anything.
             if not isinstance(error, ImportError):
-                get_logger('trt_perception').warning('cv_bridge cannot be used here: {}'.format(error))
+                _warn('cv_bridge cannot be used here: {}'.format(error))
     return _bridge is not None
 
 
-def to_bgr8(message: Image) -> np.ndarray:
+def to_bgr8(message: Any) -> np.ndarray:
     """Return an image as (H, W, 3) uint8 BGR.
 
     Raises:
@@ -44,7 +42,12 @@ def to_bgr8(message: Image) -> np.ndarray:
         reason = str(error).strip().rstrip('.') or type(error).__name__
         raise FrameError('image encoding: got {!r}, which cv_bridge cannot convert to bgr8: {}. Convert in the camera '
                          'driver.'.format(message.encoding[:80], reason)) from error
-    get_logger('trt_perception').warning(
+    _warn(
         'Images in encoding {!r} go through cv_bridge, which copies each of them. An encoding that the node reads in '
-        'place is faster: see its README.'.format(message.encoding), once=True)
+        'place is faster: see its README.'.format(message.encoding))
     return pixels
+
+
+def _warn(text: str) -> None:
+    from rclpy.logging import get_logger  # Not above: this module is imported where there is no ROS, too.
+    get_logger('trt_perception').warning(text, once=True)

@@ -1,4 +1,7 @@
-"""ROS messages to and from frames, label maps and flow fields. Bytes are viewed and written in place."""
+"""ROS messages to and from frames, label maps and flow fields. Bytes are viewed and written in place.
+
+Knows the fields of the messages, not their classes: see sink.MessageTypes.
+"""
 import copy
 import json
 import re
@@ -6,9 +9,6 @@ from array import array
 from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 from ..core.compressed import as_bayer, decode_compressed
 from ..core.data import VOID, FlowField, Frame
@@ -16,17 +16,12 @@ from ..core.errors import FrameError
 from ..core.image import ENCODINGS, Size, frame_from_array, make_frame, narrow_mono16
 from ..core.model import LabelSet
 from . import cv_bridge
-
-try:
-    from vision_msgs.msg import LabelInfo, VisionClass
-except ImportError:  # Not on PyPI, and not in every distribution: the JSON topic is always there.
-    LabelInfo = None
-
+from .sink import MessageTypes
 
 _OPENCV_TYPE = re.compile(r'(8|16|32|64)[USF]C\d+$')
 
 
-def stamp_ns(stamp: Time) -> int:
+def stamp_ns(stamp: Any) -> int:
     """Return a message stamp as ns.
 
     Raises:
@@ -38,12 +33,12 @@ def stamp_ns(stamp: Time) -> int:
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
-def header(stamp: int, frame_id: str) -> Header:
+def header(types: MessageTypes, stamp: int, frame_id: str) -> Any:
     """Return the header with this stamp (ns): the same bits as the image's that it came from."""
-    return Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=frame_id)
+    return types.Header(stamp=types.Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=frame_id)
 
 
-def frame_from_image(message: Image, mono16_bits: int = 16) -> Frame:
+def frame_from_image(message: Any, mono16_bits: int = 16) -> Frame:
     """View an Image message as a Frame; nothing is copied.
 
     Args:
@@ -60,7 +55,7 @@ def frame_from_image(message: Image, mono16_bits: int = 16) -> Frame:
     return _with_bits(frame, mono16_bits)
 
 
-def frame_from_compressed(message: CompressedImage, mono16_bits: int = 16) -> Frame:
+def frame_from_compressed(message: Any, mono16_bits: int = 16) -> Frame:
     """Decode a CompressedImage message (JPEG, PNG) into a bgr8 Frame, or a mono16 or Bayer one where it holds that.
 
     What a raw image of the same encoding would be refused for, depth for example, is refused here too.
@@ -92,8 +87,8 @@ class ImageWriter:
     where rclpy checks types (Foxy, Humble) it looks at every byte: docs/measurements/message_path.md.
     """
 
-    def __init__(self, encoding: str) -> None:
-        self.message = Image(encoding=encoding, is_bigendian=0)
+    def __init__(self, types: MessageTypes, encoding: str) -> None:
+        self.message = types.Image(encoding=encoding, is_bigendian=0)
 
     def array(self, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
         """Return a writable view of the message's data as an array of this shape; sizes the message at first."""
@@ -105,13 +100,13 @@ class ImageWriter:
             message.data = array('B', bytes(height * width * pixel))
         return np.frombuffer(message.data, dtype).reshape(shape)
 
-    def stamped(self, stamp: Header) -> Image:
+    def stamped(self, stamp: Any) -> Any:
         """Return the message with this header."""
         self.message.header = stamp
         return self.message
 
 
-def scaled_camera_info(info: CameraInfo, source: Size, target: Size, stamp: Header) -> CameraInfo:
+def scaled_camera_info(info: Any, source: Size, target: Size, stamp: Any) -> Any:
     """Return the calibration of an image that was resized from `source` to `target`.
 
     K, P and ROI scale; distortion and rotation stay. Pixel centres are at integers, so the principal point moves as
@@ -154,7 +149,7 @@ def _scale(scaled: Any, original: Any, factors: Iterable[Tuple[str, float]]) -> 
         setattr(scaled, name, value)
 
 
-def _check_calibrated_size(info: CameraInfo, image: Size) -> None:
+def _check_calibrated_size(info: Any, image: Size) -> None:
     """Check that an image has the size that its calibration says: of the sensor, or of the ROI, binned or not."""
     sizes = {(info.height, info.width), (info.roi.height or info.height, info.roi.width or info.width)}
     binning = max(info.binning_y, 1), max(info.binning_x, 1)
@@ -171,10 +166,10 @@ def label_info_json(model: str, labels: LabelSet) -> str:
         {'id': each.id, 'name': each.name, 'color': list(each.color)} for each in labels.classes]})
 
 
-def label_info(labels: LabelSet, stamp: Header) -> Any:
-    """Return the same as vision_msgs/LabelInfo; only where `LabelInfo` is not None."""
-    classes = [VisionClass(class_id=each.id, class_name=each.name) for each in labels.classes]
-    return LabelInfo(header=stamp, class_map=classes, threshold=0.0)
+def label_info(types: MessageTypes, labels: LabelSet, stamp: Any) -> Any:
+    """Return the same as vision_msgs/LabelInfo; only where `types` has it."""
+    classes = [types.VisionClass(class_id=each.id, class_name=each.name) for each in labels.classes]
+    return types.LabelInfo(header=stamp, class_map=classes, threshold=0.0)
 
 
 def flow_info_json(field: FlowField, flow_grid: str) -> str:
@@ -191,6 +186,14 @@ def flow_info_json(field: FlowField, flow_grid: str) -> str:
         'interval_s': field.interval_ns * 1e-9, 'units': 'px per interval', 'grid': flow_grid,
         'valid_share': len(sample) / pixels,
         'median_flow': [float(v) for v in np.median(sample, axis=0)] if len(sample) else None})
+
+
+def time_reference(types: MessageTypes, field: FlowField, flow_grid: str) -> Any:
+    """Return the interval of a flow field: stamped as the field; time_ref is the stamp of the other image."""
+    other, source = ((field.stamp_ns + field.interval_ns, 'next image') if flow_grid == 'previous' else
+                     (field.stamp_ns - field.interval_ns, 'previous image'))
+    return types.TimeReference(header=header(types, field.stamp_ns, field.frame_id), source=source,
+                               time_ref=header(types, other, '').stamp)
 
 
 def _time(ns: int) -> Dict[str, int]:

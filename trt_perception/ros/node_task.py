@@ -12,6 +12,7 @@ from ..core.settings import Settings
 from ..core.tasks import pipeline_class, publishers_class
 from ..core.timing import StageTimer
 from ..engines import BuiltEngine, EngineOptions, default_model, open_engine
+from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
 
@@ -32,7 +33,7 @@ class NodeTask:
         if self.model.task != name:
             raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
                 name, self.model.path, self.model.task, name))
-        self.publishers: TaskPublishers = publishers_class(name)(node, self.model, settings, decoder)
+        self.publishers: TaskPublishers = publishers_class(name)(NodeSink(node), self.model, settings, decoder)
         self.engine: Optional[Engine] = None
         self.pipeline: Optional[Pipeline] = None
         self._settings = settings

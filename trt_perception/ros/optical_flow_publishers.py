@@ -1,10 +1,7 @@
 """The topics of optical flow: the field, its interval and validity, and a visualisation."""
-from typing import Optional, Tuple
+from typing import Any, Tuple
 
 import numpy as np
-from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import String
 
 from ..core.colors import color_flow
 from ..core.data import FlowField, Frame
@@ -14,19 +11,21 @@ from ..core.settings import Settings
 from ..core.tasks import OPTICAL_FLOW
 from . import messages
 from .publishers import TaskPublishers
+from .sink import Sink
 
 
 class OpticalFlowPublishers(TaskPublishers):
-    """flow, confidence, flow_info, camera_info, color."""
+    """flow, confidence, time_reference, flow_info, camera_info, color."""
 
     task = OPTICAL_FLOW
 
-    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
-        super().__init__(node, model, settings, decoder)
+    def __init__(self, sink: Sink, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
+        super().__init__(sink, model, settings, decoder)
         self._create_image('flow', '32FC2')
         self._create_image('confidence', 'mono8')
         self._create_image('color', 'rgb8')
-        self._create('flow_info', String)
+        self._create('time_reference', self._types.TimeReference)
+        self._create('flow_info', self._types.String)
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
         """Give the pipeline the message memory for its 'flow' or 'confidence'."""
@@ -36,13 +35,17 @@ class OpticalFlowPublishers(TaskPublishers):
         """Return whether the confidence has subscribers."""
         return self._watched(role)
 
-    def publish(self, frame: Frame, result: FlowField, info: Optional[CameraInfo]) -> None:
+    def publish(self, frame: Frame, result: FlowField, info: Any) -> None:
         """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
-        header = messages.header(result.stamp_ns, result.frame_id)
+        header = self._header(result)
         size = result.flow.shape[:2]
-        if self._watched('flow_info'):  # First: without a header, it must be there when the flow comes.
+        # The interval first, so that it is there when the flow comes.
+        if self._watched('time_reference'):
+            self._publishers['time_reference'].publish(
+                messages.time_reference(self._types, result, self._settings['flow_grid']))
+        if self._watched('flow_info'):
             self._publishers['flow_info'].publish(
-                String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
+                self._types.String(data=messages.flow_info_json(result, self._settings['flow_grid'])))
         self._publish_image('flow', header)
         if result.confidence is not None:
             self._publish_image('confidence', header)

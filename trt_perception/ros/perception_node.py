@@ -18,6 +18,7 @@ from . import messages
 from .camera import Camera
 from .diagnostics import Diagnostics
 from .memory import keep_freed_memory
+from .node_sink import ROS
 from .parameters import declare_parameters, on_change
 from .qos import RELIABLE
 from .session import session
@@ -77,7 +78,7 @@ class PerceptionNode(Node):
 
     def _publish_diagnostics(self) -> None:
         now_s = time.monotonic()
-        header = messages.header(self.get_clock().now().nanoseconds, '')
+        header = messages.header(ROS, self.get_clock().now().nanoseconds, '')
         try:
             self._diagnostics_publisher.publish(self._diagnostics.array(header, now_s - self._last_tick_s))
         except Exception:  # Telling how the node is must not be what ends it.

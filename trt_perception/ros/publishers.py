@@ -1,13 +1,8 @@
 """What the publishers of all tasks share: the topics, who watches them, and the headers they are published with."""
 import abc
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
-from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 
 from ..core.data import Frame
 from ..core.errors import FrameError
@@ -15,7 +10,7 @@ from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings
 from . import messages
-from .qos import RELIABLE, checked_overrides, overridable
+from .sink import Sink
 
 
 class TaskPublishers(abc.ABC):
@@ -27,25 +22,26 @@ class TaskPublishers(abc.ABC):
     task = ''
     """Key in tasks.TASKS, and the first part of the topics' names."""
 
-    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
-        self._node = node
+    def __init__(self, sink: Sink, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
+        self._sink = sink
+        self._types = sink.types
         self._settings = settings
         self._decoder = decoder
-        self._publishers: Dict[str, Publisher] = {}
+        self._publishers: Dict[str, Any] = {}
         self._images: Dict[str, messages.ImageWriter] = {}
         self._results: List[str] = []
-        self._camera_info = self._create('camera_info', CameraInfo, is_result=False)
+        self._camera_info = self._create('camera_info', self._types.CameraInfo, is_result=False)
 
     @abc.abstractmethod
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
         """Give the pipeline the memory of a message for one of its results: see pipeline.Allocate."""
 
     @abc.abstractmethod
-    def publish(self, frame: Frame, result: Any, info: Optional[CameraInfo]) -> None:
+    def publish(self, frame: Frame, result: Any, info: Any) -> None:
         """Publish a result that the pipeline wrote into the memory from `allocate`.
 
         Args:
-            info: of the camera, if it has published one.
+            info: CameraInfo of the camera; None = it has published none.
         """
 
     def wants(self, role: str) -> bool:
@@ -56,33 +52,34 @@ class TaskPublishers(abc.ABC):
         """Return whether a topic that needs the network has subscribers."""
         return any(self._watched(topic) for topic in self._results)
 
-    def _create(self, topic: str, kind: type, qos: QoSProfile = RELIABLE, is_result: bool = True) -> Publisher:
+    def _create(self, topic: str, kind: Any, latched: bool = False, is_result: bool = True) -> Any:
         """Create a publisher on TASK/topic; whoever subscribes to a result makes the network run."""
         if is_result:
             self._results.append(topic)
-        name = '{}/{}'.format(self.task, topic)
-        with checked_overrides(name):
-            self._publishers[topic] = self._node.create_publisher(kind, name, **overridable(qos))
+        self._publishers[topic] = self._sink.create_publisher('{}/{}'.format(self.task, topic), kind, latched)
         return self._publishers[topic]
 
     def _create_image(self, topic: str, encoding: str) -> None:
-        self._images[topic] = messages.ImageWriter(encoding)
-        self._create(topic, Image)
+        self._images[topic] = messages.ImageWriter(self._types, encoding)
+        self._create(topic, self._types.Image)
 
     def _watched(self, topic: str) -> bool:
         return bool(self._publishers[topic].get_subscription_count())
 
-    def _publish_image(self, topic: str, header: Header) -> None:
+    def _header(self, result: Any) -> Any:
+        """Return the header of a result's image."""
+        return messages.header(self._types, result.stamp_ns, result.frame_id)
+
+    def _publish_image(self, topic: str, header: Any) -> None:
         if self._watched(topic):
             self._publishers[topic].publish(self._images[topic].stamped(header))
 
-    def _publish_camera_info(self, info: Optional[CameraInfo], frame: Frame, size: Tuple[int, int],
-                             header: Header) -> None:
+    def _publish_camera_info(self, info: Any, frame: Frame, size: Tuple[int, int], header: Any) -> None:
         if info is None or not self._watched('camera_info'):
             return
         try:
             scaled = messages.scaled_camera_info(info, (frame.height, frame.width), size, header)
         except FrameError as error:
-            self._node.get_logger().warning(str(error), throttle_duration_sec=10.0)
+            self._sink.warn(str(error))
             return
         self._camera_info.publish(scaled)

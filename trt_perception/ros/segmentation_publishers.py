@@ -1,10 +1,7 @@
 """The topics of segmentation: label map, confidence, what the labels mean, and visualisations."""
-from typing import Optional, Tuple
+from typing import Any, Tuple
 
 import numpy as np
-from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, CompressedImage
-from std_msgs.msg import String
 
 from ..core.colors import color_labels, label_palette, overlay_labels
 from ..core.compressed import encode_png
@@ -15,7 +12,7 @@ from ..core.settings import Settings
 from ..core.tasks import SEGMENTATION
 from . import messages
 from .publishers import TaskPublishers
-from .qos import LATCHED
+from .sink import Sink
 
 
 class SegmentationPublishers(TaskPublishers):
@@ -23,21 +20,21 @@ class SegmentationPublishers(TaskPublishers):
 
     task = SEGMENTATION
 
-    def __init__(self, node: Node, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
-        super().__init__(node, model, settings, decoder)
+    def __init__(self, sink: Sink, model: Model, settings: Settings, decoder: FrameDecoder) -> None:
+        super().__init__(sink, model, settings, decoder)
         assert isinstance(model.labels, LabelSet)
         self._palette = label_palette(model.labels)
         self._create_image('label_map', 'mono8')
         self._create_image('confidence', 'mono8')
         self._create_image('color', 'rgb8')
         self._create_image('overlay', 'rgb8')
-        self._create('label_map/compressed', CompressedImage)
-        self._create('label_info_json', String, LATCHED, is_result=False).publish(
-            String(data=messages.label_info_json(model.name, model.labels)))
-        if messages.LabelInfo is not None:
-            stamp = messages.header(node.get_clock().now().nanoseconds, '')
-            self._create('label_info', messages.LabelInfo, LATCHED, is_result=False).publish(
-                messages.label_info(model.labels, stamp))
+        self._create('label_map/compressed', self._types.CompressedImage)
+        self._create('label_info_json', self._types.String, latched=True, is_result=False).publish(
+            self._types.String(data=messages.label_info_json(model.name, model.labels)))
+        if self._types.LabelInfo is not None:
+            stamp = messages.header(self._types, sink.now_ns(), '')
+            self._create('label_info', self._types.LabelInfo, latched=True, is_result=False).publish(
+                messages.label_info(self._types, model.labels, stamp))
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
         """Give the pipeline the message memory for its 'labels' or 'confidence'."""
@@ -47,9 +44,9 @@ class SegmentationPublishers(TaskPublishers):
         """Return whether the confidence has subscribers."""
         return self._watched(role)
 
-    def publish(self, frame: Frame, result: LabelMap, info: Optional[CameraInfo]) -> None:
+    def publish(self, frame: Frame, result: LabelMap, info: Any) -> None:
         """Publish a label map that the pipeline wrote into the memory from `allocate`."""
-        header = messages.header(result.stamp_ns, result.frame_id)
+        header = self._header(result)
         size = result.labels.shape
         self._publish_image('label_map', header)
         if result.confidence is not None:
@@ -65,4 +62,5 @@ class SegmentationPublishers(TaskPublishers):
             self._publish_image('overlay', header)
         if self._watched('label_map/compressed'):
             self._publishers['label_map/compressed'].publish(
-                CompressedImage(header=header, format='mono8; png compressed', data=encode_png(result.labels)))
+                self._types.CompressedImage(header=header, format='mono8; png compressed',
+                                            data=encode_png(result.labels)))

@@ -346,6 +346,15 @@ def test_some_images_are_spread_over_all_of_them(camvid: Path, images: Path):
     assert open_dataset(camvid, SEGMENTATION, 'test', '', 256).some(9).names == ['a', 'b']
 
 
+def test_images_of_one_drive_are_chosen_by_the_beginning_of_their_names(camvid: Path):
+    dataset = open_dataset(camvid, SEGMENTATION, 'test', '', 256)
+    only = dataset.named('b')
+    assert only.names == ['b']
+    np.testing.assert_array_equal(only.read(0).truth, dataset.read(1).truth)
+    with pytest.raises(ConfigError, match="CamVid test: no image has a name that begins with 'x', as a does with 'a'"):
+        dataset.named('x')
+
+
 def test_the_table_has_a_column_per_contender_and_shares_in_percent(road: Path, camvid: Path):
     [score] = score_of(road, camvid)
     lines = table([score, score._replace(model='other', total=0.5, precision='int8')]).splitlines()

@@ -9,7 +9,7 @@ import torch
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 from trt_perception_tools.networks.weights import read_weights
-from trt_perception_tools.train import trainer
+from trt_perception_tools.train import segmentation, trainer
 from trt_perception_tools.train.augment import Augmentation, view
 from trt_perception_tools.train.recipe import Optimiser, Recipe
 from trt_perception_tools.train.segmentation import Loss, SegmentationTask, class_weights, segmentation_loss
@@ -96,6 +96,35 @@ def test_borders_in_image_and_labels_lie_within_half_a_pixel_of_each_other():
         assert abs(int((pixels[..., 0] > 100)[known].sum()) - int((seen == 1).sum())) <= 64
 
 
+def test_half_of_the_classes_of_another_image_are_pasted_with_their_labels():
+    still = Augmentation((48, 72), (1.0, 1.0), brightness=0, contrast=0, saturation=0, centred=0)
+    image, labels = np.full((48, 72, 3), 7, np.uint8), np.full((48, 72), 10, np.uint8)
+    other = np.repeat(np.arange(4, dtype=np.uint8), 18)[None].repeat(48, 0)
+    random = np.random.default_rng(0)
+    seen = set()
+    for _ in range(30):
+        pixels, ids = view(image, labels, still, random, (COLORS[other], other))
+        pasted = set(np.unique(ids)) - {10}
+        assert len(pasted) == 2
+        seen |= pasted
+        np.testing.assert_array_equal(pixels, np.where((ids == 10)[..., None], 7, COLORS[ids]))
+    assert seen == {0, 1, 2, 3}
+
+
+def test_mixed_views_come_as_often_as_the_recipe_says(camvid, monkeypatch):
+    others = []
+
+    def recorded(image, labels, how, random, other):
+        others.append(other is not None)
+        return view(image, labels, how, random, other)
+
+    monkeypatch.setattr(segmentation, 'view', recorded)
+    made = task(camvid, augmentation={'crop': [32, 32], 'mix': 0.5})
+    for epoch in range(20):
+        list(made.batches(epoch))
+    assert 0.3 < np.mean(others) < 0.7
+
+
 def test_views_differ_but_the_same_generator_gives_the_same():
     how = Augmentation((32, 32))
     first, again = (np.random.default_rng(1) for _ in range(2))
@@ -104,6 +133,20 @@ def test_views_differ_but_the_same_generator_gives_the_same():
         for got, expected in zip(view(*street(0), how, again), (image, labels), strict=True):
             np.testing.assert_array_equal(got, expected)
     assert not np.array_equal(views[0][0], views[1][0])
+
+
+def test_a_held_out_drive_is_validated_and_not_trained_on(camvid):
+    for name in ('train/4.png', 'trainannot/4.png'):
+        (camvid / name).rename(camvid / name.replace('4', 'drive_4'))
+    (camvid / 'train.txt').write_text('0\n1\n2\n3\ndrive_4')
+    data = {'folder': str(camvid), 'size': [48, 72]}
+    made = task(camvid, data={**data, 'held_out': 'drive'}, batch=4)
+    plain = task(camvid, data=data, batch=4)
+    assert (len(made._train), len(made._validate)) == (4, 1)
+    assert (len(plain._train), len(plain._validate)) == (5, 2)
+    np.testing.assert_array_equal(made._validate[0].labels, plain._train[4].labels)
+    with pytest.raises(ConfigError, match="held_out: no image of train has a name that begins with 'other'"):
+        task(camvid, data={**data, 'held_out': 'other'})
 
 
 def test_centred_views_see_a_rare_class_more_often():

@@ -84,6 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                       'exported without --calibration')
     parser.add_argument('--data', type=Path, required=True, metavar='PATH', help='folder of CamVid or Cityscapes')
     parser.add_argument('--split', default='val', help='train, val or test (default: val)')
+    parser.add_argument('--only', default='', metavar='PREFIX', help='only images whose names begin so, e.g. a drive '
+                                                                     'that the network has not seen')
     parser.add_argument('--output', type=Path, required=True, metavar='YAML', help='the file to write')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: all cores)')
 
@@ -97,11 +99,13 @@ def execute(args: argparse.Namespace) -> int:
     dataset = open_dataset(args.data, SEGMENTATION, args.split, '', MOST_OF_BAG)
     if not dataset.has_truth:
         raise ConfigError(f'{args.data}: has no labels, expected CamVid or Cityscapes. Give such a folder with --data.')
+    dataset = dataset.named(args.only)
     names = [each.name for each in model.labels.classes]
     counts = _count(model, dataset, len(names), args.threads)
     calibration = fit_calibration(counts)
     write_calibration(args.output, calibration, names,
-                      f'Of {model.name}: confidence = sigmoid(slope * log odds + offset), found on {dataset.title}.')
+                      f'Of {model.name}: confidence = sigmoid(slope * log odds + offset), found on {dataset.title}'
+                      f'{args.only and ", " + args.only}.')
     after = calibrated_counts(counts, calibration)
     for name, *pair in zip(['all', *names], [counts.sum(0), *counts], [after.sum(0), *after], strict=True):
         before, now = (reliability(each) for each in pair)

@@ -51,9 +51,23 @@ class Dataset(NamedTuple):
         """Return `count` samples, evenly spread; all where there are no more."""
         if count >= len(self.names):
             return self
-        chosen = np.linspace(0, len(self.names) - 1, count).round().astype(int).tolist()
-        return self._replace(names=[self.names[number] for number in chosen],
-                             read=lambda number: self.read(chosen[number]))
+        return self._chosen(np.linspace(0, len(self.names) - 1, count).round().astype(int).tolist())
+
+    def named(self, prefix: str) -> Dataset:
+        """Return the samples whose names begin with `prefix`.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        chosen = [number for number, name in enumerate(self.names) if name.startswith(prefix)]
+        if not chosen:
+            raise ConfigError(f'{self.title}: no image has a name that begins with {prefix!r}, as {self.names[0]} does '
+                              f'with {self.names[0].split("_")[0]!r}.')
+        return self._chosen(chosen)
+
+    def _chosen(self, numbers: Sequence[int]) -> Dataset:
+        return self._replace(names=[self.names[number] for number in numbers],
+                             read=lambda number: self.read(numbers[number]))
 
 
 class Video(NamedTuple):

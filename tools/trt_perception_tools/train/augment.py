@@ -34,6 +34,8 @@ class Augmentation:
     """Strength up to which every view's colours are those of another camera (the corruption `gains`)."""
     corrupt: float = 0.0
     """Share of views, 0..1, that are corrupted by another of the named corruptions, of a strength up to the largest."""
+    mix: float = 0.0
+    """Share of views over which half of the classes of another image's view are pasted (ClassMix, WACV 2021)."""
     centred: float = 0.5
     """Share of views around a pixel of a class drawn evenly among the image's classes: rare ones are seen more."""
 
@@ -42,8 +44,8 @@ class Augmentation:
             raise ValueError(f'scale: got {list(self.scale)}, expected [smallest, largest], above 0.')
 
 
-def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
-         random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def view(image: np.ndarray, labels: np.ndarray, how: Augmentation, random: np.random.Generator,
+         other: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return a random view of an image and of its labels, both (*crop).
 
     Args:
@@ -51,14 +53,26 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation,
         labels: (H, W) uint8, VOID = none; what lies outside the image is VOID and grey.
         how: the kinds and strengths.
         random: the only source of chance.
+        other: image and labels of which half of the classes, at least one, are pasted over the view.
     """
+    image, labels = _warped(image, labels, how, random)
+    if other is not None:
+        pasted, pasted_labels = _warped(*other, how, random)
+        classes = np.unique(pasted_labels[pasted_labels != VOID])
+        where = np.isin(pasted_labels, random.permutation(classes)[:(classes.size + 1) // 2])
+        image, labels = np.where(where[..., None], pasted, image), np.where(where, pasted_labels, labels)
+    return recoloured(image, how, random), labels
+
+
+def _warped(image: np.ndarray, labels: np.ndarray, how: Augmentation,
+            random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     matrix = _warp(labels, how, random)
     size = how.crop[1], how.crop[0]
     image = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                            borderMode=cv2.BORDER_CONSTANT, borderValue=(128, 128, 128))
     labels = cv2.warpAffine(labels, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
                             borderMode=cv2.BORDER_CONSTANT, borderValue=VOID)
-    return recoloured(image, how, random), labels
+    return image, labels
 
 
 def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:

@@ -58,6 +58,8 @@ class Data:
     train: tuple[str, ...] = ('train',)
     """Splits."""
     validate: str = 'val'
+    held_out: str = ''
+    """Prefix of names, e.g. a drive: these images of `train` are validated instead of `validate`, and not learnt."""
     size: tuple[int, int] = (360, 480)
     """(height, width) to which images are resized for validation, as the deployed model does, px."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -143,9 +145,14 @@ class SegmentationTask:
         data = self.settings.data
         layout = LAYOUTS[data.layout]
         self.classes = layout.classes
-        self._train = _Images([image for split in data.train for image in layout.images(data.folder, split)],
-                                layout, data.in_memory)
-        self._validate = _Images(layout.images(data.folder, data.validate), layout, data.in_memory)
+        train = [image for split in data.train for image in layout.images(data.folder, split)]
+        validate = [image for image in train if image.name.startswith(data.held_out)] if data.held_out else (
+            layout.images(data.folder, data.validate))
+        if not validate:
+            raise ConfigError(f'{where}: data: held_out: no image of {", ".join(data.train)} has a name that begins '
+                              f'with {data.held_out!r}. Name a drive, e.g. {train[0].name.split("_")[0]}.')
+        self._train = _Images([image for image in train if image not in validate], layout, data.in_memory)
+        self._validate = _Images(validate, layout, data.in_memory)
         self.steps_per_epoch = len(self._train) // self.settings.batch
         if not self.steps_per_epoch:
             raise ConfigError(f'{where}: batch: got {self.settings.batch}, expected at most the {len(self._train)} '
@@ -165,13 +172,19 @@ class SegmentationTask:
         how = self.settings.augmentation
         for step in range(self.steps_per_epoch):
             chosen = order[step * self.settings.batch:(step + 1) * self.settings.batch]
-            views = [view(*self._train[number], how, random) for number in chosen]
+            views = [view(*self._train[number], how, random, self._other(random)) for number in chosen]
             images, labels = (np.stack(each) for each in zip(*views, strict=True))
             source = None
             if self._clips and self.settings.video:
                 pairs = self._clips.draw(self.settings.video.pairs, how, random)
                 images, source = np.concatenate([images, pairs.before, pairs.now]), pairs.source
             yield Batch(_tensor(images), torch.from_numpy(labels).long(), source)
+
+    def _other(self, random: np.random.Generator) -> _Sample | None:
+        """Draw an image to mix with, or none."""
+        if random.random() >= self.settings.augmentation.mix:
+            return None
+        return self._train[random.integers(len(self._train))]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return 'loss' and its parts."""

@@ -1,0 +1,229 @@
+"""What the nodes publish as arrays: a function per kind of message, and `Join` for those that describe the same image.
+
+Needs numpy alone, no ROS: takes message objects of rclpy, or of rosbags when they come from a bag.
+"""
+import json
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .core.camera_model import CameraModel
+from .core.errors import ConfigError, FrameError, did_you_mean
+
+LABEL_MAP = 'segmentation/label_map'
+LABEL_CONFIDENCE = 'segmentation/confidence'
+LABEL_CAMERA = 'segmentation/camera_info'
+CLASSES = 'segmentation/label_info_json'
+OVERLAY = 'segmentation/overlay'
+FLOW = 'optical_flow/flow'
+FLOW_CONFIDENCE = 'optical_flow/confidence'
+FLOW_INTERVAL = 'optical_flow/time_reference'
+FLOW_CAMERA = 'optical_flow/camera_info'
+
+
+class Results(NamedTuple):
+    """What is known about one image. Arrays are views of the messages; what was not asked for is None."""
+
+    stamp_ns: int
+    """Of the image, ns."""
+    frame_id: str
+    """Camera optical frame: x right, y down, z forward."""
+    labels: Optional[np.ndarray] = None
+    """(H, W) uint8 class id; 255 = unlabelled."""
+    classes: Mapping[int, str] = {}
+    """Names of the class ids."""
+    label_confidence: Optional[np.ndarray] = None
+    """(H, W) uint8, 255 = certain."""
+    label_camera: Optional[CameraModel] = None
+    """Calibration on the labels' pixel grid."""
+    overlay: Optional[np.ndarray] = None
+    """(H, W, 3) uint8 RGB: label colours over the image."""
+    flow: Optional[np.ndarray] = None
+    """(H, W, 2) float32, u right and v down, px per interval; NaN = invalid."""
+    flow_confidence: Optional[np.ndarray] = None
+    """(H, W) uint8, 255 = certain."""
+    flow_camera: Optional[CameraModel] = None
+    """Calibration on the flow's pixel grid."""
+    interval_s: Optional[float] = None
+    """Time between the two images of the flow, s, above 0."""
+
+    def velocity(self) -> np.ndarray:
+        """Return the flow in px/s: (H, W, 2) float32; NaN = invalid. Needs flow and interval_s."""
+        assert self.flow is not None
+        assert self.interval_s is not None
+        return self.flow / np.float32(self.interval_s)
+
+    def ids(self, names: Sequence[str]) -> List[int]:
+        """Return the ids of the classes that have one of these names."""
+        return [number for number, name in self.classes.items() if name in names]
+
+
+def stamp_ns(message: Any) -> int:
+    """Return the stamp of a message's header, ns."""
+    return _ns(message.header.stamp)
+
+
+def labels_of(message: Any) -> np.ndarray:
+    """Return the class ids, or the confidence, of an Image mono8: (H, W) uint8, a view.
+
+    Raises:
+        FrameError: another encoding, or fields that do not fit together.
+    """
+    return _pixels(message, 'mono8', np.uint8, 1)[..., 0]
+
+
+def colors_of(message: Any) -> np.ndarray:
+    """Return the pixels of an Image rgb8: (H, W, 3) uint8 RGB, a view.
+
+    Raises:
+        FrameError: another encoding, or fields that do not fit together.
+    """
+    return _pixels(message, 'rgb8', np.uint8, 3)
+
+
+def flow_of(message: Any) -> np.ndarray:
+    """Return the flow of an Image 32FC2: (H, W, 2) float32, u right and v down, px per interval; NaN = invalid.
+
+    Raises:
+        FrameError: another encoding, or fields that do not fit together.
+    """
+    return _pixels(message, '32FC2', np.float32, 2)
+
+
+def interval_of(message: Any) -> float:
+    """Return the time between the two images of a flow field from its TimeReference, s, above 0.
+
+    The header has the stamp of the image on whose grid the flow lives, time_ref that of the other one.
+
+    Raises:
+        FrameError: both stamps are the same.
+    """
+    interval_ns = abs(stamp_ns(message) - _ns(message.time_ref))
+    if not interval_ns:
+        raise FrameError('time_reference: got the same time twice, expected the stamps of two images. Remap to the '
+                         'topic of the flow.')
+    return interval_ns * 1e-9
+
+
+def classes_of(message: Any) -> Dict[int, str]:
+    """Return id -> name of the classes from the String with label_info_json.
+
+    Raises:
+        FrameError: it is no such JSON.
+    """
+    try:
+        return {int(each['id']): str(each['name']) for each in json.loads(message.data)['classes']}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FrameError('label_info_json: got {!r}, expected JSON with the classes of a label map. Remap to the topic '
+                         'of the label map.'.format(str(message.data)[:80])) from error
+
+
+def camera_of(message: Any) -> CameraModel:
+    """Return the calibration that a CameraInfo has.
+
+    Raises:
+        FrameError: a matrix of another size.
+    """
+    try:
+        matrix = np.array(message.k, np.float64).reshape(3, 3)
+        projection = np.array(message.p, np.float64).reshape(3, 4)
+    except ValueError as error:
+        raise FrameError('camera_info: got {} and {} numbers, expected 9 in k and 12 in p. Correct the camera '
+                         'driver.'.format(len(message.k), len(message.p))) from error
+    return CameraModel((message.height, message.width), matrix, message.distortion_model,
+                       np.array(message.d, np.float64), projection)
+
+
+class Topic(NamedTuple):
+    """A topic that `Join` knows."""
+
+    kind: str
+    """ROS type, PACKAGE/msg/NAME."""
+    field: str
+    """Of `Results`, where its content goes."""
+    read: Callable[[Any], Any]
+    """Returns the content of a message."""
+
+
+TOPICS: Dict[str, Topic] = {
+    LABEL_MAP: Topic('sensor_msgs/msg/Image', 'labels', labels_of),
+    CLASSES: Topic('std_msgs/msg/String', 'classes', classes_of),
+    LABEL_CONFIDENCE: Topic('sensor_msgs/msg/Image', 'label_confidence', labels_of),
+    LABEL_CAMERA: Topic('sensor_msgs/msg/CameraInfo', 'label_camera', camera_of),
+    OVERLAY: Topic('sensor_msgs/msg/Image', 'overlay', colors_of),
+    FLOW: Topic('sensor_msgs/msg/Image', 'flow', flow_of),
+    FLOW_CONFIDENCE: Topic('sensor_msgs/msg/Image', 'flow_confidence', labels_of),
+    FLOW_CAMERA: Topic('sensor_msgs/msg/CameraInfo', 'flow_camera', camera_of),
+    FLOW_INTERVAL: Topic('sensor_msgs/msg/TimeReference', 'interval_s', interval_of)}
+"""What can be joined: all have the header of their image, except CLASSES, which comes once (transient local)."""
+
+
+class Join:
+    """Brings together the messages that describe the same image: their stamps are the same, bit for bit.
+
+    Args:
+        topics: keys of TOPICS; an image is complete when it has all of them.
+        waiting: how many images may wait for messages that have not come; then the one seen first is given up.
+
+    Raises:
+        ConfigError: an unknown topic, or none that has a stamp.
+    """
+
+    def __init__(self, topics: Sequence[str], waiting: int = 8) -> None:
+        for topic in topics:
+            if topic not in TOPICS:
+                raise ConfigError('topic {!r}: unknown{}'.format(topic, did_you_mean(topic, TOPICS)))
+        self.topics = tuple(topics)
+        self._fields = {TOPICS[topic].field for topic in topics if topic != CLASSES}
+        if not self._fields:
+            raise ConfigError('topics: got {}, expected one with results of images, as {}.'.format(
+                ', '.join(topics) or 'none', LABEL_MAP))
+        self._classes: Optional[Dict[int, str]] = None if CLASSES in topics else {}
+        self._waiting = waiting
+        self._images: 'OrderedDict[Tuple[int, str], Dict[str, Any]]' = OrderedDict()
+
+    def add(self, topic: str, message: Any) -> Optional[Results]:
+        """Take a message, and return the results of an image that is complete with it; then older images are given up.
+
+        Raises:
+            FrameError: the message cannot be read; the others of its image stay.
+        """
+        content = TOPICS[topic].read(message)
+        if topic == CLASSES:
+            self._classes = content
+            complete = [key for key, image in self._images.items() if len(image) == len(self._fields)]
+            return self._results(complete[-1]) if complete else None
+        key = stamp_ns(message), str(message.header.frame_id)
+        self._images.setdefault(key, {})[TOPICS[topic].field] = content
+        if len(self._images) > self._waiting:
+            self._images.popitem(last=False)
+        if self._classes is None or len(self._images[key]) < len(self._fields):
+            return None
+        return self._results(key)
+
+    def _results(self, key: Tuple[int, str]) -> Results:
+        """Return a complete image, and forget it and those that came before."""
+        while True:
+            found, image = self._images.popitem(last=False)
+            if found == key:
+                return Results(key[0], key[1], classes=self._classes or {}, **image)
+
+
+def _ns(time: Any) -> int:
+    return int(time.sec) * 10**9 + int(time.nanosec)
+
+
+def _pixels(message: Any, encoding: str, dtype: type, channels: int) -> np.ndarray:
+    """View the pixels of an Image: (H, W, channels)."""
+    if message.encoding != encoding:
+        raise FrameError('image encoding: got {!r}, expected {!r}. Remap to a topic of that encoding.'.format(
+            message.encoding, encoding))
+    height, width, step = message.height, message.width, message.step
+    pixel = np.dtype(dtype).itemsize * channels
+    data = np.frombuffer(message.data, np.uint8)
+    if not height or not width or step < width * pixel or step % np.dtype(dtype).itemsize or data.size < height * step:
+        raise FrameError('image of {}x{} px: got {} bytes in rows of {}, expected rows of {} or more. Correct what '
+                         'publishes it.'.format(height, width, data.size, step, width * pixel))
+    rows = data[:height * step].view(np.dtype(dtype).newbyteorder('>' if message.is_bigendian else '<'))
+    return rows.reshape(height, -1)[:, :width * channels].reshape(height, width, channels)

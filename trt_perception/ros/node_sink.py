@@ -1,0 +1,40 @@
+"""The topics of a node, as the publishers of results see them; and the classes of ROS's messages."""
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
+from std_msgs.msg import Header, String
+
+from .qos import LATCHED, RELIABLE, checked_overrides, overridable
+from .sink import MessageTypes, Sink
+
+try:
+    from vision_msgs.msg import LabelInfo, VisionClass
+except ImportError:  # Not on PyPI, and not in every distribution: the JSON topic is always there.
+    LabelInfo = VisionClass = None
+
+ROS = MessageTypes(Time, Header, Image, CompressedImage, CameraInfo, TimeReference, String, LabelInfo, VisionClass)
+
+
+class NodeSink(Sink):
+    """Publishes on the topics of a node."""
+
+    types = ROS
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def create_publisher(self, topic: str, kind: Any, latched: bool) -> Publisher:
+        """Create a publisher with our QoS, which the user may override; see Sink."""
+        with checked_overrides(topic):
+            return self._node.create_publisher(kind, topic, **overridable(LATCHED if latched else RELIABLE))
+
+    def now_ns(self) -> int:
+        """Return the time of the node's clock, ns."""
+        return int(self._node.get_clock().now().nanoseconds)
+
+    def warn(self, text: str) -> None:
+        """Log a warning, at most every ten seconds."""
+        self._node.get_logger().warning(text, throttle_duration_sec=10.0)
