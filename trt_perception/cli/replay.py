@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='publish TOPIC/compressed as raw bgr8 images on TOPIC')
     parser.add_argument('--no-clock', action='store_true', help='do not publish /clock')
     parser.add_argument('--wait', type=float, default=0.0, metavar='S',
-                        help='wait up to S seconds until every image topic has a subscriber (default: 0)')
+                        help='wait up to S seconds for subscribers of the image topics (default: 0)')
     parser.add_argument('--longest-gap', type=float, default=30.0, metavar='S',
                         help='skip what is longer without messages; 0 = play all of it (default: 30)')
 
