@@ -23,7 +23,6 @@ from ..transport import (
     receive_buffer_limit,
     udp_profile,
 )
-from . import main_of
 
 OK, NOTE, FAIL = 'ok', 'note', 'FAIL'
 _SEGMENT_BYTES = 64 * 2**20
@@ -140,8 +139,3 @@ def execute(args: argparse.Namespace) -> int:
             failed |= level == FAIL
             print('{:5} {:26} {}'.format(level, subject, text))
     return int(failed)
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception doctor`."""
-    return main_of('doctor')

@@ -9,7 +9,7 @@ import sys
 
 from ..bag import Bag
 from ..core.errors import ConfigError
-from . import main_of, ros_missing
+from . import ros_missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +51,3 @@ def execute(args: argparse.Namespace) -> int:
     play(bag, PlayOptions(args.rate, args.loop, tuple(args.remap), args.decompress, not args.no_clock, args.wait,
                           args.longest_gap))
     return 0
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception replay`."""
-    return main_of('replay')

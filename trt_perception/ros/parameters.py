@@ -12,7 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, did_you_mean
 from ..core.setting import Setting
 from ..core.settings import Settings, settings_for
 
@@ -34,6 +34,19 @@ def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
             raise ConfigError('parameter {}: {} Expected {}.'.format(setting.name, error, setting.expected)) from error
         settings[setting.name] = setting.check(value)
     return settings
+
+
+def warn_of_unknown(node: Node) -> None:
+    """Warn of parameters from the command line or a file that the node does not have, once it has declared all.
+
+    It is no error: a file with parameters for all nodes (`/**`) has those of others, too.
+    """
+    names = [setting.name for setting in settings_for()]
+    # rclpy has no public way to ask for them, from Foxy to Kilted. Those for QoS are declared as topics are created.
+    for name in sorted(getattr(node, '_parameter_overrides', {})):
+        if name not in names and not node.has_parameter(name) and not name.startswith('qos_overrides.'):
+            node.get_logger().warning('parameter {}: this node has none of that name{}'.format(
+                name, did_you_mean(name, names)))
 
 
 def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> None:

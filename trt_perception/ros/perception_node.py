@@ -19,7 +19,7 @@ from .camera import Camera
 from .diagnostics import Diagnostics
 from .memory import keep_freed_memory
 from .node_sink import ROS
-from .parameters import declare_parameters, on_change
+from .parameters import declare_parameters, on_change, warn_of_unknown
 from .qos import RELIABLE
 from .session import session
 from .worker import Worker
@@ -51,6 +51,7 @@ class PerceptionNode(Node):
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
         self._steady_timer = self.create_timer(1.0, self._look_after, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._last_tick_s = time.monotonic()
+        warn_of_unknown(self)
         self._worker.start()
 
     def close(self) -> None:
@@ -102,8 +103,3 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
         print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
         return 1
     return 0
-
-
-def main(args: Optional[List[str]] = None) -> int:
-    """Run the node with both tasks."""
-    return run('perception', tuple(TASKS), args)
