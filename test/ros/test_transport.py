@@ -1,12 +1,13 @@
 import importlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from rig import PATIENCE_S, ROOT
+from rig import PATIENCE_S, ROOT, Program
 
 from trt_perception import transport
 from trt_perception.core.share import share_path
@@ -150,3 +151,45 @@ def test_fast_dds_takes_the_profile_without_a_word_and_children_see_it(domain, n
     variable, size = output.decode().split()
     assert variable == (transport.udp_profile() if choice == 'ours' else 'None')
     assert least < int(size) < most
+
+
+PUBLISHER = """
+import time
+from trt_perception.transport import use_shared_memory_profile
+use_shared_memory_profile()
+import rclpy
+rclpy.init(args=[])
+node = rclpy.create_node('killed')
+node.create_publisher(__import__('std_msgs.msg').msg.String, 'any', 1)
+print('started', flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_shared_memory_of_a_killed_process_is_freed_and_that_of_a_living_one_is_not(domain, no_choice, monkeypatch,
+                                                                                         tmp_path):
+    monkeypatch.setattr(transport, '_NEW_S', 0.0)
+    with Program(['-c', PUBLISHER], tmp_path / 'output') as program:
+        program.until('started')
+        with open('/proc/{}/maps'.format(program.process.pid)) as file:
+            paths = set(re.findall('/dev/shm/fastdds_[0-9a-f]{16}$', file.read(), re.MULTILINE))
+        [path] = [path for path in paths if os.path.getsize(path) > 32 * 2**20]  # LOCALHOST makes rmw add one.
+        size = os.path.getsize(path)
+        monkeypatch.setattr(transport, '_SEGMENT_LOCKS', path + '_el')
+        assert transport.remove_stale_segments() == 0
+        program.process.kill()
+        program.process.wait()
+        assert os.path.exists(path)
+        assert transport.remove_stale_segments() == size
+        assert not os.path.exists(path)
+        assert not os.path.exists(path + '_el')
+
+
+def test_a_segment_that_has_just_been_made_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(transport, '_SEGMENT_LOCKS', str(tmp_path / '*_el'))
+    for name in ('segment', 'segment_el', 'lonely_el'):
+        (tmp_path / name).write_bytes(b'1234')
+    assert transport.remove_stale_segments() == 0
+    os.utime(str(tmp_path / 'segment'), (0, 0))
+    assert transport.remove_stale_segments() == 4
+    assert [path.name for path in tmp_path.iterdir()] == ['lonely_el']

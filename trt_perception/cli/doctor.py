@@ -81,7 +81,7 @@ def check_ros() -> Iterator[Finding]:
         return
     if free < 2 * _SEGMENT_BYTES:
         yield FAIL, '/dev/shm', 'only {} MB free; each node takes 64. Enlarge it (docker: --shm-size=1g), or delete ' \
-                                'stale /dev/shm/fastdds_* of killed processes'.format(free // 2**20)
+                                'what killed processes of other users left: `fastdds shm clean`'.format(free // 2**20)
     else:
         yield OK, '/dev/shm', '{} MB free'.format(free // 2**20)
 
