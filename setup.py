@@ -43,6 +43,6 @@ setup(
     license='Apache-2.0',
     entry_points={'console_scripts': ['trt_perception = trt_perception.cli:main'] + [
         '{0} = trt_perception.cli.programs:{0}'.format(each) for each in (
-            'perception_node', 'segmentation_node', 'optical_flow_node', 'replay', 'doctor', 'build_engine', 'bench',
-            'calibrate_capture')]},
+            'perception_node', 'segmentation_node', 'optical_flow_node', 'camera_node', 'replay', 'process', 'doctor',
+            'build_engine', 'bench', 'calibrate_capture')]},
 )

@@ -33,7 +33,7 @@ class DepthPipeline(Pipeline):
 
     task = 'depth'
 
-    def process(self, frame):
+    def _process(self, frame):
         with self._timer.stage('depth preprocess'):
             self._engine.put_image(self._model.input.names[0], frame)
         self._set_target(frame)

@@ -105,6 +105,7 @@ class Rig:
         self.log = self.watch(Log, '/rosout')
         self.node = None
         self.worker = None
+        self.feed = None
         self._subscriptions = []
 
     def close(self):
@@ -140,6 +141,7 @@ class Rig:
             name, tasks, context=self.context, namespace=namespace, use_global_arguments=False,
             cli_args=['--ros-args', '-p', 'max_frame_age:=0.0', '-p', 'num_threads:=1'] + list(arguments))
         self.worker = self.node._worker
+        self.feed = self.worker.feeds[0]
         self.executor.add_node(self.node)
         if kind is not None:
             self.camera = self.outside.create_publisher(kind, camera, DEEP)
@@ -166,20 +168,20 @@ class Rig:
     def watched(self, task_and_topic, count=1):
         """Wait until the node's publisher of `task/topic` knows so many subscribers."""
         task, topic = task_and_topic.split('/', 1)
-        publisher = {t.name: t for t in self.worker.tasks}[task].publishers._publishers[topic]
+        publisher = {t.name: t for t in self.feed.tasks}[task].publishers._publishers[topic]
         self.until(lambda: publisher.get_subscription_count() == count, '{} of {}'.format(count, task_and_topic))
 
     def show(self, message):
         """Publish an image, wait until the node has done with it, and return how it counts it."""
-        before = dict(self.worker.counts)
+        before = dict(self.feed.counts)
         self.camera.publish(message)
         done = sum(before.values()) - before.get('received', 0) + 1
 
         def finished():
-            counts = dict(self.worker.counts)
+            counts = dict(self.feed.counts)
             return sum(counts.values()) - counts.get('received', 0) == done
         self.until(finished, 'the node to take the image')
-        after = dict(self.worker.counts)
+        after = dict(self.feed.counts)
         assert after['received'] == before.get('received', 0) + 1
         return [key for key in after if key != 'received' and after[key] != before.get(key, 0)][0]
 

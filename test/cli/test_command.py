@@ -11,9 +11,10 @@ from trt_perception.cli import doctor
 from trt_perception.core.errors import ConfigError, EngineError
 
 OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
-                   '--use-sim-time', '{perception,segmentation,optical_flow}'],
+                   '--use-sim-time', '{perception,segmentation,optical_flow,camera}'],
            'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
                       '--wait S'],
+           'process': ['--output DIR', '--every N'],
            'build-engine': ['--precision {fp32,fp16,bf16,int8}', '--cache-dir FOLDER', '--force',
                             '--max-workspace-size BYTES', '--dla-core N', '--gpu-id N', '--calibration FOLDER',
                             '--output FILE'],

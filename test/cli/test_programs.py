@@ -29,6 +29,15 @@ def test_help_of_a_node_lists_the_parameters_of_its_tasks(capsys, monkeypatch):
     assert 'optical_flow.model' not in text
 
 
+def test_help_of_the_camera_node_lists_its_own_parameters(capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['camera_node', '-h'])
+    with pytest.raises(SystemExit):
+        programs.camera_node()
+    text = capsys.readouterr().out
+    assert '\n  source:=' in text
+    assert 'max_frame_age' not in text
+
+
 def test_a_node_refuses_words_that_are_not_for_ros(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['perception_node', '--ros-args', '-p', 'lazy:=true', '--', 'lazy:=false'])
     with pytest.raises(SystemExit) as caught:

@@ -69,6 +69,32 @@ def test_images_are_put_and_swapped_on_the_host(model):
     assert engine.infer()['second'] is first
 
 
+def test_each_camera_has_its_own_images_and_changing_to_another_copies_nothing(model):
+    engine = HandBack(model)
+    engine.put_image('first', frame_of_level(10))
+    before = engine.infer()
+    engine.select(1)
+    assert not any(array.any() for array in engine.infer().values())
+    engine.put_image('second', frame_of_level(20))
+    engine.select(0)
+    assert all(engine.infer()[name] is before[name] for name in before)
+    engine.select(1)
+    assert np.unique(engine.infer()['second']).tolist() == [20]
+
+
+def test_a_camera_for_which_there_is_no_memory_leaves_the_engine_as_it_was(model, monkeypatch):
+    engine = HandBack(model)
+    engine.put_image('first', frame_of_level(10))
+    with monkeypatch.context() as patch:
+        patch.setattr(HandBack, '_allocate', lambda self, spec: np.zeros((1 << 62,)))
+        for _ in range(2):  # Nor does it count as known then.
+            with pytest.raises(EngineError, match='^x.onnx: Hand failed to change to another camera: '):
+                engine.select(1)
+    assert np.unique(engine.infer()['first']).tolist() == [10]
+    engine.select(1)
+    assert not engine.infer()['first'].any()
+
+
 def test_a_bad_frame_leaves_the_input_as_it_was(model):
     engine = HandBack(model, decoder=RefusesStampOne())
     engine.put_image('first', frame_of_level(10))
@@ -94,7 +120,7 @@ def test_unless_it_says_otherwise_an_engine_leaves_resizing_to_the_caller(model)
     assert engine.infer()['first'].shape == (1, 6, 8, 1)
 
 
-@pytest.mark.parametrize('hook', ['_open', '_allocate', '_connect'])
+@pytest.mark.parametrize('hook', ['_open', '_allocate', '_connect', '_bind_inputs'])
 def test_whatever_goes_wrong_while_opening_is_an_engine_error_and_what_was_opened_is_freed(model, monkeypatch, hook):
     closed = []
     monkeypatch.setattr(HandBack, '_close', lambda self: closed.append(self))
@@ -119,7 +145,8 @@ def test_ctrl_c_while_opening_stays_what_it_is_and_what_was_opened_is_freed(mode
 
 @pytest.mark.parametrize(('hook', 'call', 'what'), [
     ('_put_image', lambda engine: engine.put_image('first', frame_of_level(1)), 'take an image'),
-    ('_swap', lambda engine: engine.swap('first', 'second'), 'exchange its inputs'),
+    ('_bind_inputs', lambda engine: engine.swap('first', 'second'), 'exchange its inputs'),
+    ('_add_camera', lambda engine: engine.select(1), 'change to another camera'),
     ('_infer', lambda engine: engine.infer(), 'run it'),
     ('_resize_output', lambda engine: engine.resize_output('first', (3, 4)), 'resize its output')])
 def test_whatever_a_hook_raises_is_an_engine_error(model, monkeypatch, hook, call, what):

@@ -1,5 +1,6 @@
 import threading
 import time
+from collections import Counter
 
 from trt_perception.core.mailbox import Mailbox
 
@@ -89,3 +90,40 @@ def test_between_threads_every_item_arrives_in_order_or_is_counted_as_lost():
     assert len(received) + lost == count
     assert lost > 0  # Else this test shows nothing.
     assert len(received) > 1
+
+
+# Several senders.
+
+def test_of_every_sender_the_newest_item_wins():
+    mailbox = Mailbox([0, 0])
+    assert [mailbox.put(item, sender) for item, sender in (('a1', 0), ('b1', 1), ('a2', 0), ('b2', 1))] == [
+        False, False, True, True]
+    assert [mailbox.take(0) for _ in range(3)] == ['a2', 'b2', None]
+
+
+def test_the_sender_that_has_waited_longest_is_next_however_often_others_send():
+    mailbox = Mailbox([0, 0, 0])
+    for sender in (2, 0, 1, 0, 2, 2):
+        mailbox.put(sender, sender)
+    assert mailbox.take(0) == 2
+    mailbox.put(2, 2)  # Its next item waits behind those of the others.
+    assert [mailbox.take(0) for _ in range(4)] == [0, 1, 2, None]
+
+
+def test_a_fast_sender_gets_no_more_turns_than_the_others_while_they_wait_too():
+    mailbox = Mailbox([0] * 4)
+    turns = Counter()
+    for _ in range(100):
+        for sender in (0, 0, 0, 1, 2, 3):
+            mailbox.put(sender, sender)
+        turns[mailbox.take(0)] += 1
+    assert set(turns.values()) == {25}
+
+
+def test_a_higher_priority_goes_first_and_equals_take_turns():
+    mailbox = Mailbox([1, 5, 1])
+    for sender in (0, 2, 1):
+        mailbox.put(sender, sender)
+    assert mailbox.take(0) == 1
+    mailbox.put(1, 1)
+    assert [mailbox.take(0) for _ in range(3)] == [1, 0, 2]

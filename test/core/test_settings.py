@@ -1,4 +1,5 @@
 import re
+from array import array
 
 import pytest
 
@@ -12,6 +13,8 @@ FREE_NUMBER = Setting('free', 1.5, 'x')
 SWITCH = Setting('lazy', True, 'x')
 TEXT = Setting('model', 'a', 'x')
 CHOICE = Setting('precision', '', 'x', choices=('', 'fp32'))
+NAMES = Setting('cameras', ['a'], 'x')
+COUNTS = Setting('priorities', [0], 'x', limits=(0, 9))
 
 OF_THE_INTERFACE = {  # Name -> default: written out here, so that a change is noticed.
     'segmentation.model': 'swiftnet_camvid', 'optical_flow.model': '', 'engine': 'auto',
@@ -22,7 +25,8 @@ OF_THE_INTERFACE = {  # Name -> default: written out here, so that a change is n
 
 @pytest.mark.parametrize(('setting', 'value'), [
     (NUMBER, 0.0), (NUMBER, 3600.0), (NUMBER, 0.25), (COUNT, 0), (COUNT, 256), (FREE_NUMBER, -1e9), (SWITCH, False),
-    (SWITCH, True), (TEXT, ''), (TEXT, '/a/b.yaml'), (CHOICE, ''), (CHOICE, 'fp32')])
+    (SWITCH, True), (TEXT, ''), (TEXT, '/a/b.yaml'), (CHOICE, ''), (CHOICE, 'fp32'),
+    (NAMES, ['']), (NAMES, ['a', 'b']), (COUNTS, [0, 9])])
 def test_a_right_value_is_returned_as_it_is(setting, value):
     checked = setting.check(value)
     assert checked == value
@@ -35,6 +39,12 @@ def test_an_int_is_taken_for_a_float():
     assert type(checked) is float
 
 
+def test_what_ros_hands_over_as_a_list_becomes_one():
+    for value in (('a', 'b'), ['a', 'b']):
+        assert NAMES.check(value) == ['a', 'b']
+    assert COUNTS.check(array('q', [3, 4])) == [3, 4]
+
+
 @pytest.mark.parametrize(('setting', 'value', 'expected'), [
     (NUMBER, True, 'a number from 0 to 3600'), (NUMBER, '1', 'a number from 0 to 3600'),
     (NUMBER, None, 'a number from 0 to 3600'), (NUMBER, -0.001, 'a number from 0 to 3600'),
@@ -43,7 +53,10 @@ def test_an_int_is_taken_for_a_float():
     (COUNT, 1.0, 'a number from 0 to 256'), (COUNT, -1, 'a number from 0 to 256'),
     (COUNT, 257, 'a number from 0 to 256'), (FREE_NUMBER, 'x', 'a number'), (SWITCH, 1, 'true or false'),
     (SWITCH, 'true', 'true or false'), (TEXT, 1, 'a string'), (TEXT, None, 'a string'),
-    (CHOICE, 'FP32', "one of '', fp32"), (CHOICE, 32, "one of '', fp32")])
+    (CHOICE, 'FP32', "one of '', fp32"), (CHOICE, 32, "one of '', fp32"), (NAMES, 'a', 'a list, each item a string'),
+    (NAMES, [], 'a list, each item a string'), (NAMES, ['a', 1], 'a list, each item a string'),
+    (COUNTS, [0, 10], 'a list, each item a number from 0 to 9'), (COUNTS, 3, 'a list, each item a number from 0 to 9'),
+    (COUNTS, [True], 'a list, each item a number from 0 to 9')])
 def test_a_wrong_value_is_refused_with_the_right_ones(setting, value, expected):
     with pytest.raises(ConfigError) as caught:
         setting.check(value)

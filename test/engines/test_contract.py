@@ -207,6 +207,46 @@ def test_swap_exchanges_two_inputs_and_only_those(backend):
     np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([images[0], images[3]]))
 
 
+def test_cameras_that_take_turns_never_meet_in_a_pair(backend):
+    engine = backend.flow()
+    shown = {}
+    for step, camera in enumerate([0, 1, 2, 1, 1, 0, 2, 0, 2, 1]):
+        engine.select(camera)
+        image = random_image(step, 1)
+        engine.put_image('second', frame_showing(image))
+        before = shown.get(camera, np.zeros_like(image))
+        np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([before, image]))
+        engine.swap('first', 'second')
+        shown[camera] = image
+
+
+def test_an_image_of_a_camera_stays_while_others_have_their_turn(backend):
+    engine = backend.segmentation()
+    for camera in range(3):
+        engine.select(camera)
+        engine.put_image('image', frame_showing(random_image(camera)))
+    for camera in (2, 0, 1):
+        engine.select(camera)
+        np.testing.assert_array_equal(engine.infer()['labels'][0], random_image(camera).argmax(axis=2))
+
+
+def test_cameras_of_different_sizes_each_keep_their_own_size_of_the_outputs(backend):
+    engine = backend.segmentation()
+    sizes = [(12, 16), (3, 4), None]
+    for camera, size in enumerate(sizes):
+        engine.select(camera)
+        resizes = size is not None and engine.resize_output('labels', size)
+        sizes[camera] = size if resizes else SIZE
+        engine.put_image('image', frame_showing(random_image(camera)))
+    for _ in range(2):
+        for camera, (height, width) in enumerate(sizes):
+            engine.select(camera)
+            rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int)
+                             for new, old in zip((height, width), SIZE))
+            np.testing.assert_array_equal(engine.infer()['labels'][0],
+                                          random_image(camera).argmax(axis=2)[rows[:, np.newaxis], columns])
+
+
 def test_results_are_the_engines_own_arrays_and_are_reused(backend):
     engine = backend.segmentation()
     engine.put_image('image', frame_showing(random_image(0)))
@@ -242,14 +282,15 @@ def test_another_thread_may_not_use_it(any_backend):
 
     def use():
         for call in (lambda: engine.put_image('first', frame_showing(random_image(0, 1))), engine.infer,
-                     lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):
+                     lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0)),
+                     lambda: engine.select(1)):
             with pytest.raises(EngineError) as caught:
                 call()
             texts.append(str(caught.value))
 
     in_a_thread(use)
     assert texts == ['{}: used from another thread than the one that opened it. Open the engine in the thread that '
-                     'runs it.'.format(engine.file)] * 4
+                     'runs it.'.format(engine.file)] * 5
     assert not engine.infer()['flow'].any()  # And nothing was put in.
 
 
@@ -315,7 +356,8 @@ def test_a_closed_engine_says_so(any_backend):
     engine = any_backend.flow()
     engine.close()
     for call in (lambda: engine.put_image('first', frame_showing(random_image(0, 1))), engine.infer,
-                 lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0))):
+                 lambda: engine.swap('first', 'second'), lambda: engine.resize_output('flow', SIZE, (1.0, 1.0)),
+                 lambda: engine.select(1)):
         with pytest.raises(EngineError) as caught:
             call()
         assert str(caught.value) == '{}: the engine is closed. Open it again.'.format(engine.file)

@@ -112,8 +112,8 @@ def test_while_its_engine_is_built_a_node_answers(rig, begin, gate):
     assert status.message.endswith(' s, trying layers')
     for number in range(3):
         rig.camera.publish(image(random_image(number), 10**9 + number))
-        rig.until(lambda n=number: rig.worker.counts['received'] == n + 1, 'the image')
-    assert rig.worker.counts['replaced'] == 2
+        rig.until(lambda n=number: rig.feed.counts['received'] == n + 1, 'the image')
+    assert rig.feed.counts['replaced'] == 2
     gate.touch()
     until_on(rig, 'tensorrt')
     rig.until(lambda: labels, 'the label map')  # Of the image that waited.

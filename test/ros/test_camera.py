@@ -39,7 +39,7 @@ def publish(rig, topic='/image', reliability=BEST_EFFORT, kind=Image, durability
 
 
 def asked(rig):
-    return rig.node._camera.image.qos_profile.reliability
+    return rig.node._cameras[0].image.qos_profile.reliability
 
 
 @pytest.mark.parametrize(('profiles', 'latched', 'expected'), [
@@ -63,7 +63,7 @@ def test_a_camera_is_heard_whatever_it_offers(rig, arguments, reliability):
     rig.camera = publish(rig, reliability=reliability)
     rig.until(lambda: asked(rig) == reliability, 'the QoS of the camera')
     rig.until(rig.camera.get_subscription_count, 'the subscription')
-    rig.until(lambda: (rig.camera.publish(image(random_image(1), 5)), rig.worker.counts['received'])[1], 'an image')
+    rig.until(lambda: (rig.camera.publish(image(random_image(1), 5)), rig.feed.counts['received'])[1], 'an image')
 
 
 def test_the_subscription_follows_a_camera_that_is_replaced(rig, arguments):
@@ -77,7 +77,7 @@ def test_the_subscription_follows_a_camera_that_is_replaced(rig, arguments):
     rig.camera = publish(rig, reliability=BEST_EFFORT)
     rig.until(lambda: asked(rig) == BEST_EFFORT, 'the QoS of the new one')
     rig.until(rig.camera.get_subscription_count, 'the subscription')
-    rig.until(lambda: (rig.camera.publish(image(random_image(1), 5)), rig.worker.counts['received'])[1], 'an image')
+    rig.until(lambda: (rig.camera.publish(image(random_image(1), 5)), rig.feed.counts['received'])[1], 'an image')
 
 
 def test_a_reliability_that_the_user_chose_stands(rig, arguments):
@@ -115,22 +115,22 @@ def test_a_calibration_that_was_published_once_before_the_node_is_taken(rig, arg
     infos = rig.outside.create_publisher(CameraInfo, '/camera_info', profile(RELIABLE, KEPT))
     infos.publish(camera_info(48, 64, 17))
     rig.start([SEGMENTATION], *arguments)
-    rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
-    assert rig.worker.camera_info == camera_info(48, 64, 17)
+    rig.until(lambda: rig.feed.camera_info is not None, 'the camera_info')
+    assert rig.feed.camera_info == camera_info(48, 64, 17)
 
 
 def test_camera_info_may_be_remapped_itself(rig, arguments):
     rig.start([SEGMENTATION], '-r', 'image:=/front/image_raw', '-r', 'camera_info:=/calibration/front', *arguments,
               camera='/front/image_raw')
     publish(rig, '/calibration/front', RELIABLE, CameraInfo).publish(camera_info(48, 64, 17))
-    rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
+    rig.until(lambda: rig.feed.camera_info is not None, 'the camera_info')
 
 
 def test_the_whole_name_of_a_compressed_topic_is_understood(rig, arguments):
     rig.start([SEGMENTATION], '-p', 'image_transport:=compressed', '-r', 'image:=/front/image_raw/compressed',
               *arguments, camera='/front/image_raw/compressed', kind=CompressedImage)
-    assert rig.node._camera.image.topic_name == '/front/image_raw/compressed'
-    assert rig.node._camera.info.topic_name == '/front/camera_info'
+    assert rig.node._cameras[0].image.topic_name == '/front/image_raw/compressed'
+    assert rig.node._cameras[0].info.topic_name == '/front/camera_info'
     png = cv2.imencode('.png', random_image(1))[1].tobytes()
     assert rig.show(CompressedImage(format='png', data=png)) == 'idle'
 
@@ -138,12 +138,12 @@ def test_the_whole_name_of_a_compressed_topic_is_understood(rig, arguments):
 def test_two_cameras_on_one_topic_are_named(rig, arguments):
     rig.start([SEGMENTATION], *arguments)
     rig.work(0.6)
-    assert not rig.node._camera.is_mixed
+    assert not rig.node._cameras[0].is_mixed
     second = rig.outside.create_publisher(Image, '/image', profile(RELIABLE))
-    rig.until(lambda: rig.node._camera.is_mixed, 'the node to notice')
+    rig.until(lambda: rig.node._cameras[0].is_mixed, 'the node to notice')
     rig.until(lambda: rig.logged('2 publishers on /image: /outside, /outside. Their images cannot be'), 'it')
     rig.outside.destroy_publisher(second)
-    rig.until(lambda: not rig.node._camera.is_mixed, 'the node to notice')
+    rig.until(lambda: not rig.node._cameras[0].is_mixed, 'the node to notice')
 
 
 def show(rig, numbers):
@@ -175,14 +175,14 @@ def test_log_and_diagnostics_say_that_images_get_lost(rig, arguments, monkeypatc
     until = watch_diagnostics(rig)
     rig.start([SEGMENTATION], *arguments)
     rig.show(image(random_image(1), time.time_ns()))
-    rig.node._camera.image._count_lost(SimpleNamespace(total_count=9, total_count_change=lost))
+    rig.node._cameras[0].image._count_lost(SimpleNamespace(total_count=9, total_count_change=lost))
     until(' images on /image were lost on the way. ' + text)
 
 
 def test_a_camera_whose_images_are_all_lost_is_not_called_silent(rig, arguments, monkeypatch):
     monkeypatch.setattr(camera, '_SILENCE_S', 0.2)
     rig.start([SEGMENTATION], *arguments)
-    watcher = rig.node._camera
+    watcher = rig.node._cameras[0]
     watcher._timer.cancel()
     watcher._since_s -= 10
     watcher._counted_s -= 10
@@ -217,7 +217,7 @@ def warnings_of(rig):
 def tick(rig):
     """Let the node look at its camera, without waiting for its timer."""
     rig.work(0.15)
-    rig.node._camera._watch()
+    rig.node._cameras[0]._watch()
     rig.work(0.1)
 
 
@@ -245,7 +245,7 @@ def test_a_publisher_that_does_not_reach_the_node_is_named_with_both_profiles(
     [text] = warnings_of(rig)
     assert text.startswith('No image on {} for 0 s although there is a publisher. Asked for: {}, RELIABLE, '
                            'VOLATILE. /stranger offers {}, RELIABLE, VOLATILE. '.format(topic, asked, found))
-    assert rig.worker.counts['received'] == 0
+    assert rig.feed.counts['received'] == 0
 
 
 def test_profiles_that_do_not_fit_are_both_named(rig, arguments, impatient):
@@ -257,31 +257,31 @@ def test_profiles_that_do_not_fit_are_both_named(rig, arguments, impatient):
     [text] = [text for text in warnings_of(rig) if 'No image on' in text]
     assert 'Asked for: sensor_msgs/msg/Image, RELIABLE, VOLATILE. ' in text
     assert '/outside offers sensor_msgs/msg/Image, BEST_EFFORT, VOLATILE. ' in text
-    assert rig.worker.counts['received'] == 0
+    assert rig.feed.counts['received'] == 0
 
 
 def test_the_silence_begins_with_the_last_image(rig, arguments):
     rig.start([SEGMENTATION], *arguments)
-    rig.node._camera._timer.cancel()
-    rig.node._camera._since_s -= 1000
+    rig.node._cameras[0]._timer.cancel()
+    rig.node._cameras[0]._since_s -= 1000
     show(rig, [0])
     for _ in range(3):
-        rig.node._camera._watch()
+        rig.node._cameras[0]._watch()
     rig.work(0.2)
     assert warnings_of(rig) == []
-    rig.node._camera._since_s -= 1000
-    rig.node._camera._watch()
+    rig.node._cameras[0]._since_s -= 1000
+    rig.node._cameras[0]._watch()
     rig.until(lambda: warnings_of(rig), 'the warning')
 
 
 def test_a_publisher_that_has_just_come_is_not_late(rig, arguments):
     rig.start([SEGMENTATION], *arguments, kind=None)
-    rig.node._camera._timer.cancel()
-    rig.node._camera._watch()
-    rig.node._camera._since_s -= 1000
+    rig.node._cameras[0]._timer.cancel()
+    rig.node._cameras[0]._watch()
+    rig.node._cameras[0]._since_s -= 1000
     publisher = rig.outside.create_publisher(Image, '/image', DEEP)
     rig.until(lambda: rig.node.get_publishers_info_by_topic('/image'), 'the node to see the publisher')
-    rig.node._camera._watch()
+    rig.node._cameras[0]._watch()
     rig.work(0.2)
     assert warnings_of(rig) == []
     rig.outside.destroy_publisher(publisher)

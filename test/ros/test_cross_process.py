@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 
 from trt_perception.core.image import frame_from_array
 from trt_perception.engines import EngineOptions, open_engine
-from trt_perception.ros.worker import DROPS
+from trt_perception.ros.feed import DROPS
 
 CAMERA = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'camera.py')
 FRAMES = 300

@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image
 from trt_perception.core import board
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.ros import diagnostics
-from trt_perception.ros.worker import DROPS
+from trt_perception.ros.feed import DROPS
 
 STAGES = ['preprocess', 'infer', 'decode', 'publish', 'latency', 'age']
 
@@ -80,7 +80,7 @@ def test_every_stage_has_its_percentiles(rig, arguments):
         assert re.match(r'^\d+\.\d\d( / \d+\.\d\d){3}$', text), (stage, text)
         numbers = [float(number) for number in text.split(' / ')]
         assert numbers == sorted(numbers)
-        expected = rig.worker.timer.summary()[stage]
+        expected = {**rig.worker.timer.summary(), **rig.feed.timer.summary()}[stage]
         assert numbers == pytest.approx(expected[1:], abs=0.006)
         assert expected.samples == (4 if stage.startswith(OPTICAL_FLOW) and not stage.endswith('preprocess') else 5)
     latency = [float(number) for number in stages['segmentation latency'].split(' / ')]

@@ -289,7 +289,7 @@ def test_every_output_has_the_stamp_and_frame_id_of_its_image(rig, models):
     infos = rig.outside.create_publisher(CameraInfo, '/camera_info', 1)
     rig.until(infos.get_subscription_count, 'the node to subscribe to /camera_info')
     infos.publish(camera_info(48, 64, 17, 'of the camera_info'))
-    rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
+    rig.until(lambda: rig.feed.camera_info is not None, 'the camera_info')
     sent = [(5 * 10**9 + 1, 'left'), (5 * 10**9 + 400_000_017, 'left'), (2**31 * 10**9 - 1, 'right'), (1, ''), (2, '')]
     expected = {SEGMENTATION: [], OPTICAL_FLOW: []}
     for number, (stamp_ns, frame_id) in enumerate(sent):
@@ -311,7 +311,7 @@ def test_with_the_flow_on_the_previous_grid_its_headers_are_those_of_the_previou
     received = {topic: rig.watch(OUTPUTS[topic], topic) for topic in topics}
     rig.start(TASKS, '-p', 'flow_grid:=previous', *models.arguments)
     wait_for_watchers(rig, topics)
-    rig.worker.camera_info = camera_info(48, 64, 17)
+    rig.feed.camera_info = camera_info(48, 64, 17)
     for number in range(2):
         rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(received['segmentation/label_map']) == n, 'the label map')
@@ -331,7 +331,7 @@ def test_camera_info_fits_the_outputs(rig, models, size, shape):
     infos = rig.outside.create_publisher(CameraInfo, '/camera_info', 1)
     rig.until(infos.get_subscription_count, 'the node to subscribe to /camera_info')
     infos.publish(camera_info(48, 64, 17))
-    rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
+    rig.until(lambda: rig.feed.camera_info is not None, 'the camera_info')
     for number in range(2):
         rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(received[SEGMENTATION]) == n, 'the camera_info')
@@ -349,7 +349,7 @@ def test_without_camera_info_there_is_none_in_the_output(rig, models):
     wait_for_watchers(rig, ['segmentation/label_map', 'segmentation/camera_info'])
     rig.show(image(random_image(0), stamp(0)))
     rig.until(lambda: labels, 'the label map')
-    rig.worker.camera_info = camera_info(48, 64, 17)
+    rig.feed.camera_info = camera_info(48, 64, 17)
     rig.show(image(random_image(1), stamp(1)))
     rig.until(lambda: infos, 'the camera_info')
     assert [stamp_of(info) for info in infos] == [stamp(1)]
@@ -362,7 +362,7 @@ def test_a_calibration_that_is_not_finite_costs_only_the_camera_info(rig, models
     bad = camera_info(48, 64, 17)
     bad.k[0] = float('nan')
     for number, info in enumerate((bad, camera_info(48, 64, 18))):
-        rig.worker.camera_info = info
+        rig.feed.camera_info = info
         assert rig.show(image(random_image(number), stamp(number))) == 'processed'
         rig.until(lambda n=number + 1: len(labels) == n, 'the label map')
     rig.until(lambda: infos, 'the camera_info')
@@ -444,7 +444,7 @@ def test_remapping_or_a_namespace_moves_the_siblings_of_image_too(
     infos = rig.outside.create_publisher(CameraInfo, info_topic, 1)
     rig.until(infos.get_subscription_count, 'the node to subscribe to ' + info_topic)
     infos.publish(camera_info(48, 64, 17))
-    rig.until(lambda: rig.worker.camera_info is not None, 'the camera_info')
+    rig.until(lambda: rig.feed.camera_info is not None, 'the camera_info')
     pixels = random_image(5)
     raw = image(pixels, stamp(0))
     png = cv2.imencode('.png', pixels[..., ::-1])[1].tobytes()
@@ -506,10 +506,10 @@ def test_nothing_is_sent_to_topics_that_nobody_watches(rig, models):
             sent.append(task + '/' + topic)
             publish(message)
         publisher.publish = counted
-    for task in rig.worker.tasks:
+    for task in rig.feed.tasks:
         for topic, publisher in task.publishers._publishers.items():
             count(task.name, topic, publisher)
-    rig.worker.camera_info = camera_info(48, 64, 17)
+    rig.feed.camera_info = camera_info(48, 64, 17)
     for number in range(2):
         rig.show(image(random_image(number), stamp(number)))
         rig.until(lambda n=number + 1: len(labels) == n, 'the label map')
@@ -620,7 +620,7 @@ def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fiel
             rig.show(images[3])] == ['processed', 'bad', 'processed', 'processed']
     rig.until(lambda: len(labels) == 3 and len(flows) == 2, 'the label maps')
     rig.until(lambda: rig.logged('Frame skipped: ' + text), 'the warning')
-    assert rig.worker.last_error.startswith(text)
+    assert rig.feed.last_error.startswith(text)
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(2), stamp(3)]
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([images[2]])[0][0])
     # The pair outlives the bad image: flow from image 0 to image 2.
@@ -710,7 +710,7 @@ def test_age_is_measured_on_the_clock_of_the_bag(rig, models):
     ages_s = [0.0, 0.19, 0.21, 0.2, 500.0, -3.0]
     assert [rig.show(image(random_image(0), now_ns - int(age * 1e9))) for age in ages_s] == [
         'processed', 'processed', 'too_old', 'processed', 'too_old', 'processed']
-    age_ms = rig.worker.timer.summary()['segmentation age']
+    age_ms = rig.feed.timer.summary()['segmentation age']
     assert (age_ms.samples, age_ms.max) == (4, pytest.approx(200))
 
 
@@ -722,10 +722,10 @@ def test_the_newest_frame_wins_and_the_counts_add_up(rig, models, runs):
     def send(numbers):
         for number in numbers:
             rig.camera.publish(image(random_image(number), stamp(number), 'x' if number == 30 else 'rgb8'))
-            rig.until(lambda n=number + 1: rig.worker.counts['received'] == n, 'the image')
+            rig.until(lambda n=number + 1: rig.feed.counts['received'] == n, 'the image')
 
     def done():
-        return sum(rig.worker.counts.values()) == 2 * rig.worker.counts['received']
+        return sum(rig.feed.counts.values()) == 2 * rig.feed.counts['received']
     runs.gate.clear()
     send([0])
     rig.until(lambda: runs[SEGMENTATION] == 1, 'the engine to run')
@@ -742,7 +742,7 @@ def test_the_newest_frame_wins_and_the_counts_add_up(rig, models, runs):
     rig.until(done, 'the last frame')
     rig.until(lambda: len(labels) >= 4, 'the frame before it')
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(19), stamp(20), stamp(21)]
-    assert +rig.worker.counts == {'received': 31, 'processed': 4, 'replaced': 18 + 8, 'bad': 1}
+    assert +rig.feed.counts == {'received': 31, 'processed': 4, 'replaced': 18 + 8, 'bad': 1}
     np.testing.assert_array_equal(pixels_of(labels[1]), models.label_maps([image(random_image(19), 1)])[0][0])
 
 

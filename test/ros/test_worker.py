@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rig import PATIENCE_S, header, image, pixels_of, random_image, stamp_of
 from sensor_msgs.msg import Image
 
+from trt_perception.core.cameras import CameraSpec
 from trt_perception.core.errors import EngineError
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
@@ -101,7 +102,7 @@ def test_after_an_engine_fault_the_engine_is_reopened_and_the_node_goes_on(rig, 
     assert [stamp_of(m) for m in labels] == [10**9 + n * 10**7 for n in (0, number, number + 1)]
     assert status_of(rig).level == DiagnosticStatus.WARN  # For one interval: frames were lost since the last one.
     assert status_of(rig).level == DiagnosticStatus.OK
-    counts = rig.worker.counts
+    counts = rig.feed.counts
     assert counts['engine_fault'] == counts['received'] - 3 == number - 1
 
 
@@ -173,7 +174,7 @@ def test_what_goes_wrong_with_one_frame_costs_that_frame_alone(rig, running, mon
     monkeypatch.setattr(segmentation_publishers.SegmentationPublishers, 'publish', failing)
     assert show(rig, 0, 1, 2) == ['processed', 'bad', 'processed']
     rig.until(lambda: len(labels) == 2, 'the label maps')
-    assert rig.worker.last_error.startswith(type(error).__name__ + ': ')
+    assert rig.feed.last_error.startswith(type(error).__name__ + ': ')
     rig.until(lambda: rig.logged('Frame skipped: Traceback'), 'the error with its place in the log')
     assert status_of(rig).level == DiagnosticStatus.WARN
 
@@ -202,19 +203,19 @@ def test_a_stamp_with_a_second_too_many_costs_that_frame_alone(rig, running):
     message = image(random_image(0), 1)
     message.header.stamp.nanosec = 2**32 - 1
     assert rig.show(message) == 'bad'
-    assert rig.worker.last_error.startswith('image stamp: got 4294967295 ns beside 0 s')
+    assert rig.feed.last_error.startswith('image stamp: got 4294967295 ns beside 0 s')
 
 
 def test_a_worker_that_hangs_in_a_frame_is_reported_as_an_error(rig, running, monkeypatch):
     running([SEGMENTATION])
     monkeypatch.setattr(diagnostics, '_STUCK_S', 0.1)
     go_on = threading.Event()
-    process = rig.worker.tasks[0].pipeline.process
+    process = rig.feed.tasks[0].pipeline.process
 
     def hanging(frame):
         assert go_on.wait(PATIENCE_S)
         return process(frame)
-    monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', hanging)
+    monkeypatch.setattr(rig.feed.tasks[0].pipeline, 'process', hanging)
     rig.camera.publish(image(random_image(0), 1))
     rig.until(lambda: rig.worker.busy_s > 0.2, 'the worker to hang')
     status = status_of(rig)
@@ -229,12 +230,12 @@ def test_a_result_that_grew_old_while_the_process_stood_still_is_not_published(r
     labels = running([SEGMENTATION])[SEGMENTATION]
     rig.worker.settings['max_frame_age'] = 0.5
     pause_s = [0.0]
-    process = rig.worker.tasks[0].pipeline.process
+    process = rig.feed.tasks[0].pipeline.process
 
     def pausing(frame):
         time.sleep(pause_s[0])
         return process(frame)
-    monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', pausing)
+    monkeypatch.setattr(rig.feed.tasks[0].pipeline, 'process', pausing)
     for pause_s[0], outcome in ((0.0, 'processed'), (0.0, 'processed'), (1.5, 'too_old'), (0.0, 'processed')):
         assert rig.show(image(random_image(0), rig.node.get_clock().now().nanoseconds)) == outcome
     rig.until(lambda: len(labels) == 3, 'the label maps')
@@ -244,12 +245,12 @@ def test_a_result_that_grew_old_while_the_process_stood_still_is_not_published(r
 def test_a_network_that_is_slower_than_the_age_limit_still_gives_results(rig, running, monkeypatch):
     running([SEGMENTATION])
     rig.worker.settings['max_frame_age'] = 0.1
-    process = rig.worker.tasks[0].pipeline.process
+    process = rig.feed.tasks[0].pipeline.process
 
     def slow(frame):
         time.sleep(0.7)
         return process(frame)
-    monkeypatch.setattr(rig.worker.tasks[0].pipeline, 'process', slow)
+    monkeypatch.setattr(rig.feed.tasks[0].pipeline, 'process', slow)
     outcomes = [rig.show(image(random_image(0), rig.node.get_clock().now().nanoseconds)) for _ in range(3)]
     assert outcomes == ['processed'] * 3
 
@@ -258,9 +259,9 @@ def test_frames_of_two_cameras_make_no_pairs(rig, running):
     flows = running([OPTICAL_FLOW])[OPTICAL_FLOW]
     assert show(rig, 0, 1) == ['processed', 'processed']
     rig.until(lambda: len(flows) == 1, 'the flow')
-    rig.worker.is_mixed = True
+    rig.feed.is_mixed = True
     assert show(rig, 2, 3) == ['processed', 'processed']
-    rig.worker.is_mixed = False
+    rig.feed.is_mixed = False
     assert show(rig, 4) == ['processed']
     rig.until(lambda: len(flows) == 2, 'the flow')
     assert [stamp_of(each) for each in flows] == [10**9 + n * 10**7 for n in (1, 4)]
@@ -310,6 +311,6 @@ def test_close_finishes_the_frame_in_hand_and_closes_the_engine(rig, running):
 def test_a_node_may_close_before_its_worker_has_begun(rig, tmp_path):
     networks.segmentation_model(tmp_path)
     rig.start([SEGMENTATION], '-p', 'segmentation.model:={}/tiny.yaml'.format(tmp_path))
-    another = worker.Worker(rig.node, [SEGMENTATION], rig.worker.settings, None, None)
+    another = worker.Worker(rig.node, [SEGMENTATION], [CameraSpec('', 0)], rig.worker.settings, None, None)
     another.stop()
     assert not another.is_alive()

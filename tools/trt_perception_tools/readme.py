@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from trt_perception.core.camera_node_settings import CAMERA_NODE_SETTINGS
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import ENCODINGS, Encoding
 from trt_perception.core.model import load_model, model_names
@@ -64,12 +65,14 @@ def parameter_file() -> str:
         group = prefix
         indent = '      ' if prefix else '    '
         lines += textwrap.wrap(setting.description, 120, initial_indent=indent + '# ', subsequent_indent=indent + '# ')
-        lines += [indent + yaml.safe_dump({name: setting.default}).rstrip()]
+        lines += [indent + yaml.safe_dump({name: setting.default},
+                                            default_flow_style=None if setting.is_list else False).rstrip()]
     return '\n'.join(lines)
 
 
-TABLES = {'parameters': markdown_table, 'models': models_table, 'encodings': encodings_table,
-          'backends': backends_table, 'parameter file': parameter_file}
+TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_NODE_SETTINGS),
+          'models': models_table, 'encodings': encodings_table, 'backends': backends_table,
+          'parameter file': parameter_file}
 
 
 def with_tables(text: str, where: str) -> str:

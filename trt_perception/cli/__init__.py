@@ -8,7 +8,7 @@ from .. import __version__
 from ..core.errors import ConfigError, PerceptionError
 from ..interrupt import exit_on_interrupt
 
-VERBS = ('run', 'replay', 'doctor', 'build-engine', 'bench', 'calibrate-capture')
+VERBS = ('run', 'replay', 'process', 'doctor', 'build-engine', 'bench', 'calibrate-capture')
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as in shells."""
 

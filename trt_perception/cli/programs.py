@@ -3,22 +3,30 @@ import argparse
 import sys
 import textwrap
 from functools import partial
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
+from ..core.setting import Setting
 from ..interrupt import exit_on_interrupt
 from . import INTERRUPTED, execute, module_of
 
+_CAMERA = 'camera'
 _NODE_USAGE = '%(prog)s [-h] [--ros-args [-p NAME:=VALUE] [--params-file YAML] [-r FROM:=TO] ...]'
 
 
 def run_node(name: str) -> int:
-    """Run the node of one task, or of all (`perception`), and return its exit status."""
+    """Run the node of one task, of all (`perception`) or of a camera, and return its exit status."""
     with exit_on_interrupt(0):  # As the node itself ends.
+        from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
+        from ..core.settings import settings_for
         from ..core.tasks import TASKS
         tasks = (name,) if name in TASKS else tuple(TASKS)
-        _node_parser(name, tasks).parse_args(_split(sys.argv[1:])[0])
-        from ..ros.perception_node import run
-    return run(name, tasks)
+        if name == _CAMERA:
+            parser = _node_parser(name, 'images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS)
+        else:
+            parser = _node_parser(name, ' and '.join(tasks) + ' of the camera images on `image`', settings_for(tasks))
+        parser.parse_args(_split(sys.argv[1:])[0])
+        from ..ros import camera_node, perception_node
+    return camera_node.run() if name == _CAMERA else perception_node.run(name, tasks)
 
 
 def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
@@ -43,20 +51,21 @@ def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
 perception_node = partial(run_node, 'perception')
 segmentation_node = partial(run_node, 'segmentation')
 optical_flow_node = partial(run_node, 'optical_flow')
+camera_node = partial(run_node, _CAMERA)
 replay = partial(run_verb, 'replay')
+process = partial(run_verb, 'process')
 doctor = partial(run_verb, 'doctor')
 build_engine = partial(run_verb, 'build-engine')
 bench = partial(run_verb, 'bench')
 calibrate_capture = partial(run_verb, 'calibrate-capture')
 
 
-def _node_parser(name: str, tasks: Sequence[str]) -> argparse.ArgumentParser:
-    from ..core.settings import settings_for
+def _node_parser(name: str, published: str, settings: Iterable[Setting]) -> argparse.ArgumentParser:
     lines = [textwrap.fill('{}:={}  {}'.format(each.name, _yaml(each.default), each.description), 100,
-                           initial_indent='  ', subsequent_indent=8 * ' ') for each in settings_for(tasks)]
+                           initial_indent='  ', subsequent_indent=8 * ' ') for each in settings]
     return argparse.ArgumentParser(
         prog=name + '_node', usage=_NODE_USAGE, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Publish {} of the camera images on the topic `image`.'.format(' and '.join(tasks)),
+        description='Publish {}.'.format(published),
         epilog='parameters, with their defaults:\n' + '\n'.join(lines))
 
 

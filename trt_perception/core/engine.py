@@ -24,6 +24,9 @@ class Engine(abc.ABC):
 
     Shapes are static, batch 1. THE THREAD THAT OPENS AN ENGINE IS THE ONLY ONE THAT MAY USE IT.
 
+    Several cameras may take turns on it, numbered from 0: each has its own inputs, and its own sizes of the outputs
+    (`resize_output`). The other methods act on those of the camera that was selected last, at first of camera 0.
+
     A back-end implements the methods that begin with an underscore. The public ones check once, delegate, and turn
     whatever a runtime raises into an EngineError: callers need to expect no other error of one.
 
@@ -56,7 +59,9 @@ class Engine(abc.ABC):
         self._model = model
         self._decoder = decoder or FrameDecoder()
         self._thread = threading.get_ident()
+        self._camera = 0
         self._tensors: Dict[str, Any] = {}
+        self._tensors_of: Dict[int, Dict[str, Any]] = {}
         self._closed = False
         try:
             check_network_files(model, file)
@@ -66,8 +71,9 @@ class Engine(abc.ABC):
             self._output_names = [spec.name for spec in self.outputs]
             self._writers = {spec.name: InputWriter(spec, model.input, self._decoder, file) for spec in self.inputs}
             self.input_size: Size = self._common_size()
-            self._tensors = {spec.name: self._allocate(spec) for spec in self.inputs}
+            self._tensors = self._tensors_of[0] = {spec.name: self._allocate(spec) for spec in self.inputs}
             self._connect()
+            self._bind_inputs()
         except PerceptionError:
             self.close()
             raise
@@ -79,6 +85,29 @@ class Engine(abc.ABC):
         except BaseException:
             self.close()
             raise
+
+    def select(self, camera: int) -> None:
+        """Choose the camera whose inputs and outputs the other methods act on. What it put in before is still there.
+
+        The inputs of a camera that was never selected before are filled with 0, its outputs as the network gives them.
+
+        Raises:
+            EngineError: the runtime failed.
+        """
+        self._check_usable()
+        if camera == self._camera:
+            return
+        try:
+            if camera not in self._tensors_of:
+                tensors = {spec.name: self._allocate(spec) for spec in self.inputs}
+                self._add_camera(camera)
+                self._tensors_of[camera] = tensors
+            self._camera, self._tensors = camera, self._tensors_of[camera]
+            self._bind_inputs()
+        except PerceptionError:
+            raise
+        except Exception as error:
+            raise self._failure('change to another camera', error) from error
 
     def put_image(self, name: str, frame: Frame) -> None:
         """Bring a camera frame into input `name`: decode, resize, normalise, lay out, as the model's YAML says.
@@ -103,7 +132,8 @@ class Engine(abc.ABC):
         """
         self._check_usable()
         try:
-            self._swap(a, b)
+            self._tensors[a], self._tensors[b] = self._tensors[b], self._tensors[a]
+            self._bind_inputs()
         except PerceptionError:
             raise
         except Exception as error:
@@ -156,7 +186,8 @@ class Engine(abc.ABC):
         if self._closed:
             return
         self._closed = True
-        self._tensors.clear()
+        self._tensors = {}
+        self._tensors_of.clear()
         try:
             self._close()
         except Exception as error:
@@ -205,14 +236,19 @@ class Engine(abc.ABC):
         return np.zeros(spec.shape, spec.dtype)
 
     def _connect(self) -> None:
-        """Tell the runtime where inputs and outputs are: `self._tensors`, and what `_infer` returns."""
+        """Tell the runtime where the outputs are: what `_infer` returns."""
+        return
+
+    def _bind_inputs(self) -> None:
+        """Tell the runtime where the inputs are: `self._tensors`. After `_connect`, and whenever that has changed."""
+        return
+
+    def _add_camera(self, camera: int) -> None:
+        """Get ready for another camera: what is its own beside its inputs."""
         return
 
     def _put_image(self, name: str, frame: Frame) -> None:
         self._writers[name].write(frame, self._tensors[name])
-
-    def _swap(self, a: str, b: str) -> None:
-        self._tensors[a], self._tensors[b] = self._tensors[b], self._tensors[a]
 
     def _resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]]) -> bool:
         return False

@@ -25,19 +25,14 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     'previous' it sees (previous, current): the point then at (x, y) is now at (x + u, y + v).
 
     A new pair is started, without a result, after the first frame, a gap longer than the setting max_pair_gap, a
-    repeated or backward stamp, or a change of size, encoding or frame_id.
+    repeated or backward stamp, or a change of size, encoding or frame_id. A frame that cannot be decoded changes
+    nothing.
     """
 
     task = OPTICAL_FLOW
     _before: Optional[Frame] = None
 
-    def process(self, frame: Frame) -> Optional[FlowField]:
-        """Compute the flow between the previous frame and this one; None when this one starts a pair. See Pipeline.
-
-        Raises:
-            FrameError: the frame cannot be decoded; the pair stays as it was.
-            EngineError: the engine failed.
-        """
+    def _process(self, frame: Frame) -> Optional[FlowField]:
         with self._timer.stage('optical_flow preprocess'):
             self._engine.put_image(self._current, frame)
         before = self._before

@@ -35,6 +35,7 @@ class Pipeline(abc.ABC, Generic[Result]):
         timer: notes how long the stages take.
         allocate: where results are written, so that a publisher can pass its message's own memory.
         wants: called with an optional output of the task, per frame: whether it is needed.
+        camera: whose frames it gets, as `Engine.select` numbers them: each camera has a pipeline, all on one engine.
 
     Raises:
         EngineError: the engine's outputs are not those of the task.
@@ -47,8 +48,10 @@ class Pipeline(abc.ABC, Generic[Result]):
 
     def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
-                 wants: Callable[[str], bool] = lambda role: True) -> None:
+                 wants: Callable[[str], bool] = lambda role: True, camera: int = 0) -> None:
         self._engine = engine
+        self._camera = camera
+        engine.select(camera)  # Now, so that a want of memory shows at start.
         self._model = model
         self._timer = timer or StageTimer()
         self._allocate = allocate
@@ -63,7 +66,6 @@ class Pipeline(abc.ABC, Generic[Result]):
         self._settings.update(settings)
         self._configured()
 
-    @abc.abstractmethod
     def process(self, frame: Frame) -> Optional[Result]:
         """Return the result for one frame; None where a frame before it is missing.
 
@@ -73,6 +75,8 @@ class Pipeline(abc.ABC, Generic[Result]):
             FrameError: the frame cannot be decoded.
             EngineError: the engine failed.
         """
+        self._engine.select(self._camera)
+        return self._process(frame)
 
     @abc.abstractmethod
     def reset(self) -> None:
@@ -82,6 +86,10 @@ class Pipeline(abc.ABC, Generic[Result]):
     @abc.abstractmethod
     def difference(result: np.ndarray, other: np.ndarray) -> str:
         """Return how far the arrays of two results for one frame agree, human-readable."""
+
+    @abc.abstractmethod
+    def _process(self, frame: Frame) -> Optional[Result]:
+        """Do what `process` says; the engine has this camera's inputs."""
 
     @abc.abstractmethod
     def _check_outputs(self) -> Size:

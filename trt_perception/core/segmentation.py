@@ -23,8 +23,7 @@ class SegmentationPipeline(Pipeline[LabelMap]):
 
     task = SEGMENTATION
 
-    def process(self, frame: Frame) -> LabelMap:
-        """Segment one frame; see Pipeline."""
+    def _process(self, frame: Frame) -> LabelMap:
         with self._timer.stage('segmentation preprocess'):
             self._engine.put_image(self._model.input.names[0], frame)
         self._set_target(frame)

@@ -4,6 +4,7 @@ Nodes declare them; docs/parameters.md and config/perception.yaml are generated 
 """
 from typing import Any, Dict, Iterable, List, Optional
 
+from .cameras import CAMERA_SETTINGS
 from .errors import ConfigError, did_you_mean
 from .model import PRECISIONS
 from .setting import Setting
@@ -29,6 +30,7 @@ COMMON = (
     Setting('serve_while_building', '', "Inference runtime that serves while the TensorRT engine is built; '' = none: "
             'the node waits', ('', 'onnxruntime')),
     Setting('build_only', False, 'End as soon as the engines are built and can be opened'),
+    Setting('start_paused', False, 'Open the engines, and take no images before ~/enable is called with true'),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),
@@ -39,7 +41,7 @@ COMMON = (
     Setting('max_frame_age', 0.2, 'Older frames are dropped and counted (s); 0 = no limit', limits=(0, 3600),
             runtime=True),
     Setting('lazy', True, 'No inference while the results have no subscribers', runtime=True),
-)
+) + CAMERA_SETTINGS
 
 
 def settings_for(tasks: Optional[Iterable[str]] = None) -> List[Setting]:

@@ -60,15 +60,10 @@ class OnnxRuntimeEngine(Engine):
         self._binding = self._session.io_binding()
         for name, array in self._results.items():
             self._binding.bind_output(name, 'cpu', 0, array.dtype.type, array.shape, array.ctypes.data)
-        self._bind_inputs()
 
     def _bind_inputs(self) -> None:
         for name, array in self._tensors.items():
             self._binding.bind_input(name, 'cpu', 0, array.dtype.type, array.shape, array.ctypes.data)
-
-    def _swap(self, a: str, b: str) -> None:
-        super()._swap(a, b)
-        self._bind_inputs()
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         self._session.run_with_iobinding(self._binding)

@@ -68,16 +68,13 @@ class OpenVinoEngine(Engine):
         self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
         for port, array in zip(self._compiled.outputs, self._results.values()):
             self._bind(port, array)
+
+    def _bind_inputs(self) -> None:
         for name, array in self._tensors.items():
             self._bind(self._ports[name], array)
 
     def _bind(self, port: Any, array: np.ndarray) -> None:
         self._request.set_tensor(port, ov.Tensor(array, shared_memory=True))
-
-    def _swap(self, a: str, b: str) -> None:
-        super()._swap(a, b)
-        for name in (a, b):
-            self._bind(self._ports[name], self._tensors[name])
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         # Not infer(): its Python wrapper copies the outputs.

@@ -1,4 +1,4 @@
-"""The camera of a node: its topics, whether its images arrive, and what to report if they do not."""
+"""A camera of a node: its topics, whether its images arrive, and what to report if they do not."""
 import time
 from typing import Any, Callable
 
@@ -23,6 +23,7 @@ class Camera:
     """Subscribes to a camera's images and calibration, and watches over both.
 
     Args:
+        namespace: what the names of its topics begin with: 'front/', or ''.
         compressed: whether to take the images from TOPIC/compressed.
         take_image, take_info: get each message.
 
@@ -32,17 +33,19 @@ class Camera:
         is_mixed: whether several publishers send on the image topic: two successive images may be of two cameras.
     """
 
-    def __init__(self, node: Node, compressed: bool, take_image: Callable[[Any], None],
+    def __init__(self, node: Node, namespace: str, compressed: bool, take_image: Callable[[Any], None],
                  take_info: Callable[[CameraInfo], None]) -> None:
         self.complaint = ''
         self.is_mixed = False
         self._node = node
+        self._namespace = namespace
         self._take_image = take_image
-        topic = _resolved(node, 'image', Image)  # Remapping `image` moves its siblings too, as in image_transport.
+        # Remapping `image` moves its siblings too, as in image_transport.
+        topic = _resolved(node, namespace + 'image', Image)
         if compressed and topic.endswith(_SUFFIX):
             topic = topic[:-len(_SUFFIX)]  # Whoever names the whole topic means the same.
-        info = _resolved(node, 'camera_info', CameraInfo)
-        if info == node.get_namespace().rstrip('/') + '/camera_info':  # Not remapped itself.
+        info = _resolved(node, namespace + 'camera_info', CameraInfo)
+        if info == '{}/{}camera_info'.format(node.get_namespace().rstrip('/'), namespace):  # Not remapped itself.
             info = topic.rsplit('/', 1)[0] + '/camera_info'
         self.image = CameraSubscription(node, CompressedImage if compressed else Image,
                                         topic + _SUFFIX if compressed else topic, self._take)
@@ -102,7 +105,8 @@ class Camera:
         topic, asked = self.image.topic_name, self.image.qos_profile
         publishers = self._node.get_publishers_info_by_topic(topic)  # Also those of another type.
         if not publishers:
-            self._complain('nobody', "No publisher on {}. Remap `image` to the camera's topic.".format(topic))
+            self._complain('nobody', "No publisher on {}. Remap `{}image` to the camera's topic.".format(
+                topic, self._namespace))
             return
         offers = '; '.join('{} offers {}, {}, {}'.format(
             _name(info), info.topic_type, info.qos_profile.reliability.name, info.qos_profile.durability.name)

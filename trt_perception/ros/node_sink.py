@@ -19,17 +19,23 @@ ROS = MessageTypes(Time, Header, Image, CompressedImage, CameraInfo, TimeReferen
 
 
 class NodeSink(Sink):
-    """Publishes on the topics of a node."""
+    """Publishes on the topics of a node.
+
+    Args:
+        namespace: what the names of the topics begin with, relative to the node's own namespace: 'front/', or ''.
+    """
 
     types = ROS
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, namespace: str = '') -> None:
         self._node = node
+        self._namespace = namespace
 
     def create_publisher(self, topic: str, kind: Any, latched: bool) -> Publisher:
         """Create a publisher with our QoS, which the user may override; see Sink."""
-        with checked_overrides(topic):
-            return self._node.create_publisher(kind, topic, **overridable(LATCHED if latched else RELIABLE))
+        name = self._namespace + topic
+        with checked_overrides(name):
+            return self._node.create_publisher(kind, name, **overridable(LATCHED if latched else RELIABLE))
 
     def now_ns(self) -> int:
         """Return the time of the node's clock, ns."""

@@ -1,5 +1,5 @@
 """Declares the settings table as ROS parameters, and accepts or refuses changes at run time."""
-from typing import Callable, List, Sequence
+from typing import Callable, Iterable, List, Sequence
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -12,12 +12,14 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
 from ..core.errors import ConfigError, did_you_mean
 from ..core.setting import Setting
 from ..core.settings import Settings, settings_for
 
 _TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
           float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
+_LIST_TYPES = {int: ParameterType.PARAMETER_INTEGER_ARRAY, str: ParameterType.PARAMETER_STRING_ARRAY}
 
 
 def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
@@ -26,8 +28,17 @@ def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
     Raises:
         ConfigError: a value from the command line or a parameter file is wrong.
     """
+    return declare_settings(node, settings_for(tasks))
+
+
+def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
+    """Declare settings and return their values.
+
+    Raises:
+        ConfigError: a value from the command line or a parameter file is wrong.
+    """
     settings = {}
-    for setting in settings_for(tasks):
+    for setting in table:
         try:
             value = node.declare_parameter(setting.name, setting.default, _descriptor(setting)).value
         except ParameterException as error:
@@ -41,7 +52,7 @@ def warn_of_unknown(node: Node) -> None:
 
     It is no error: a file with parameters for all nodes (`/**`) has those of others, too.
     """
-    names = [setting.name for setting in settings_for()]
+    names = [setting.name for setting in settings_for() + list(CAMERA_NODE_SETTINGS)]
     # rclpy has no public way to ask for them, from Foxy to Kilted. Those for QoS are declared as topics are created.
     for name in sorted(getattr(node, '_parameter_overrides', {})):
         if name not in names and not node.has_parameter(name) and not name.startswith('qos_overrides.'):
@@ -77,16 +88,17 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
 
 def _descriptor(setting: Setting) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
-        name=setting.name, type=_TYPES[type(setting.default)], read_only=not setting.runtime,
+        name=setting.name, type=(_LIST_TYPES if setting.is_list else _TYPES)[setting.kind],
+        read_only=not setting.runtime,
         description=setting.description + ('' if setting.runtime else ' (read-only: set it at start)'),
         additional_constraints=setting.expected)
     # The table checks types itself, since YAML writes 1 for 1.0 and a fixed type would refuse it. Foxy fixes no types.
     if hasattr(descriptor, 'dynamic_typing'):
         descriptor.dynamic_typing = True
-    if setting.limits and isinstance(setting.default, float):
+    if setting.limits and setting.kind is float:
         low, high = setting.limits
         descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-    elif setting.limits:
+    elif setting.limits and not setting.is_list:
         low, high = setting.limits
         descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
     return descriptor

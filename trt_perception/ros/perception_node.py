@@ -1,4 +1,4 @@
-"""The node: one image subscription, one worker; segmentation, optical flow, or both."""
+"""The node: one or several cameras, one worker; segmentation, optical flow, or both."""
 import sys
 import time
 import traceback
@@ -12,11 +12,13 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool
 
+from ..core.cameras import camera_specs
 from ..core.errors import PerceptionError
 from ..core.tasks import TASKS
 from . import messages
 from .camera import Camera
 from .diagnostics import Diagnostics
+from .feed import Feed
 from .memory import keep_freed_memory
 from .node_sink import ROS
 from .parameters import declare_parameters, on_change, warn_of_unknown
@@ -41,12 +43,15 @@ class PerceptionNode(Node):
         settings = declare_parameters(self, tasks)
         compressed = settings['image_transport'] == 'compressed'
         read = messages.frame_from_compressed if compressed else messages.frame_from_image
-        self._worker = Worker(self, tasks, settings, partial(read, mono16_bits=settings['mono16_bits']), self._end)
+        specs = camera_specs(settings)
+        self._worker = Worker(self, tasks, specs, settings, partial(read, mono16_bits=settings['mono16_bits']),
+                              self._end)
         on_change(self, settings, self._worker.settings_changed)
-        self._camera = Camera(self, compressed, self._worker.put, self._take_camera_info)
+        self._cameras = [Camera(self, spec.namespace, compressed, partial(self._worker.put, number),
+                                partial(self._take_camera_info, self._worker.feeds[number]))
+                         for number, spec in enumerate(specs)]
         self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
-        self._diagnostics = Diagnostics(
-            self.get_fully_qualified_name().lstrip('/') + ': perception', self._camera, self._worker)
+        self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'), self._cameras, self._worker)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
         self._steady_timer = self.create_timer(1.0, self._look_after, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -64,8 +69,9 @@ class PerceptionNode(Node):
         else:
             self.stopped.set_exception(error)
 
-    def _take_camera_info(self, message: CameraInfo) -> None:
-        self._worker.camera_info = message
+    @staticmethod
+    def _take_camera_info(feed: Feed, message: CameraInfo) -> None:
+        feed.camera_info = message
 
     def _set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._worker.enabled = request.data
@@ -73,7 +79,8 @@ class PerceptionNode(Node):
         return response
 
     def _look_after(self) -> None:
-        self._worker.is_mixed = self._camera.is_mixed
+        for camera, feed in zip(self._cameras, self._worker.feeds):
+            feed.is_mixed = camera.is_mixed
         if not self.get_clock().now().nanoseconds:  # No time comes, which the status is to tell.
             self._publish_diagnostics()
 

@@ -14,7 +14,7 @@ from .sink import Sink
 
 
 class TaskPublishers(abc.ABC):
-    """The topics of one task.
+    """The topics of one task for one camera.
 
     Nothing is serialised for a topic without subscribers.
     """

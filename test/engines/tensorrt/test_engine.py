@@ -223,6 +223,58 @@ def test_a_geometry_that_changes_while_the_gpu_still_reads_loses_nothing(tmp_pat
     np.testing.assert_array_equal(engine.infer()['flow'][0], np.dstack([random_image(1, 1), random_image(2, 1)]))
 
 
+# Several cameras.
+
+def test_cameras_of_different_geometry_take_turns_without_allocating_anything(tmp_path, use_gpu):
+    gpu = use_gpu(OLD)
+    model = segmentation_model(tmp_path)
+    engine = opened(model, OLD)
+    cameras = [(CAMERA, 'bgr8'), (SIZE, 'nv12'), (CAMERA, 'bgr8'), ((24, 16), 'rgb8')]
+    pipelines = [SegmentationPipeline(engine, model, camera=camera) for camera in range(len(cameras))]
+    reference = segmentation_on_the_cpu(tmp_path)
+    for turn in range(3):
+        if turn == 1:
+            gpu.counts.clear()
+        for camera, (size, encoding) in enumerate(cameras):
+            frame = frame_of(10 * turn + camera, encoding, size)
+            result, expected = pipelines[camera].process(frame), reference.process(frame)
+            np.testing.assert_array_equal(result.labels, expected.labels)
+            np.testing.assert_array_equal(result.confidence, expected.confidence)
+    assert not {'cuMemAlloc', 'cuMemHostAlloc', 'cuEventCreate', 'cuMemFree', 'cuMemFreeHost'} & set(gpu.counts)
+    engine.close()
+    assert gpu.all_returned()
+
+
+def test_of_what_lies_on_the_gpu_a_further_camera_of_the_same_geometry_adds_its_input_alone(tmp_path, use_gpu):
+    gpu = use_gpu(OLD)
+    model = segmentation_model(tmp_path)
+    engine = opened(model, OLD)
+    live = []
+    for camera in range(4):
+        pipeline = SegmentationPipeline(engine, model, camera=camera)
+        pipeline.process(frame_of(camera, 'bgr8'))
+        live.append(dict(gpu.live))
+    added = {kind: live[1].get(kind, 0) - live[0].get(kind, 0) for kind in live[1]}
+    assert {kind: count for kind, count in added.items() if count} == {'device': 1}
+    assert live[3] == {kind: live[0].get(kind, 0) + 3 * added[kind] for kind in live[3]}
+
+
+def test_what_a_camera_no_longer_needs_is_freed_unless_another_one_does(tmp_path, use_gpu):
+    gpu = use_gpu(OLD)
+    model = segmentation_model(tmp_path)
+    engine = opened(model, OLD)
+    pipelines = [SegmentationPipeline(engine, model, camera=camera) for camera in range(2)]
+    reference = segmentation_on_the_cpu(tmp_path)
+    live = []
+    for sizes in ([CAMERA, CAMERA], [SIZE, CAMERA], [SIZE, SIZE], [CAMERA, SIZE], [CAMERA, CAMERA]):
+        for pipeline, size in zip(pipelines, sizes):
+            frame = frame_of(len(live), 'bgr8', size)
+            np.testing.assert_array_equal(pipeline.process(frame).labels, reference.process(frame).labels)
+        live.append(dict(gpu.live))
+    assert live[0] == live[2] == live[4]
+    assert live[1] == live[3] != live[0]
+
+
 # What a frame costs.
 
 @pytest.mark.parametrize('generation', GENERATIONS)

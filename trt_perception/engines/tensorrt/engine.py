@@ -20,6 +20,11 @@ from .file import engine_file, network_of
 
 _log = logging.getLogger(__name__)
 
+_Target = Tuple[Optional[Size], Optional[Tuple[float, float]]]
+"""Arguments of `resize_output`."""
+_NATIVE: _Target = (None, None)
+"""Those of an output as the network gives it."""
+
 
 def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
                 built: Optional[BuiltEngine] = None) -> Engine:
@@ -60,8 +65,8 @@ class TensorRTEngine(Engine):
     def __init__(self, model: Model, file: str, precision: str, options: EngineOptions = DEFAULT_OPTIONS,
                  decoder: Optional[FrameDecoder] = None) -> None:
         self._options = options
-        self._camera: Optional[_Camera] = None
-        self._results: Dict[str, _Result] = {}
+        self._uploads: Dict[int, _Upload] = {}
+        self._results: Dict[int, Dict[str, _Result]] = {0: {}}
         super().__init__(model, file, precision, decoder)
 
     def _open(self) -> Specs:
@@ -75,14 +80,22 @@ class TensorRTEngine(Engine):
 
     def _connect(self) -> None:
         with self._gpu.using('opening ' + self.file):
-            for name, memory in self._tensors.items():
-                self._context.place(name, int(memory))
             for spec in self._raw:
                 self._place_output(spec)
 
+    def _bind_inputs(self) -> None:
+        with self._gpu.using('binding inputs'):
+            for name, memory in self._tensors.items():
+                self._context.place(name, int(memory))
+
+    def _add_camera(self, camera: int) -> None:
+        with self._gpu.using('adding a camera'):
+            self._results[camera] = {name: self._result(each.raw, each.source)
+                                     for name, each in self._results[0].items()}
+
     def _close(self) -> None:
         # The arrays that `infer` returned go, too.
-        self._camera = None
+        self._uploads.clear()
         self._results.clear()
         gpu = getattr(self, '_gpu', None)  # Missing where there is none.
         if gpu is not None:
@@ -96,12 +109,12 @@ class TensorRTEngine(Engine):
         if frame.encoding not in kernels.LAYOUTS:
             frame = self._decoded(frame)
         with self._gpu.using('uploading an image'):
-            camera = self._camera_of(name, frame)
+            upload = self._upload_of(name, frame)
             with self._gpu.stage('upload'):
-                camera.upload.fill(frame.data)
+                upload.staging.fill(frame.data)
             with self._gpu.stage('preprocess'):
-                self._gpu.launch(camera.launches[name], camera.upload.address, int(self._tensors[name]))
-            camera.upload.mark_read()
+                self._gpu.launch(upload.launches[name], upload.staging.address, int(self._tensors[name]))
+            upload.staging.mark_read()
 
     def _decoded(self, frame: Frame) -> Frame:
         """Decode what no kernel reads on the host; from there its image travels like any camera's."""
@@ -109,12 +122,19 @@ class TensorRTEngine(Engine):
         return frame_from_array(self._decoder.image(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
                                   color)
 
-    def _camera_of(self, name: str, frame: Frame) -> '_Camera':
-        """Return what a frame's geometry needs, allocated and computed when that changes."""
+    def _upload_of(self, name: str, frame: Frame) -> '_Upload':
+        """Return what a frame's geometry needs, allocated and computed when the camera's geometry changes."""
         geometry = (frame.encoding, frame.height, frame.width, frame.data.shape)
-        old = self._camera
+        old = self._uploads.get(self._camera)
         if old is not None and old.geometry == geometry:
             return old
+        shared = (each for each in self._uploads.values() if each.geometry == geometry)
+        upload = self._uploads[self._camera] = next(shared, None) or self._new_upload(geometry, name, frame)
+        if old is not None and all(each is not old for each in self._uploads.values()):
+            self._gpu.free(old.staging)
+        return upload
+
+    def _new_upload(self, geometry: Tuple[Any, ...], name: str, frame: Frame) -> '_Upload':
         launches: Dict[str, kernels.Launch] = {}
         for spec in self.inputs:
             launch = kernels.write_image(frame, self._model.input, spec)
@@ -126,58 +146,57 @@ class TensorRTEngine(Engine):
             self._gpu.launch(launches[name], staging.address, int(self._tensors[name]))
             staging.mark_read()
 
-        self._camera = _Camera(geometry, launches, self._gpu.staging(frame.data.shape, np.dtype(np.uint8), use))
-        if old is not None:
-            self._gpu.free(old.upload)
-        return self._camera
-
-    def _swap(self, a: str, b: str) -> None:
-        with self._gpu.using('swapping inputs'):
-            super()._swap(a, b)
-            for name in (a, b):
-                self._context.place(name, int(self._tensors[name]))
+        return _Upload(geometry, launches, self._gpu.staging(frame.data.shape, np.dtype(np.uint8), use))
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
+        results = self._results[self._camera]
         with self._gpu.using('running ' + self.file):
             with self._gpu.stage('infer'):
                 self._context.execute(self._gpu.stream_handle)
             with self._gpu.stage('download'):
                 for name in wanted:
-                    self._fetch(self._results[name])
+                    self._fetch(results[name])
             self._gpu.synchronize()
             self.stage_ms = self._gpu.stage_ms()
-        return {name: self._results[name].staging.host for name in wanted}
+        return {name: results[name].staging.host for name in wanted}
 
     def _place_output(self, raw: TensorSpec) -> None:
         conversion = _conversion(raw, self._model.output)
         if conversion.launch is None and raw in self.outputs:
             staging = self._gpu.staging(raw.shape, raw.dtype)
-            self._results[raw.name] = _Result(raw, staging.address, None, staging)
+            self._results[0][raw.name] = _Result(raw, staging.address, _NATIVE, None, staging)
             self._context.place(raw.name, staging.address)
             return
         source = int(self._gpu.allocate_tensor(raw.shape, raw.dtype))
         self._context.place(raw.name, source)
         if conversion.launch is not None:
-            self._results[raw.name] = self._result(raw, conversion, source)
+            self._results[0][raw.name] = self._result(raw, source)
 
     def _resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]]) -> bool:
-        old = self._results[name]
-        conversion = _conversion(old.raw, self._model.output, size, factors)
-        if conversion.launch is None:
+        results = self._results[self._camera]
+        old = results[name]
+        if old.launch is None:
             return False
         with self._gpu.using('resizing ' + name):
-            self._results[name] = self._result(old.raw, conversion, old.source)
-            self._gpu.free(old.staging)
+            results[name] = self._result(old.raw, old.source, (size, factors))
+            if all(each[name] is not old for each in self._results.values()):
+                self._gpu.free(old.staging)
         return True
 
-    def _result(self, raw: TensorSpec, conversion: '_Conversion', source: int) -> '_Result':
+    def _result(self, raw: TensorSpec, source: int, target: _Target = _NATIVE) -> '_Result':
+        """Return an output on a pixel grid: another camera's that is on the same, or a new one."""
+        for results in self._results.values():
+            if raw.name in results and results[raw.name].target == target:
+                return results[raw.name]
+        conversion = _conversion(raw, self._model.output, *target)
+
         def use(staging: Staging) -> None:
-            self._fetch(_Result(raw, source, conversion.launch, staging))
+            self._fetch(_Result(raw, source, target, conversion.launch, staging))
             self._gpu.synchronize()
             staging.host.copy()
 
         shape, dtype = conversion.result.shape, conversion.result.dtype
-        return _Result(raw, source, conversion.launch, self._gpu.staging(shape, dtype, use))
+        return _Result(raw, source, target, conversion.launch, self._gpu.staging(shape, dtype, use))
 
     def _fetch(self, result: '_Result') -> None:
         if result.launch is not None:
@@ -185,13 +204,13 @@ class TensorRTEngine(Engine):
         result.staging.fetch()
 
 
-class _Camera(NamedTuple):
-    """What depends on the geometry of the frames."""
+class _Upload(NamedTuple):
+    """What depends on the geometry of the frames: cameras of the same geometry share it."""
 
     geometry: Tuple[Any, ...]
     launches: Dict[str, kernels.Launch]
     """Input name -> how a frame gets into it."""
-    upload: Staging
+    staging: Staging
 
 
 class _Conversion(NamedTuple):
@@ -209,6 +228,8 @@ class _Result(NamedTuple):
     """As the network gives it."""
     source: int
     """Address where the network puts it."""
+    target: _Target
+    """The pixel grid that it comes on."""
     launch: Optional[kernels.Launch]
     """Writes the result into `staging`."""
     staging: Staging

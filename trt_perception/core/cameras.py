@@ -1,0 +1,49 @@
+"""The cameras that a node serves: their names, namespaces and priorities, from its parameters."""
+import re
+from typing import Any, List, Mapping, NamedTuple
+
+from .errors import ConfigError
+from .setting import Setting
+
+CAMERA_SETTINGS = (
+    Setting('cameras', [''], "Names of the cameras that the node serves, all on the same engines: the topics of NAME "
+            "are NAME/image, NAME/segmentation/label_map ...; [''] = one camera, whose topics have no prefix"),
+    Setting('camera_priorities', [0], 'Which camera is next when several images wait: of those with the highest '
+            'priority the one that has waited longest; one number for each camera, or one for all',
+            limits=(-100, 100)),
+)
+_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*')
+
+
+class CameraSpec(NamedTuple):
+    """One camera of a node."""
+
+    name: str
+    """'' = the only one."""
+    priority: int
+
+    @property
+    def namespace(self) -> str:
+        """What its topics begin with, relative to the node's namespace: 'front/', or ''."""
+        return self.name and self.name + '/'
+
+
+def camera_specs(settings: Mapping[str, Any]) -> List[CameraSpec]:
+    """Return the cameras that the settings name.
+
+    Raises:
+        ConfigError: a name cannot begin a topic's, or is there twice; or the priorities are not as many.
+    """
+    names, priorities = settings['cameras'], settings['camera_priorities']
+    for name in names:
+        if not _NAME.fullmatch(name) and names != ['']:
+            raise ConfigError('parameter cameras: got {!r}, expected a name of letters, digits and _ that begins with '
+                              "a letter; or [''] for one camera without a name.".format(name))
+        if names.count(name) > 1:
+            raise ConfigError('parameter cameras: {!r} is there twice. Give each camera a name of its own.'.format(
+                name))
+    if len(priorities) not in (1, len(names)):
+        raise ConfigError('parameter camera_priorities: got {} numbers for {} cameras. Give one for each, or one for '
+                          'all.'.format(len(priorities), len(names)))
+    return [CameraSpec(name, priority) for name, priority in zip(
+        names, priorities if len(priorities) > 1 else priorities * len(names))]

@@ -1,0 +1,119 @@
+"""The frames of one camera on their way through the tasks: how old they are, and what became of each of them."""
+import time
+from collections import Counter
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+
+from rclpy.node import Node
+
+from ..core.cameras import CameraSpec
+from ..core.data import Frame
+from ..core.settings import Settings
+from ..core.timing import StageTimer
+from .clock_check import age_hint, ahead_hint
+from .messages import stamp_ns
+from .node_task import CameraTask
+
+DROPS = ('replaced', 'too_old', 'bad', 'idle', 'paused', 'engine_fault')
+"""Why a frame was not processed: a newer one came; older than max_frame_age; FrameError; nobody watches; ~/enable is
+off; the engine is being reopened. With `processed` they add up to `received`, but for frames in hand."""
+
+_STANDSTILL_S = 0.5
+
+
+class Feed:
+    """The frames of one camera. Its methods are for the worker's thread.
+
+    Args:
+        tasks: what the tasks of the node have for this camera.
+        frame_of: turns the subscribed message into a Frame.
+
+    Attributes:
+        camera: its name, namespace and priority.
+        counts: `received`, `processed`, and DROPS.
+        timer: notes publishing, latency and age.
+        camera_info: the last calibration that came.
+        is_mixed: whether successive frames may be of two cameras: then they make no pairs.
+        clock_complaint: what is wrong with the last frame's stamp, human-readable; '' = nothing.
+        last_error: text of the last frame that could not be used; '' = there was none.
+    """
+
+    def __init__(self, node: Node, camera: CameraSpec, tasks: Sequence[CameraTask], settings: Settings,
+                 frame_of: Callable[[Any], Frame]) -> None:
+        self.camera = camera
+        self.tasks = tasks
+        self.counts: Dict[str, int] = Counter()
+        self.timer = StageTimer()
+        self.camera_info: Any = None
+        self.is_mixed = False
+        self.clock_complaint = ''
+        self.last_error = ''
+        self._usual_s = float('inf')
+        self._clock = node.get_clock()
+        self._log = node.get_logger()
+        self._settings = settings
+        self._frame_of = frame_of
+
+    def watched(self) -> List[CameraTask]:
+        """Return the tasks whose results are needed now."""
+        return [task for task in self.tasks if not self._settings['lazy'] or task.publishers.watched()]
+
+    def process(self, arrival: 'Arrival', tasks: Sequence[CameraTask]) -> str:
+        """Run tasks on one frame, publish the results, and return under which name it counts.
+
+        Raises:
+            FrameError: the frame cannot be used.
+            EngineError: an engine failed.
+        """
+        taken_s = time.monotonic()
+        frame = self._frame_of(arrival.message)
+        for task in tasks:
+            assert task.pipeline is not None  # The state is RUNNING.
+            if self.is_mixed:
+                task.pipeline.reset()
+            result = task.pipeline.process(frame)
+            if result is not None and self._delayed(frame, time.monotonic() - taken_s):
+                return 'too_old'
+            if result is not None:
+                with self.timer.stage(task.name + ' publish'):
+                    task.publishers.publish(frame, result, self.camera_info)
+                self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
+                self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
+        took_s = time.monotonic() - taken_s
+        self._usual_s = took_s if self._usual_s == float('inf') else 0.9 * self._usual_s + 0.1 * took_s
+        return 'processed'
+
+    def too_old(self, message: Any) -> bool:
+        """Return whether an image is older than max_frame_age, and note what its stamp tells of the clocks."""
+        limit_s = self._settings['max_frame_age']
+        stamp = stamp_ns(message.header.stamp)
+        age_s = self._age_s(stamp)
+        is_too_old = bool(limit_s) and age_s > limit_s
+        self.clock_complaint = ahead_hint(age_s) if limit_s else ''
+        if self.clock_complaint:
+            self._log.warning(self.clock_complaint, throttle_duration_sec=30.0)
+        if is_too_old:
+            self.clock_complaint = age_hint(age_s, stamp, time.monotonic())
+            self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
+                age_s, limit_s, self.clock_complaint), throttle_duration_sec=5.0)
+        return is_too_old
+
+    def _delayed(self, frame: Frame, took_s: float) -> bool:
+        """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""
+        limit_s = self._settings['max_frame_age']
+        age_s = self._age_s(frame.stamp_ns)
+        if not limit_s or age_s <= limit_s or took_s < _STANDSTILL_S + 3 * self._usual_s:
+            return False
+        self._log.warning('Result dropped: the frame took {:.1f} s, usually {:.3f} s, and is {:.1f} s old. Was the '
+                          'process stopped, or the machine asleep?'.format(took_s, self._usual_s, age_s))
+        return True
+
+    def _age_s(self, stamp: int) -> float:
+        return (self._clock.now().nanoseconds - stamp) * 1e-9
+
+
+class Arrival(NamedTuple):
+    """An image message, of which camera it is, and when the subscription got it."""
+
+    feed: Feed
+    message: Any
+    monotonic_s: float
