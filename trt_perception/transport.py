@@ -16,6 +16,7 @@ LEAST_BUFFER = 2**21
 """1280x720 in colour arrives whole with so many bytes, and not with half of it: docs/measurements/transport.md."""
 
 _FAST_DDS_2 = ('foxy', 'galactic', 'humble', 'iron', 'jazzy')
+_ISOLATED_BY_TRANSPORTS = ('foxy', 'galactic', 'humble')
 _BUFFER_LIMIT = '/proc/sys/net/core/rmem_max'
 _SEGMENT_LOCKS = '/dev/shm/fastdds_' + 16 * '[0-9a-f]' + '_el'
 _NEW_S = 10.0
@@ -71,9 +72,14 @@ def profile_variable() -> str:
     return PROFILE_VARIABLES[_fast_dds() == 2]
 
 
+def is_isolated() -> bool:
+    """Return whether rmw keeps to this machine by transports of its own, which a profile would undo: up to Humble."""
+    return os.environ.get('ROS_LOCALHOST_ONLY') == '1' and os.environ.get('ROS_DISTRO') in _ISOLATED_BY_TRANSPORTS
+
+
 def profile_environment() -> Dict[str, str]:
-    """Return the environment that selects the shipped profile; empty where the user has chosen one."""
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+    """Return the environment that selects the shipped profile; empty where the user wants another, or isolation."""
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES) or is_isolated():
         return {}
     return {profile_variable(): profile_file()}
 

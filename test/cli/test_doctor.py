@@ -134,6 +134,14 @@ def test_the_transport_profile_of_the_shell_is_recognised(capsys, monkeypatch, v
     assert text.startswith('your own profile /etc/mine.xml. ')
 
 
+def test_isolation_from_other_machines_is_told_with_its_price(capsys, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'humble')
+    monkeypatch.setenv('ROS_LOCALHOST_ONLY', '1')
+    level, text = findings(capsys)[1]['transport']
+    assert level == 'note'
+    assert text.startswith('ROS_LOCALHOST_ONLY: no profile is chosen, as it would reach other machines. ')
+
+
 @pytest.mark.parametrize(('limit', 'level', 'text'), [
     (212992, 'note', '212992 bytes: images from a camera without a Fast DDS profile get lost. Run: {}. Or give the '
                      'camera shared memory: export {}={}'.format(

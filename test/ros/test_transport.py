@@ -118,6 +118,14 @@ def test_a_choice_of_the_user_stands(no_choice, monkeypatch, variable):
     assert list(transport.profile_environment().values()) == [transport.udp_profile()]
 
 
+@pytest.mark.parametrize(('distribution', 'value', 'chosen'), [
+    ('foxy', '1', False), ('humble', '1', False), ('humble', '0', True), ('jazzy', '1', True), ('kilted', '1', True)])
+def test_isolation_by_transports_gets_no_profile_beside_them(no_choice, monkeypatch, distribution, value, chosen):
+    monkeypatch.setenv('ROS_DISTRO', distribution)
+    monkeypatch.setenv('ROS_LOCALHOST_ONLY', value)
+    assert bool(transport.profile_environment()) == chosen
+
+
 SEGMENTS = '''
 import os, sys
 from trt_perception.transport import use_shared_memory_profile

@@ -18,6 +18,7 @@ from ..transport import (
     PROFILE_VARIABLES,
     RAISE_BUFFER,
     both_ways_profile,
+    is_isolated,
     profile_file,
     profile_variable,
     receive_buffer_limit,
@@ -89,6 +90,10 @@ def check_ros() -> Iterator[Finding]:
 def _check_transport() -> Iterator[Finding]:
     both_ways = both_ways_profile()
     chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
+    if is_isolated() and not chosen:
+        yield NOTE, 'transport', 'ROS_LOCALHOST_ONLY: no profile is chosen, as it would reach other machines. Images ' \
+                                 'of more than 512 KB get lost: give each program a profile with larger segments'
+        return
     if both_ways in chosen:
         yield OK, 'transport', 'shared memory both ways: every camera on this machine must have the same profile, ' \
                                + both_ways
