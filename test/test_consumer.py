@@ -73,12 +73,14 @@ def test_an_image_that_is_no_flow_field_is_refused(message, text):
 
 @pytest.mark.parametrize(('stamp_ns', 'other_ns'), [(10**10, 9 * 10**9 + 10**8), (9 * 10**9 + 10**8, 10**10)])
 def test_an_interval_is_positive_whichever_image_the_flow_lives_on(stamp_ns, other_ns):
-    assert consumer.interval_of(interval(stamp_ns, other_ns)) == pytest.approx(0.9)
+    results = Join([FLOW_INTERVAL]).add(FLOW_INTERVAL, interval(stamp_ns, other_ns))
+    assert results.other_stamp_ns == other_ns
+    assert results.interval_s == pytest.approx(0.9)
 
 
 def test_an_interval_of_nothing_is_refused():
     with pytest.raises(FrameError, match='time_reference: got the same time twice'):
-        consumer.interval_of(interval(5, 5))
+        consumer.other_stamp_ns(interval(5, 5))
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"classes": [1]}', '{"classes": [{"id": "x", "name": "a"}]}'])

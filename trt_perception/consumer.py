@@ -45,13 +45,18 @@ class Results(NamedTuple):
     """(H, W) uint8, 255 = certain."""
     flow_camera: Optional[CameraModel] = None
     """Calibration on the flow's pixel grid."""
-    interval_s: Optional[float] = None
-    """Time between the two images of the flow, s, above 0."""
+    other_stamp_ns: Optional[int] = None
+    """Of the other image of the flow, ns: the previous one, or with flow_grid: previous the next."""
+
+    @property
+    def interval_s(self) -> float:
+        """Time between the two images of the flow, s, above 0."""
+        assert self.other_stamp_ns is not None, 'FLOW_INTERVAL was not asked for'
+        return abs(self.stamp_ns - self.other_stamp_ns) * 1e-9
 
     def velocity(self) -> np.ndarray:
-        """Return the flow in px/s: (H, W, 2) float32; NaN = invalid. Needs flow and interval_s."""
-        assert self.flow is not None
-        assert self.interval_s is not None
+        """Return the flow in px/s: (H, W, 2) float32; NaN = invalid."""
+        assert self.flow is not None, 'FLOW was not asked for'
         return self.flow / np.float32(self.interval_s)
 
     def ids(self, names: Sequence[str]) -> List[int]:
@@ -91,19 +96,19 @@ def flow_of(message: Any) -> np.ndarray:
     return _pixels(message, '32FC2', np.float32, 2)
 
 
-def interval_of(message: Any) -> float:
-    """Return the time between the two images of a flow field from its TimeReference, s, above 0.
+def other_stamp_ns(message: Any) -> int:
+    """Return the stamp of the other image of a flow field from its TimeReference, ns.
 
-    The header has the stamp of the image on whose grid the flow lives, time_ref that of the other one.
+    The header has the stamp of the image on whose grid the flow lives.
 
     Raises:
         FrameError: both stamps are the same.
     """
-    interval_ns = abs(stamp_ns(message) - _ns(message.time_ref))
-    if not interval_ns:
+    other = _ns(message.time_ref)
+    if other == stamp_ns(message):
         raise FrameError('time_reference: got the same time twice, expected the stamps of two images. Remap to the '
                          'topic of the flow.')
-    return interval_ns * 1e-9
+    return other
 
 
 def classes_of(message: Any) -> Dict[int, str]:
@@ -155,7 +160,7 @@ TOPICS: Dict[str, Topic] = {
     FLOW: Topic('sensor_msgs/msg/Image', 'flow', flow_of),
     FLOW_CONFIDENCE: Topic('sensor_msgs/msg/Image', 'flow_confidence', labels_of),
     FLOW_CAMERA: Topic('sensor_msgs/msg/CameraInfo', 'flow_camera', camera_of),
-    FLOW_INTERVAL: Topic('sensor_msgs/msg/TimeReference', 'interval_s', interval_of)}
+    FLOW_INTERVAL: Topic('sensor_msgs/msg/TimeReference', 'other_stamp_ns', other_stamp_ns)}
 """What can be joined: all have the header of their image, except CLASSES, which comes once (transient local)."""
 
 

@@ -416,7 +416,7 @@ def test_a_time_reference_has_the_stamps_of_both_images(grid, other, source):
     assert message.header == messages.header(ROS, field.stamp_ns, 'camera')
     assert (message.time_ref.sec, message.time_ref.nanosec) == other
     assert message.source == source
-    assert consumer.interval_of(message) == 0.5
+    assert consumer.other_stamp_ns(message) == other[0] * 10**9 + other[1]
 
 
 @pytest.mark.parametrize('size', [(1, 1), (7, 9), (8, 8), (17, 23)])

@@ -2,6 +2,7 @@
 import argparse
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -10,10 +11,12 @@ from trt_perception.core.camera_node_settings import CAMERA_NODE_SETTINGS
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import ENCODINGS, Encoding
 from trt_perception.core.model import load_model, model_names
+from trt_perception.core.planner_settings import PLANNER_SETTINGS
+from trt_perception.core.setting import Setting
 from trt_perception.core.settings import markdown_table, settings_for
 from trt_perception.engines import BACKENDS
 
-PAGES = ('README.md', 'docs/parameters.md', 'docs/topics.md', 'config/perception.yaml')
+PAGES = ('README.md', 'docs/parameters.md', 'docs/topics.md', 'config/perception.yaml', 'config/planner.yaml')
 """Files with generated parts, each between `<!-- NAME -->` and `<!-- end -->`."""
 
 
@@ -55,10 +58,10 @@ def backends_table() -> str:
     return '\n'.join(lines)
 
 
-def parameter_file() -> str:
-    """Return all parameters at their defaults, as lines below `ros__parameters` of a ROS parameter file."""
+def parameter_file(settings: Iterable[Setting]) -> str:
+    """Return parameters at their defaults, as lines below `ros__parameters` of a ROS parameter file."""
     lines, group = [], ''
-    for setting in settings_for():
+    for setting in settings:
         prefix, _, name = setting.name.rpartition('.')
         if prefix and prefix != group:
             lines.append(f'    {prefix}:')
@@ -71,8 +74,10 @@ def parameter_file() -> str:
 
 
 TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_NODE_SETTINGS),
+          'planner parameters': lambda: markdown_table(PLANNER_SETTINGS),
           'models': models_table, 'encodings': encodings_table, 'backends': backends_table,
-          'parameter file': parameter_file}
+          'parameter file': lambda: parameter_file(settings_for()),
+          'planner parameter file': lambda: parameter_file(PLANNER_SETTINGS)}
 
 
 def with_tables(text: str, where: str) -> str:

@@ -3,30 +3,22 @@ import argparse
 import sys
 import textwrap
 from functools import partial
-from typing import Any, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
-from ..core.setting import Setting
 from ..interrupt import exit_on_interrupt
 from . import INTERRUPTED, execute, module_of
 
-_CAMERA = 'camera'
 _NODE_USAGE = '%(prog)s [-h] [--ros-args [-p NAME:=VALUE] [--params-file YAML] [-r FROM:=TO] ...]'
 
 
 def run_node(name: str) -> int:
-    """Run the node of one task, of all (`perception`) or of a camera, and return its exit status."""
+    """Run the node of one task, of all (`perception`), or another one, and return its exit status."""
     with exit_on_interrupt(0):  # As the node itself ends.
-        from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
-        from ..core.settings import settings_for
-        from ..core.tasks import TASKS
-        tasks = (name,) if name in TASKS else tuple(TASKS)
-        if name == _CAMERA:
-            parser = _node_parser(name, 'images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS)
-        else:
-            parser = _node_parser(name, ' and '.join(tasks) + ' of the camera images on `image`', settings_for(tasks))
-        parser.parse_args(_split(sys.argv[1:])[0])
-        from ..ros import camera_node, perception_node
-    return camera_node.run() if name == _CAMERA else perception_node.run(name, tasks)
+        _node_parser(name).parse_args(_split(sys.argv[1:])[0])
+        from ..ros import camera_node, perception_node, planner_node
+    if name in ('camera', 'planner'):
+        return {'camera': camera_node, 'planner': planner_node}[name].run()
+    return perception_node.run(name, _tasks(name))
 
 
 def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
@@ -51,7 +43,8 @@ def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
 perception_node = partial(run_node, 'perception')
 segmentation_node = partial(run_node, 'segmentation')
 optical_flow_node = partial(run_node, 'optical_flow')
-camera_node = partial(run_node, _CAMERA)
+camera_node = partial(run_node, 'camera')
+planner_node = partial(run_node, 'planner')
 replay = partial(run_verb, 'replay')
 process = partial(run_verb, 'process')
 doctor = partial(run_verb, 'doctor')
@@ -60,7 +53,19 @@ bench = partial(run_verb, 'bench')
 calibrate_capture = partial(run_verb, 'calibrate-capture')
 
 
-def _node_parser(name: str, published: str, settings: Iterable[Setting]) -> argparse.ArgumentParser:
+def _tasks(name: str) -> Sequence[str]:
+    from ..core.tasks import TASKS
+    return (name,) if name in TASKS else tuple(TASKS)
+
+
+def _node_parser(name: str) -> argparse.ArgumentParser:
+    from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
+    from ..core.planner_settings import PLANNER_SETTINGS
+    from ..core.settings import settings_for
+    published, settings = {
+        'camera': ('images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS),
+        'planner': ('free space and obstacles, from label maps and flow', PLANNER_SETTINGS),
+    }.get(name, (' and '.join(_tasks(name)) + ' of the camera images on `image`', settings_for(_tasks(name))))
     lines = [textwrap.fill('{}:={}  {}'.format(each.name, _yaml(each.default), each.description), 100,
                            initial_indent='  ', subsequent_indent=8 * ' ') for each in settings]
     return argparse.ArgumentParser(

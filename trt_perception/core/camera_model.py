@@ -1,5 +1,5 @@
 """The calibration of a camera: from pixels to rays. Knows no ROS: `consumer` makes it from a CameraInfo."""
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -66,16 +66,25 @@ def _check_focal(matrix: np.ndarray, name: str) -> None:
 
 
 def _undistort_polynomial(distorted: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Invert Brown's model (OpenCV's: k1, k2, p1, p2, k3, k4, k5, k6) by fixed-point iteration."""
-    k1, k2, p1, p2, k3, k4, k5, k6 = np.concatenate([coefficients, np.zeros(8)])[:8]
-    points = distorted.copy()
+    """Invert Brown's model by fixed-point iteration."""
+    points = distorted
     for _ in range(20):
-        x, y = points[..., 0], points[..., 1]
-        r2 = x * x + y * y
-        radial = (1 + r2 * (k4 + r2 * (k5 + r2 * k6))) / (1 + r2 * (k1 + r2 * (k2 + r2 * k3)))
-        shift = np.stack([2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y], axis=-1)
-        points = (distorted - shift) * radial[..., np.newaxis]
+        radial, shift = _brown(points, coefficients)
+        points = (distorted - shift) * radial
     return points
+
+
+def _brown(points: np.ndarray, coefficients: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return Brown's model at undistorted points: distorted = points / radial + shift.
+
+    Coefficients in OpenCV's order: k1, k2, p1, p2, k3, k4, k5, k6.
+    """
+    k1, k2, p1, p2, k3, k4, k5, k6 = np.concatenate([coefficients, np.zeros(8)])[:8]
+    x, y = points[..., 0], points[..., 1]
+    r2 = x * x + y * y
+    radial = (1 + r2 * (k4 + r2 * (k5 + r2 * k6))) / (1 + r2 * (k1 + r2 * (k2 + r2 * k3)))
+    shift = np.stack([2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y], axis=-1)
+    return radial[..., np.newaxis], shift
 
 
 def _undistort_equidistant(distorted: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
@@ -90,3 +99,60 @@ def _undistort_equidistant(distorted: np.ndarray, coefficients: np.ndarray) -> n
         angle = angle - (value - length) / slope
     tangent = np.tan(np.clip(angle, 0, np.pi / 2 - 1e-3))  # What lies beside the camera is never in front of it.
     return distorted * np.where(length > 1e-9, tangent / np.maximum(length, 1e-9), 1.0)[..., np.newaxis]
+
+
+def projected(camera: CameraModel, points: np.ndarray) -> np.ndarray:
+    """Return the pixels on which points of the plane z = 1 lie: the inverse of `normalised`, in closed form.
+
+    Args:
+        points: (..., 2) x right and y down.
+
+    Returns:
+        (..., 2) float64, px.
+    """
+    if camera.distortion.any() and camera.distortion_model == 'equidistant':
+        k = np.concatenate([camera.distortion, np.zeros(4)])[:4]
+        length = np.sqrt((points**2).sum(axis=-1, keepdims=True))
+        angle = np.arctan(length)
+        square = angle * angle
+        bent = angle * (1 + square * (k[0] + square * (k[1] + square * (k[2] + square * k[3]))))
+        points = points * np.where(length > 1e-9, bent / np.maximum(length, 1e-9), 1.0)
+    elif camera.distortion.any():
+        radial, shift = _brown(points, camera.distortion)
+        points = points / radial + shift
+    matrix = camera.matrix
+    return np.stack([points[..., 0] * matrix[0, 0] + points[..., 1] * matrix[0, 1] + matrix[0, 2],
+                     points[..., 1] * matrix[1, 1] + matrix[1, 2]], axis=-1)
+
+
+def ray_grid(camera: CameraModel) -> np.ndarray:
+    """Return `normalised` of all pixels: (H, W, 2) float32.
+
+    Raises:
+        FrameError: as `normalised`.
+    """
+    height, width = camera.size
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    return normalised(camera, np.stack([columns, rows], axis=-1)).astype(np.float32)
+
+
+def rays_at(rays: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return the rays of any pixels from a `ray_grid`, bilinear; beyond its edge it goes on straight.
+
+    Args:
+        pixels: (N, 2) x and y, px; NaN gives NaN.
+
+    Returns:
+        (N, 2) float32.
+    """
+    height, width = rays.shape[:2]
+    valid = np.isfinite(pixels).all(axis=1)
+    known = np.where(valid[:, np.newaxis], pixels, 0)
+    column = np.clip(known[:, 0].astype(np.intp), 0, width - 2)
+    row = np.clip(known[:, 1].astype(np.intp), 0, height - 2)
+    x = (known[:, 0] - column)[:, np.newaxis].astype(np.float32)
+    y = (known[:, 1] - row)[:, np.newaxis].astype(np.float32)
+    first = rays[row, column]
+    found = first + x * (rays[row, column + 1] - first) + y * (rays[row + 1, column] - first)
+    found[~valid] = np.nan
+    return found

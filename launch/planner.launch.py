@@ -1,0 +1,44 @@
+"""planner_node beside the nodes of perception.launch.py: start both with the same namespace."""
+import os
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from trt_perception.core.share import share_path
+
+# Empty means: as the parameter file says.
+ARGUMENTS = (
+    ('namespace', '', 'namespace of the node and its topics: that of the perception nodes'),
+    ('params_file', share_path('config', 'planner.yaml'), 'parameter file'),
+    ('imu', 'imu', 'sensor_msgs/Imu topic with the angular velocity of the vehicle'),
+    ('base_frame', '', 'frame of the results, its origin on the ground'),
+    ('mounting', '', 'parameters or tf: where the camera is'),
+    ('camera_height', '', 'height of the camera above the ground, m'),
+    ('camera_pitch', '', 'rad, above 0 = looks down'),
+    ('class_costs', '', 'file that says which classes are ground, and their costs'),
+    ('use_sim_time', '', 'true: take the time from /clock (a replayed bag)'),
+)
+OVERRIDES = {'base_frame': ('base_frame', str), 'mounting': ('mounting', str), 'class_costs': ('class_costs', str),
+             'camera_height': ('camera.height', float), 'camera_pitch': ('camera.pitch', float),
+             'use_sim_time': ('use_sim_time', bool)}
+
+
+def node(context):
+    """Return the node action for the arguments' values."""
+    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    if not os.path.isfile(value['params_file']):
+        raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
+    overrides = {parameter: ParameterValue(value[name], value_type=kind)
+                 for name, (parameter, kind) in OVERRIDES.items() if value[name]}
+    return [Node(package='trt_perception', executable='planner_node', name='planner', namespace=value['namespace'],
+                 parameters=[value['params_file'], overrides], remappings=[('imu', value['imu'])], output='screen')]
+
+
+def generate_launch_description():
+    """Describe the launch."""
+    return LaunchDescription(
+        [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
+        + [OpaqueFunction(function=node)])

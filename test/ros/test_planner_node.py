@@ -1,0 +1,311 @@
+"""planner_node over DDS, on rendered scenes: what it publishes is what the scene is made of."""
+import json
+import math
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import OccupancyGrid
+from rendered_scene import BUILDING, CAR, CLASSES, PEDESTRIAN, Box, Scene, render, textured
+from rig import header, image, stamp_of
+from sensor_msgs.msg import CameraInfo, Image, Imu, LaserScan, TimeReference
+from std_msgs.msg import String
+from visualization_msgs.msg import Marker, MarkerArray
+
+from trt_perception.core.errors import ConfigError
+from trt_perception.ros.planner_node import PlannerNode
+from trt_perception.ros.qos import LATCHED
+
+SCENE = Scene((Box(CAR, 12.1, 0, (4.2, 1.8, 1.5)), Box(PEDESTRIAN, 9, 3, (0.5, 0.5, 1.75), (0.0, -1.5)),
+               Box(CAR, 20, -4, (4.2, 1.8, 1.5), (-6.0, 0.0)), Box(BUILDING, 14, 8, (8, 4, 5))),
+              speed=5.0, yaw_rate=0.1, mounting=(0.4, 0.1, 1.4, 0.01, 0.06, 0.0))
+INTERVAL_S = 0.1
+ARGUMENTS = [argument for name, value in zip(('x', 'y', 'height', 'roll', 'pitch', 'yaw'), SCENE.mounting)
+             for argument in ('-p', 'camera.{}:={}'.format(name, value))]
+
+
+@pytest.fixture(scope='module')
+def view():
+    return render(SCENE, 0.0, INTERVAL_S)
+
+
+class Perception:
+    """Plays the perception nodes: publishes what they make of an image."""
+
+    def __init__(self, rig):
+        self.rig = rig
+        self.topics = {topic: rig.outside.create_publisher(kind, topic, 1) for topic, kind in (
+            ('segmentation/label_map', Image), ('segmentation/camera_info', CameraInfo),
+            ('segmentation/overlay', Image),
+            ('optical_flow/flow', Image), ('optical_flow/camera_info', CameraInfo),
+            ('optical_flow/time_reference', TimeReference))}
+        classes = rig.outside.create_publisher(String, 'segmentation/label_info_json', LATCHED)
+        classes.publish(String(data=json.dumps({'classes': [{'id': i, 'name': n} for i, n in CLASSES.items()]})))
+        self.classes = classes
+
+    def subscribed(self):
+        return {topic for topic, publisher in self.topics.items() if publisher.get_subscription_count()}
+
+    def wait(self, *topics):
+        self.rig.until(lambda: self.subscribed() == set(topics) and (
+            not topics or self.classes.get_subscription_count()), 'the planner to subscribe to {}'.format(topics))
+
+    def show(self, view, stamp_ns, flow=True, other_ns=None):
+        """Publish what belongs to one image, in the order in which the nodes do."""
+        height, width = view.labels.shape
+        info = CameraInfo(header=header(stamp_ns), height=height, width=width,
+                          k=SCENE.camera.matrix.ravel().tolist(), p=[0.0] * 12)
+        self.topics['segmentation/label_map'].publish(image(view.labels, stamp_ns, 'mono8'))
+        self.topics['segmentation/camera_info'].publish(info)
+        self.topics['segmentation/overlay'].publish(
+            image(np.repeat(textured(view, SCENE)[..., np.newaxis], 3, axis=2), stamp_ns))
+        if flow:
+            other = header(stamp_ns - int(INTERVAL_S * 1e9) if other_ns is None else other_ns).stamp
+            self.topics['optical_flow/time_reference'].publish(TimeReference(header=header(stamp_ns), time_ref=other))
+            height, width = view.flow.shape[:2]
+            self.topics['optical_flow/flow'].publish(Image(
+                header=header(stamp_ns), height=height, width=width, encoding='32FC2', step=width * 8,
+                data=view.flow.tobytes()))
+            self.topics['optical_flow/camera_info'].publish(info)
+
+
+@pytest.fixture
+def perception(rig):
+    return Perception(rig)
+
+
+@pytest.fixture
+def start(rig):
+    """Start a planner with ROS arguments."""
+    nodes = []
+
+    def started(*arguments):
+        node = PlannerNode(context=rig.context, use_global_arguments=False,
+                           cli_args=['--ros-args'] + ARGUMENTS + list(arguments))
+        rig.executor.add_node(node)
+        nodes.append(node)
+        return node
+    yield started
+    for node in nodes:
+        rig.executor.remove_node(node)
+        node.destroy_node()
+
+
+def range_at(scan, x, y):
+    """Return the range of the beam that goes through a point."""
+    return scan.ranges[int(round((math.atan2(y, x) - scan.angle_min) / scan.angle_increment))]
+
+
+def cost_at(grid, x, y):
+    """Return the cost of the cell with a point."""
+    column = int((x - grid.info.origin.position.x) / grid.info.resolution)
+    row = int((y - grid.info.origin.position.y) / grid.info.resolution)
+    return grid.data[row * grid.info.width + column]
+
+
+def test_the_scan_ends_at_the_faces_of_the_boxes(rig, perception, start, view):
+    scans = rig.watch(LaserScan, 'planner/scan')
+    start('-p', 'base_frame:=base_footprint')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    perception.show(view, 10**9, flow=False)
+    rig.until(lambda: scans, 'the scan')
+    assert scans[0].header == header(10**9, 'base_footprint')
+    assert range_at(scans[0], 10, 0) == pytest.approx(10, abs=0.1)  # The car's rear.
+    assert range_at(scans[0], 8.75, 3) == pytest.approx(math.hypot(8.75, 3), abs=0.1)
+    assert range_at(scans[0], 17.9, -4) == pytest.approx(math.hypot(17.9, 4), abs=0.3)
+    assert range_at(scans[0], 10, -4) == math.inf
+    assert len(scans[0].ranges) == 160
+    assert scans[0].angle_max > 0.4
+    assert scans[0].range_max == 30
+
+
+def test_the_grid_is_free_before_boxes_lethal_at_their_faces_and_unknown_behind(rig, perception, start, view):
+    grids = rig.watch(OccupancyGrid, 'planner/grid')
+    start('-p', 'grid.length:=25.0')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    perception.show(view, 10**9, flow=False)
+    rig.until(lambda: grids, 'the grid')
+    grid = grids[0]
+    assert grid.header == header(10**9, 'base_link')
+    assert (grid.info.height, grid.info.width) == (200, 250)
+    assert [cost_at(grid, x, 0) for x in (5, 9.5)] == [0, 0]
+    assert 100 in [cost_at(grid, x, 0) for x in (9.95, 10.05, 10.15)]
+    assert [cost_at(grid, x, 0) for x in (11, 13, 20)] == [-1, -1, -1]
+    assert cost_at(grid, 1, 9) == -1  # Beside the image.
+    assert cost_at(grid, 15, -3.0) == 0
+
+
+def test_obstacles_have_place_speed_and_time_to_contact(rig, perception, start, view):
+    found = rig.watch(String, 'planner/obstacles_json')
+    start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    perception.show(view, 10**9)
+    rig.until(lambda: found, 'the obstacles')
+    message = json.loads(found[0].data)
+    assert message['stamp'] == {'sec': 1, 'nanosec': 0}
+    assert message['frame_id'] == 'base_link'
+    assert message['own_motion']['rotation_from'] == 'flow'
+    assert message['own_motion']['velocity'][0] == pytest.approx(5, abs=0.1)
+    assert message['own_motion']['yaw_rate'] == pytest.approx(0.1, abs=0.005)
+    cars = [each for each in message['obstacles'] if each['class'] == 'car']
+    [pedestrian] = [each for each in message['obstacles'] if each['class'] == 'pedestrian']
+    still, driving = sorted(cars, key=lambda each: each['distance'])[:2]
+    assert still['position'] == pytest.approx([10, 0], abs=0.15)
+    assert still['size'] == pytest.approx([1.8, 1.5], abs=0.15)
+    assert not still['is_moving']
+    assert still['time_to_contact'] == pytest.approx((10 - 0.4) / 5, rel=0.05)
+    assert driving['is_moving']
+    assert driving['velocity'] == pytest.approx([-6, 0], abs=0.4)
+    assert driving['time_to_contact'] == pytest.approx((17.9 - 0.4) / 11, rel=0.05)
+    assert pedestrian['is_moving']
+    assert pedestrian['velocity'] == pytest.approx([0, -1.5], abs=0.2)
+    assert all(each['confidence'] > 0.9 for each in (still, driving, pedestrian))
+
+
+def test_the_rotation_is_the_gyros_where_there_is_one(rig, perception, start, view):
+    found = rig.watch(String, 'planner/obstacles_json')
+    imu = rig.outside.create_publisher(Imu, 'imu', 100)
+    start()
+    rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    for stamp_ns in range(85 * 10**7, 101 * 10**7, 10**7):
+        message = Imu(header=header(stamp_ns))
+        message.angular_velocity.z = 0.1
+        imu.publish(message)
+    rig.work(0.3)
+    perception.show(view, 10**9)
+    rig.until(lambda: found, 'the obstacles')
+    own = json.loads(found[0].data)['own_motion']
+    assert own['rotation_from'] == 'gyro'
+    assert own['yaw_rate'] == pytest.approx(0.1, abs=1e-4)
+    assert own['velocity'][0] == pytest.approx(5, abs=0.05)
+
+
+def test_markers_name_the_obstacles_and_the_overlay_shows_them(rig, perception, start, view):
+    markers, overlays = rig.watch(MarkerArray, 'planner/markers'), rig.watch(Image, 'planner/overlay')
+    start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference', 'segmentation/overlay')
+    perception.show(view, 10**9)
+    rig.until(lambda: markers and overlays, 'markers and overlay')
+    first, line = markers[0].markers[:2]
+    assert first.action == Marker.DELETEALL
+    assert line.ns == 'free_space'
+    assert min(point.x for point in line.points) < 10 < max(point.x for point in line.points)
+    texts = [marker.text for marker in markers[0].markers if marker.ns == 'texts']
+    assert any(text.startswith('car 9.6 m, 1.9 s') for text in texts)
+    assert any(text.startswith('pedestrian ') and text.endswith('1.5 m/s') for text in texts)
+    assert overlays[0].header == header(10**9)
+    pixels = np.frombuffer(overlays[0].data, np.uint8).reshape(480, 640, 3)
+    gray = (pixels[..., 0] == pixels[..., 1]) & (pixels[..., 1] == pixels[..., 2])
+    assert 1000 < (~gray).sum() < 30000
+
+
+def test_without_subscribers_it_subscribes_to_nothing(rig, perception, start, view):
+    start()
+    rig.work(0.8)
+    assert perception.subscribed() == set()
+    rig.watch(LaserScan, 'planner/scan')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    rig.unwatch()
+    perception.wait()
+
+
+def test_free_space_does_not_wait_for_the_flow(rig, perception, start, view):
+    scans, found = rig.watch(LaserScan, 'planner/scan'), rig.watch(String, 'planner/obstacles_json')
+    start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    perception.show(view, 10**9, flow=False)
+    rig.until(lambda: scans, 'the scan')
+    perception.show(view, 2 * 10**9)
+    rig.until(lambda: found and len(scans) == 2, 'the obstacles')
+    assert [stamp_of(scan) for scan in scans] == [10**9, 2 * 10**9]
+
+
+def test_what_does_not_come_is_named(rig, perception, start, view):
+    statuses = rig.watch(DiagnosticArray, '/diagnostics')
+    rig.watch(LaserScan, 'planner/scan')
+    node = start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    end = time.monotonic() + 20
+    while not any('camera_info' in each.status[0].message for each in statuses) and time.monotonic() < end:
+        perception.topics['segmentation/label_map'].publish(image(view.labels, 10**9, 'mono8'))
+        rig.work(0.2)
+    assert statuses[-1].status[0].message.startswith('Nothing comes on /segmentation/camera_info. ')
+    assert statuses[-1].status[0].name == 'planner: planner'
+    rig.node = node
+    rig.until(lambda: rig.logged('Nothing comes on /segmentation/camera_info'), 'the warning')
+    rig.node = None
+
+
+@pytest.mark.parametrize(('size', 'other_ns', 'text'), [
+    (480, 11 * 10**8, 'Set flow_grid: current'), (240, 9 * 10**8, 'Set output_size: camera')])
+def test_results_that_do_not_fit_are_skipped_with_the_remedy(rig, perception, start, view, size, other_ns, text):
+    rig.watch(String, 'planner/obstacles_json')
+    node = start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    perception.show(view._replace(flow=view.flow[:size]), 10**9, other_ns=other_ns)
+    rig.node = node
+    rig.until(lambda: rig.logged(text), 'the warning')
+    rig.node = None
+
+
+def test_classes_that_nobody_named_are_told(rig, perception, start, view, tmp_path):
+    (tmp_path / 'costs.yaml').write_text('ground: {road: 0}\nobstacles: {car: 80}\nunseen: [sky]\n')
+    grids = rig.watch(OccupancyGrid, 'planner/grid')
+    node = start('-p', 'class_costs:={}/costs.yaml'.format(tmp_path))
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    perception.show(view, 10**9, flow=False)
+    rig.until(lambda: grids, 'the grid')
+    assert {80, 100, 0, -1} == set(grids[0].data)
+    rig.node = node
+    rig.until(lambda: rig.logged('class_costs: building, pavement, pedestrian are not named'), 'the warning')
+    rig.node = None
+
+
+@pytest.mark.parametrize(('arguments', 'text'), [
+    (['-p', 'camera.height:=-1.0'], 'parameter camera.height: .*a number from 0.01 to 1000'),
+    (['-p', 'mounting:=tf'], 'parameter mounting: got tf, but tf2_ros cannot be imported'),
+    (['-p', 'class_costs:=/no/such.yaml'], '/no/such.yaml: ')])
+def test_wrong_parameters_stop_the_node(start, arguments, text):
+    if 'tf' in arguments[1] and 'tf2_ros' in sys.modules:
+        pytest.skip('tf2_ros is installed here')
+    with pytest.raises(ConfigError, match=text):
+        start(*arguments)
+
+
+def test_with_tf_the_mounting_is_looked_up_once(rig, perception, start, view, monkeypatch):
+    asked = []
+
+    class Buffer:
+        def lookup_transform(self, target, source, when):
+            asked.append((target, source))
+            if len(asked) == 1:
+                raise LookupError('not yet')
+            vector = SimpleNamespace(x=0.4, y=0.1, z=1.4)
+            half = 0.5  # Of a camera that looks straight ahead: x right, y down, z forward.
+            return SimpleNamespace(transform=SimpleNamespace(
+                translation=vector, rotation=SimpleNamespace(x=-half, y=half, z=-half, w=half)))
+
+    monkeypatch.setitem(sys.modules, 'tf2_ros', SimpleNamespace(
+        Buffer=Buffer, TransformListener=lambda buffer, node: None))
+    level = SCENE._replace(mounting=(0.4, 0.1, 1.4, 0.0, 0.0, 0.0))
+    scans = rig.watch(LaserScan, 'planner/scan')
+    node = start('-p', 'mounting:=tf')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    perception.show(view, 10**9, flow=False)
+    rig.node = node
+    rig.until(lambda: rig.logged("tf has no transform from 'camera' to 'base_link' yet: not yet"), 'the warning')
+    rig.node = None
+    for stamp_ns in (2 * 10**9, 3 * 10**9):
+        perception.show(render(level), stamp_ns, flow=False)
+        rig.until(lambda n=stamp_ns: scans and stamp_of(scans[-1]) == n, 'the scan')
+    assert asked == 2 * [('base_link', 'camera')]
+    assert range_at(scans[-1], 10, 0) == pytest.approx(10, abs=0.1)

@@ -1,0 +1,55 @@
+"""The rotation between two images from the angular velocities of a sensor_msgs/Imu topic."""
+import collections
+from typing import Any, Deque, Optional, Tuple
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Imu
+
+from ..consumer import stamp_ns
+from ..core.ego_motion import integrate_gyro
+from .camera_mounting import CameraMounting
+
+_SAMPLES = 2000
+# Imu topics come often: those that arrive while an image is in work must not be lost.
+_DEEP = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class Gyro:
+    """Subscribes to `imu`, and keeps the last seconds of it."""
+
+    def __init__(self, node: Node, mounting: CameraMounting) -> None:
+        self._node = node
+        self._mounting = mounting
+        self._samples: Deque[Tuple[int, np.ndarray]] = collections.deque(maxlen=_SAMPLES)
+        self._subscription: Any = None
+
+    def listen(self, wanted: bool) -> None:
+        """Subscribe, or stop it."""
+        if wanted and self._subscription is None:
+            self._subscription = self._node.create_subscription(Imu, 'imu', self._take, _DEEP)
+        elif not wanted and self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+            self._samples.clear()
+
+    def rotation(self, start_ns: int, end_ns: int) -> Optional[np.ndarray]:
+        """Return the rotation of the vehicle between two times: (3, 3), base frame at the end -> at the start.
+
+        Returns:
+            None where the samples do not cover the time.
+        """
+        return integrate_gyro(list(self._samples), start_ns, end_ns) if len(self._samples) > 1 else None
+
+    def _take(self, message: Imu) -> None:
+        turn = self._mounting.gyro(message.header.frame_id)
+        velocity = np.array([message.angular_velocity.x, message.angular_velocity.y, message.angular_velocity.z])
+        stamp = stamp_ns(message)
+        if turn is None or not np.isfinite(velocity).all():
+            return
+        if self._samples and stamp == self._samples[-1][0]:
+            return
+        if self._samples and stamp < self._samples[-1][0]:
+            self._samples.clear()  # The clock went back, as of a bag that starts again.
+        self._samples.append((stamp, turn @ velocity))

@@ -1,0 +1,201 @@
+"""The topics of planner_node: what is computed of one image, at most once, and what is published of it."""
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from sensor_msgs.msg import Image, LaserScan
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
+from ..consumer import CLASSES, FLOW, FLOW_CAMERA, FLOW_INTERVAL, LABEL_CAMERA, LABEL_MAP, OVERLAY, Results
+from ..core.camera_model import CameraModel, rectified
+from ..core.class_costs import ClassCosts
+from ..core.ego_motion import EgoMotion, rotation_vector
+from ..core.errors import FrameError
+from ..core.free_space import FreeSpace
+from ..core.integrated_flow import FlowIntegrator
+from ..core.obstacles import Obstacle
+from ..core.plan_overlay import draw_plan
+from ..core.planner import Planner
+from ..core.settings import Settings
+from . import messages, planner_messages
+from .camera_mounting import CameraMounting
+from .gyro import Gyro
+from .node_sink import ROS, NodeSink
+
+_LABELS = (LABEL_MAP, LABEL_CAMERA, CLASSES)
+_MOTION = _LABELS + (FLOW, FLOW_INTERVAL)
+
+
+class Output(NamedTuple):
+    """A topic below planner/."""
+
+    kind: Any
+    needs: Tuple[str, ...]
+    """Topics of the perception nodes, keys of consumer.TOPICS."""
+    publish: Callable[[Results], None]
+
+
+class _Space(NamedTuple):
+    results: Results
+    planner: Planner
+    free: FreeSpace
+
+
+class _Motion(NamedTuple):
+    results: Results
+    motion: Optional[EgoMotion]
+    obstacles: List[Obstacle]
+
+
+class PlannerOutputs:
+    """Publishes each output from the results that it needs."""
+
+    def __init__(self, sink: NodeSink, mounting: CameraMounting, gyro: Gyro, costs: ClassCosts,
+                 settings: Settings) -> None:
+        self._sink, self._mounting, self._gyro, self._costs, self._settings = sink, mounting, gyro, costs, settings
+        self._overlay = messages.ImageWriter(ROS, 'rgb8')
+        self._planner: Tuple[Any, Optional[Planner]] = (None, None)
+        self._integrator: Tuple[Any, Optional[FlowIntegrator]] = (None, None)
+        self._space: Optional[_Space] = None
+        self._motion: Optional[_Motion] = None
+        outputs = {'scan': Output(LaserScan, _LABELS, self._publish_scan),
+                   'grid': Output(OccupancyGrid, _LABELS, self._publish_grid),
+                   'obstacles_json': Output(String, _MOTION, self._publish_json),
+                   'markers': Output(MarkerArray, _MOTION, self._publish_markers),
+                   'overlay': Output(Image, _MOTION + (OVERLAY,), self._publish_overlay)}
+        self._vision = planner_messages.optional_types('vision_msgs')
+        if self._vision is not None:
+            outputs['obstacles'] = Output(self._vision.Detection3DArray, _MOTION, self._publish_detections)
+        self._flight = planner_messages.optional_types('mavros_msgs')
+        if self._flight is not None:
+            outputs['integrated_flow'] = Output(self._flight.OpticalFlowRad, (FLOW, FLOW_INTERVAL, FLOW_CAMERA),
+                                                self._publish_integrated_flow)
+        self._topics = {name: sink.create_publisher('planner/' + name, output.kind, False)
+                        for name, output in outputs.items()}
+        self.users: Mapping[str, Tuple[Sequence[str], Callable[[Results], None]]] = {
+            name: (output.needs, output.publish) for name, output in outputs.items()}
+
+    def watched(self) -> List[str]:
+        """Return the outputs that have subscribers."""
+        return [name for name, topic in self._topics.items() if topic.get_subscription_count()]
+
+    def _space_of(self, results: Results) -> Optional[_Space]:
+        """Return the free space of an image; None while its camera's mounting is not known."""
+        if self._space is None or not _same_image(self._space.results, results):
+            planner = self._planner_of(results)
+            if planner is None:
+                return None
+            assert results.labels is not None
+            self._space = _Space(results, planner, planner.free_space(results.labels))
+        return self._space
+
+    def _planner_of(self, results: Results) -> Optional[Planner]:
+        assert results.label_camera is not None
+        key = results.frame_id, sorted(results.classes.items()), _key(results.label_camera)
+        if self._planner[0] != key:
+            mounting = self._mounting.camera(results.frame_id)
+            if mounting is None:
+                return None
+            planner = Planner(self._calibration(results.label_camera), mounting, results.classes, self._costs,
+                              self._settings)
+            self._planner = key, planner
+            if planner.tables.unnamed:
+                self._sink.warn('class_costs: {} are not named, and so lethal obstacles. Name them in a file of your '
+                                'own.'.format(', '.join(planner.tables.unnamed)))
+        return self._planner[1]
+
+    def _motion_of(self, space: _Space, results: Results) -> _Motion:
+        """Return own motion and obstacles of an image."""
+        if self._motion is None or not _same_image(self._motion.results, results):
+            planner, labels, flow = space.planner, results.labels, results.flow
+            assert labels is not None
+            assert flow is not None
+            gyro, mount = self._rotation(results), planner.plane.mounting.rotation
+            previous = planner.previous_rays(flow)
+            motion = planner.ego_motion(labels, previous, None if gyro is None else mount.T @ gyro @ mount)
+            obstacles = planner.obstacles(labels, space.free, previous, motion, results.interval_s)
+            self._motion = _Motion(results, motion, obstacles)
+        return self._motion
+
+    def _rotation(self, results: Results) -> Optional[np.ndarray]:
+        """Return the rotation of the base frame between the images of the flow, now -> before; None without a gyro."""
+        assert results.other_stamp_ns is not None
+        if results.other_stamp_ns > results.stamp_ns:
+            raise FrameError('flow: got a field on the grid of the previous image, expected one on the current image. '
+                             'Set flow_grid: current.')
+        return self._gyro.rotation(results.other_stamp_ns, results.stamp_ns)
+
+    def _calibration(self, camera: CameraModel) -> CameraModel:
+        return rectified(camera) if self._settings['rectified'] else camera
+
+    def _header(self, results: Results) -> Any:
+        return messages.header(ROS, results.stamp_ns, self._settings['base_frame'])
+
+    def _publish_scan(self, results: Results) -> None:
+        space = self._space_of(results)
+        if space is not None:
+            beams = space.planner.beams
+            self._topics['scan'].publish(planner_messages.laser_scan(
+                self._header(results), beams.angles, beams.scan(space.free), self._settings['max_range']))
+
+    def _publish_grid(self, results: Results) -> None:
+        space = self._space_of(results)
+        if space is not None:
+            assert results.labels is not None
+            self._topics['grid'].publish(planner_messages.occupancy_grid(
+                self._header(results), space.planner.occupancy(results.labels, space.free), space.planner.grid_shape))
+
+    def _publish_json(self, results: Results) -> None:
+        space = self._space_of(results)
+        if space is not None:
+            found = self._motion_of(space, results)
+            motion = None if found.motion is None else planner_messages.motion_per_second(
+                found.motion, space.planner.plane.mounting, results.interval_s)
+            self._topics['obstacles_json'].publish(String(data=planner_messages.obstacles_json(
+                self._header(results), found.obstacles, results.classes, motion)))
+
+    def _publish_detections(self, results: Results) -> None:
+        space = self._space_of(results)
+        if space is not None:
+            self._topics['obstacles'].publish(planner_messages.detections(
+                self._vision, self._header(results), self._motion_of(space, results).obstacles, results.classes))
+
+    def _publish_markers(self, results: Results) -> None:
+        space = self._space_of(results)
+        if space is not None:
+            self._topics['markers'].publish(planner_messages.markers(
+                self._header(results), space.free, self._motion_of(space, results).obstacles, results.classes))
+
+    def _publish_overlay(self, results: Results) -> None:
+        space = self._space_of(results)
+        if space is not None:
+            assert results.overlay is not None
+            image = self._overlay.array(results.overlay.shape, np.uint8)
+            np.copyto(image, results.overlay)
+            draw_plan(image, space.free, self._motion_of(space, results).obstacles)
+            self._topics['overlay'].publish(self._overlay.stamped(
+                messages.header(ROS, results.stamp_ns, results.frame_id)))
+
+    def _publish_integrated_flow(self, results: Results) -> None:
+        assert results.flow_camera is not None
+        assert results.flow is not None
+        key = _key(results.flow_camera)
+        if self._integrator[0] != key:
+            self._integrator = key, FlowIntegrator(self._calibration(results.flow_camera))
+        gyro, mounting, turn = self._rotation(results), self._mounting.camera(results.frame_id), None
+        if gyro is not None and mounting is not None:
+            turn = mounting.rotation.T @ rotation_vector(gyro)
+        assert self._integrator[1] is not None
+        self._topics['integrated_flow'].publish(planner_messages.optical_flow_rad(
+            self._flight, messages.header(ROS, results.stamp_ns, results.frame_id),
+            self._integrator[1].integrate(results.flow), results.interval_s, turn))
+
+
+def _same_image(one: Results, other: Results) -> bool:
+    return (one.stamp_ns, one.frame_id) == (other.stamp_ns, other.frame_id)
+
+
+def _key(camera: CameraModel) -> Tuple[Any, ...]:
+    return (camera.size, camera.matrix.tobytes(), camera.distortion_model, camera.distortion.tobytes(),
+            camera.projection.tobytes())
