@@ -53,7 +53,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         if args.node == CAMERA:
             from ..ros import camera_node
-            return camera_node.main(ros_arguments(args))
+            return camera_node.run(ros_arguments(args))
         from ..ros.perception_node import run
     except ImportError as error:
         raise ros_missing(error) from error
