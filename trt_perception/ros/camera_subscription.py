@@ -81,6 +81,12 @@ class CameraSubscription:
             self._node.destroy_subscription(self._subscription)
         self._subscribe(wanted)
 
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
     def _subscribe(self, profile: QoSProfile) -> None:
         try:
             events = subscription_events(message_lost=self._count_lost) if self._counts_lost else subscription_events()
