@@ -16,8 +16,8 @@ from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
 ARGUMENTS = (
-    ('image', 'image', 'image topic to subscribe to; with `cameras` relative to the name of each, or with {camera} in its '
-     'place: /sensors/{camera}/image_raw', None),
+    ('image', 'image', 'image topic to subscribe to; with `cameras` relative to the name of each, or with {camera} '
+     'in its place: /sensors/{camera}/image_raw', None),
     ('namespace', '', 'namespace of the nodes and their topics', None),
     ('cameras', '', 'names of the cameras that one node serves: front,rear,left', None),
     ('params_file', share_path('config', 'perception.yaml'), 'parameter file', None),
