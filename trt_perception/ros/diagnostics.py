@@ -61,7 +61,7 @@ class Diagnostics:
 
     def _of_worker(self, worker: Worker, cameras: Sequence[Camera], interval_s: float,
                    of_node: Sequence[Finding]) -> List[DiagnosticStatus]:
-        counts = [dict(feed.counts) for feed in worker.feeds]
+        counts = [_sum([feed.counts] + [task.counts for task in feed.tasks]) for feed in worker.feeds]
         before: Sequence[Dict[str, int]] = self._last or [{}] * len(counts)
         new = [{key: now[key] - last.get(key, 0) for key in now} for now, last in zip(counts, before)]
         unusable = [sum(recent.get(reason, 0) for reason in UNUSABLE) for recent in new]
@@ -160,6 +160,7 @@ def _counts(counts: Mapping[str, int], recent: Mapping[str, int], interval_s: fl
             ('images lost on the way', str(lost)),
             ('frames received', str(counts.get('received', 0))),
             ('frames processed', str(counts.get('processed', 0)))] + [
+        ('frames ' + key, str(counts[key])) for key in ('segmented', 'carried') if key in counts] + [
         ('frames dropped: ' + reason, str(counts.get(reason, 0))) for reason in DROPS]
 
 

@@ -1,13 +1,15 @@
 """The frames of one camera on their way through the tasks: how old they are, and what became of each of them."""
 import time
 from collections import Counter
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.data import Frame
+from ..core.optical_flow import CURRENT
 from ..core.settings import Settings
+from ..core.tasks import OPTICAL_FLOW
 from ..core.timing import StageTimer
 from .clock_check import age_hint, ahead_hint
 from .debug_topics import DebugTopics
@@ -55,6 +57,9 @@ class Feed:
         self._log = node.get_logger()
         self._settings = settings
         self._frame_of = frame_of
+        self._in_hand: Sequence[CameraTask] = ()
+        for task in tasks:
+            task.shared_flow = self._shared_flow
 
     def watched(self) -> List[CameraTask]:
         """Return the tasks whose results are needed now."""
@@ -69,11 +74,12 @@ class Feed:
         """
         taken_s = time.monotonic()
         frame = self._frame_of(arrival.message)
+        self._in_hand = tasks
+        if self.is_mixed:
+            for task in tasks:
+                task.reset()
         for task in tasks:
-            assert task.pipeline is not None  # The state is RUNNING.
-            if self.is_mixed:
-                task.pipeline.reset()
-            result = task.pipeline.process(frame)
+            result = task.process(frame)
             if result is not None and self._delayed(frame, time.monotonic() - taken_s):
                 return 'too_old'
             if result is not None:
@@ -102,6 +108,12 @@ class Feed:
             self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
                 age_s, limit_s, self.clock_complaint), throttle_duration_sec=5.0)
         return is_too_old
+
+    def _shared_flow(self) -> Optional[CameraTask]:
+        """Return the task that computes the flow of the frame in hand anyway, on its grid; None = none does."""
+        if self._settings.get('flow_grid') != CURRENT:
+            return None
+        return next((task for task in self._in_hand if task.name == OPTICAL_FLOW), None)
 
     def _delayed(self, frame: Frame, took_s: float) -> bool:
         """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""
