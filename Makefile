@@ -10,7 +10,7 @@ CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test docs lint types bindings tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
+.PHONY: help demo models test docs lint types bindings gstreamer tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ types: .venv/test  ## mypy
 
 bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/conformance checks against, without their libraries
 	@$(BIN)/python test/conformance/install.py 8.6 10.0 10.16 11.4 pycuda
+
+gstreamer: .venv/test  ## camera_node on real GStreamer: its Python bindings from Debian, unpacked in .gstreamer
+	$(BIN)/python test/sources/debian_gstreamer.py $(BIN)/python -m pytest test/sources test/ros/test_camera_node.py
 
 tensorrt: .venv/tensorrt  ## Build every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU
 	$(BIN)/python docs/measurements/tensorrt_builds.py
@@ -81,7 +84,7 @@ constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv36 .venv310 .bindings out build install log *.egg-info tools/*.egg-info
+	rm -rf .venv .venv36 .venv310 .bindings .gstreamer out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

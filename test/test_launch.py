@@ -1,6 +1,7 @@
 """The launch files with the real launch and launch_ros, where they are installed (they are not on PyPI)."""
 import os
 import random
+import runpy
 import shutil
 import signal
 import subprocess
@@ -61,7 +62,13 @@ def test_replay_plays_the_bag_into_the_nodes_on_its_clock():
 
 
 @pytest.mark.parametrize(('arguments', 'text'), [
-    ({'processes': 'three'}, "processes: got 'three', expected 'one' or 'two'"),
+    ({'processes': 'three'}, r'"processes" provided value "three" is not valid. Valid options are: \[.one., .two.\]'),
+    ({'engine': 'cuda'}, r'"engine" provided value "cuda" is not valid. Valid options are: .*onnxruntime'),
+    ({'precision': 'fp8'}, '"precision" provided value "fp8" is not valid'),
+    ({'on_exit': 'restart'}, '"on_exit" provided value "restart" is not valid'),
+    ({'image_reliability': 'good'}, '"image_reliability" provided value "good" is not valid'),
+    ({'start_paused': 'maybe'}, "start_paused: got 'maybe', expected true or false"),
+    ({'on_exit': 'shutdown', 'respawn': 'true'}, "on_exit: got 'shutdown' with respawn: true"),
     ({'params_file': '/not/there.yaml'}, 'params_file: /not/there.yaml is not there'),
 ])
 def test_wrong_arguments_are_refused_by_name(arguments, text):
@@ -73,6 +80,146 @@ def test_missing_bag_is_asked_for():
     context, found = LaunchContext(), PythonLaunchDescriptionSource(str(LAUNCH / 'replay.launch.py'))
     arguments = found.get_launch_description(context).get_launch_arguments()
     assert [a.name for a in arguments if a.default_value is None] == ['bag']
+
+
+def test_a_camera_is_started_only_when_it_is_asked_for():
+    assert nodes('perception.launch.py', camera_source='test')[1] == {'perception_node', 'camera_node'}
+    assert nodes('tx2.launch.py', camera_source='csi:0', processes='two')[1] == {
+        'segmentation_node', 'optical_flow_node', 'camera_node'}
+
+
+@pytest.mark.parametrize(('image', 'namespace', 'topic'), [
+    ('image', '', '/image'), ('image', 'front', '/front/image'), ('raw/image', '/a/b/', '/a/b/raw/image'),
+    ('/camera/image_raw', 'front', '/camera/image_raw')])
+def test_the_reliability_is_set_for_the_topic_that_is_subscribed(image, namespace, topic):
+    launched = runpy.run_path(str(LAUNCH / 'perception.launch.py'))
+    parameters = launched['reliability']({'image': image, 'namespace': namespace, 'image_reliability': 'reliable'})
+    assert set(parameters) == {'qos_overrides.{}.subscription.reliability'.format(name)
+                               for name in (topic, topic + '/compressed')}
+    assert launched['reliability']({'image': image, 'namespace': namespace, 'image_reliability': ''}) == {}
+
+
+# With real processes.
+
+class Launched:
+    """`ros2 launch` of a file while a node of the test listens; ends with the `with`."""
+
+    def __init__(self, output, name, *arguments):
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+        self._context = rclpy.Context()
+        rclpy.init(args=[], context=self._context)
+        self.node = rclpy.create_node('listener', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._output = output
+        with open(str(output), 'wb') as file:
+            self.process = subprocess.Popen(['ros2', 'launch', str(LAUNCH / name)] + list(arguments), stdout=file,
+                                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=dict(os.environ))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    @property
+    def output(self):
+        return Path(str(self._output)).read_text()
+
+    def listen(self, topic):
+        """Return the list that the images on a topic go to."""
+        from rclpy.qos import QoSProfile
+        from sensor_msgs.msg import Image
+        messages = []
+        self.node.create_subscription(Image, topic, messages.append, QoSProfile(depth=10))
+        return messages
+
+    def until(self, condition, what, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, 'waited for {}; {}'.format(what, self.output)
+            self._executor.spin_once(timeout_sec=0.1)
+
+
+@pytest.fixture
+def launch(domain, tmp_path):
+    """Give a function that starts a launch file with small networks."""
+    if shutil.which('ros2') is None:
+        pytest.skip('no `ros2` command here')
+    import networks
+    for task, make in (('segmentation', networks.segmentation_model), ('optical_flow', networks.flow_model)):
+        (tmp_path / task).mkdir()
+        make(tmp_path / task)
+    models = ['{0}_model:={1}/{0}/tiny.yaml'.format(task, tmp_path) for task in ('segmentation', 'optical_flow')]
+    return lambda *arguments: Launched(tmp_path / 'output', 'perception.launch.py', *(models + list(arguments)))
+
+
+def test_a_camera_source_feeds_the_nodes_of_its_namespace(launch):
+    with launch('camera_source:=test', 'namespace:=front', 'image:=raw') as launched:
+        labels, flows = launched.listen('/front/segmentation/label_map'), launched.listen('/front/optical_flow/flow')
+        launched.until(lambda: len(labels) > 2 and len(flows) > 2, 'label maps and flow')
+        assert {(message.height, message.width, message.header.frame_id) for message in labels + flows} == {
+            (480, 640, 'camera_optical_frame')}
+        assert launched.node.count_publishers('/front/raw') == 1
+
+
+def test_a_node_that_dies_ends_the_launch_when_asked_to(launch):
+    with launch('camera_source:=/dev/video99', 'on_exit:=shutdown') as launched:
+        launched.until(lambda: launched.process.poll() is not None, 'the launch to end by itself')
+        assert 'source: /dev/video99 is not there' in launched.output
+        assert 'has died (exit status 1): the launch ends.' in launched.output
+
+
+def test_a_node_that_dies_leaves_the_others_alone_by_default(launch):
+    with launch('camera_source:=/dev/video99') as launched:
+        launched.until(lambda: 'source: /dev/video99 is not there' in launched.output, 'the camera to fail')
+        launched.until(lambda: ('perception', '/') in launched.node.get_node_names_and_namespaces(), 'the other node')
+        assert launched.process.poll() is None
+        assert 'the launch ends' not in launched.output
+
+
+def test_a_node_that_dies_is_started_again_when_asked_to(launch):
+    with launch('camera_source:=/dev/video99', 'respawn:=true') as launched:
+        launched.until(lambda: launched.output.count('source: /dev/video99 is not there') > 1, 'the second start')
+
+
+def test_ctrl_c_with_on_exit_is_no_death(launch):
+    with launch('camera_source:=test', 'on_exit:=shutdown') as launched:
+        labels = launched.listen('/segmentation/label_map')
+        launched.until(lambda: labels, 'a label map')
+        launched.process.send_signal(signal.SIGINT)
+        launched.until(lambda: launched.process.poll() is not None, 'the end')
+        assert 'has died' not in launched.output
+
+
+@pytest.mark.parametrize('reliability', ['reliable', 'best_effort'])
+def test_the_images_are_asked_for_with_the_reliability_of_the_argument(launch, reliability):
+    with launch('image:=/camera/image_raw', 'image_reliability:=' + reliability) as launched:
+        def asked():
+            return [info.qos_profile.reliability.name.lower()
+                    for info in launched.node.get_subscriptions_info_by_topic('/camera/image_raw')]
+        launched.until(asked, 'the subscription')
+        assert asked() == [reliability]
+
+
+def test_a_node_that_starts_paused_waits_for_enable(launch):
+    from std_srvs.srv import SetBool
+    with launch('camera_source:=test', 'start_paused:=true') as launched:
+        labels = launched.listen('/segmentation/label_map')
+        client = launched.node.create_client(SetBool, '/perception/enable')
+        launched.until(lambda: 'segmentation: tiny on onnxruntime' in launched.output, 'the engines')
+        launched.until(lambda: client.service_is_ready() and launched.node.count_publishers('/image'), 'the nodes')
+        end = time.monotonic() + 1
+        launched.until(lambda: time.monotonic() > end, 'a second')
+        assert labels == []
+        client.call_async(SetBool.Request(data=True))
+        launched.until(lambda: labels, 'a label map')
 
 
 @pytest.mark.skipif(shutil.which('ros2') is None, reason='no `ros2` command here')

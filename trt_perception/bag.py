@@ -1,25 +1,19 @@
-"""Reads the image topics of ROS bags with the `rosbags` package; needs no ROS installation."""
+"""The image topics of ROS bags; needs no ROS installation."""
+import heapq
 import re
 from pathlib import Path
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Iterator, List, Optional, Sequence
 
+from .bag_source import BagSource, Recorded, open_unfinished, open_with_rosbags
 from .core.errors import ConfigError
 
 IMAGE, COMPRESSED_IMAGE, CAMERA_INFO = ('sensor_msgs/msg/' + n for n in ('Image', 'CompressedImage', 'CameraInfo'))
 
 
-class Recorded(NamedTuple):
-    """One message of a bag."""
-
-    topic: str
-    time_ns: int
-    """When it was recorded."""
-    data: bytes
-    """CDR."""
-
-
 class Bag:
     """The image and calibration topics of a bag.
+
+    Of an MCAP file that was not closed, or is damaged, the messages that are whole are read.
 
     Args:
         path: folder of a ROS 2 bag, or a .mcap, .db3 or (ROS 1) .bag file.
@@ -27,67 +21,123 @@ class Bag:
 
     Attributes:
         types: message type by topic.
-        note: what is wrong with the bag although it can be read, human-readable; '' = nothing.
+        counts: of messages by topic.
+        files: those that hold the messages.
+        note: what is wrong with a bag that can be read, human-readable; '' = nothing. `messages` may add to it.
 
     Raises:
         ConfigError: no readable bag, no image in it, or rosbags is not installed.
     """
 
     def __init__(self, path: str, topics: Optional[List[str]] = None) -> None:
-        try:
-            from rosbags.highlevel import AnyReader
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError as error:
-            raise ConfigError('bags are read with the Python package rosbags, which is not installed here (it needs '
-                              'Python 3.8). Run: pip install rosbags') from error
         self._path = path
+        self.note = ''
         if not Path(path).exists():
             raise self._error('no such file or folder')
-        self.note = ''
-        self._types = get_typestore(Stores.LATEST)
-
-        def opened(paths: List[Path]) -> AnyReader:
-            reader = AnyReader(paths, default_typestore=self._types)
-            reader.open()
-            return reader
-
-        files = _storage_files(Path(path))
-        try:
-            self._reader = opened([Path(path)])
-        except Exception as error:  # A damaged file makes rosbags raise anything, from its own errors to Unicode's.
-            if not files:
-                raise self._error(error) from error
-            # Without usable metadata.yaml its files are enough.
-            try:
-                self._reader = opened(files)
-            except Exception as inner:
-                raise self._error(inner) from inner
-            self.note = 'bag {}: {}. Read {} without it; `ros2 bag reindex` would restore it.'.format(
-                path, _line(error), ', '.join(file.name for file in files))
-        self._connections = [c for c in self._reader.connections
-                             if c.msgtype in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO)
-                             and (topics is None or c.topic in topics)]
-        self.types = {c.topic: c.msgtype for c in self._connections}
+        self.files = _storage_files(Path(path)) or [Path(path)]
+        self._sources = self._opened()
+        every = {topic: kind for source in self._sources for topic, kind in source.types.items()}
+        self.types = {topic: kind for topic, kind in every.items()
+                      if kind in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO) and (topics is None or topic in topics)}
         if all(kind == CAMERA_INFO for kind in self.types.values()):
             raise ConfigError('bag {}: no image topic{}; it has {}.'.format(
                 path, ' among ' + ', '.join(topics) if topics else '',
-                ', '.join('{!r} ({})'.format(c.topic, c.msgtype) for c in self._reader.connections) or 'no topics'))
-        self.start_ns = self._reader.start_time
-        self.duration_ns = self._reader.duration
+                ', '.join('{!r} ({})'.format(*each) for each in every.items()) or 'no topics'))
+        self.counts = {topic: sum(source.counts.get(topic, 0) for source in self._sources) for topic in self.types}
+        self.start_ns = min(source.start_ns for source in self._sources)
+        self.duration_ns = max(source.end_ns for source in self._sources) - self.start_ns
 
-    def messages(self) -> Iterator[Recorded]:
+    def messages(self, start_ns: Optional[int] = None, end_ns: Optional[int] = None) -> Iterator[Recorded]:
         """Yield the messages in the order of their recording.
 
+        Args:
+            start_ns, end_ns: only what was recorded at or after the one, and before the other; None = no limit.
+
         Raises:
-            ConfigError: the bag is damaged.
+            ConfigError: the bag is damaged, so that no more of it can be read.
         """
+        last_ns, given = start_ns, 0  # Of that time, so many were given.
         try:
-            for connection, time_ns, data in self._reader.messages(self._connections):
-                # With the types of ROS 2: those in a ROS 1 bag have the header's `seq`.
-                cdr = data if self._reader.is2 else self._types.ros1_to_cdr(data, connection.msgtype)
-                yield Recorded(connection.topic, time_ns, bytes(cdr))
-        except Exception as error:  # As above.
-            raise self._error(error) from error
+            for each in self._merged(self._sources, start_ns, end_ns):
+                given = given + 1 if each.time_ns == last_ns else 1
+                last_ns = each.time_ns
+                yield each
+        except Exception as error:  # As `open_with_rosbags`.
+            rest = self._behind(last_ns, given, end_ns)
+            first = next(rest, None)
+            if first is None:
+                raise self._error(error) from error
+            self._complain('{}. Read on behind the damage.'.format(_line(error)))
+            yield first
+            yield from rest
+
+    def keep(self, topics: Sequence[str]) -> None:
+        """Forget all topics but these."""
+        self.types = {topic: kind for topic, kind in self.types.items() if topic in topics}
+        self.counts = {topic: self.counts[topic] for topic in self.types}
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self._sources:
+            source.close()
+
+    def _opened(self) -> List[BagSource]:
+        """Return the bag as one source; without usable metadata.yaml or index, each file as far as it is whole."""
+        folder, files = Path(self._path), self.files
+        try:
+            return [open_with_rosbags([folder])]
+        except ConfigError:
+            raise
+        except Exception as error:  # As `open_with_rosbags`.
+            reason = error
+        if files != [folder]:
+            try:
+                source = open_with_rosbags(files)
+                self._complain('{}. Read {} without it; `ros2 bag reindex` would restore it.'.format(
+                    _line(reason), ', '.join(file.name for file in files)))
+                return [source]
+            except Exception as error:
+                reason = error
+        sources = []
+        for file in files:
+            try:
+                sources.append(self._opened_alone(file))
+            except Exception as error:
+                self._complain('{}: {}. It is left out.'.format(file.name, _line(error)))
+        if not any(source.types for source in sources):
+            raise self._error(reason)
+        return sources
+
+    def _opened_alone(self, file: Path) -> BagSource:
+        """Return one file, without its index if it has none."""
+        try:
+            return open_with_rosbags([file])
+        except Exception:
+            if file.suffix != '.mcap':
+                raise
+            return self._salvaged(file)
+
+    def _salvaged(self, file: Path) -> BagSource:
+        source = open_unfinished(file)
+        for fault in source.faults:
+            self._complain('{}: {}. {}'.format(file.name, fault, _remedy(file)))
+        return source
+
+    def _behind(self, last_ns: Optional[int], given: int, end_ns: Optional[int]) -> Iterator[Recorded]:
+        """Yield what comes after some messages of one time, and after damage behind them, if the files are MCAP."""
+        if any(file.suffix != '.mcap' for file in self.files):
+            return
+        rest = self._merged([self._salvaged(file) for file in self.files], last_ns, end_ns)
+        for number, each in enumerate(rest):
+            if number >= given or each.time_ns != last_ns:
+                yield each
+
+    def _merged(self, sources: List[BagSource], start_ns: Optional[int], end_ns: Optional[int]) -> Iterator[Recorded]:
+        parts = [source.messages(list(self.types), start_ns, end_ns) for source in sources]
+        return heapq.merge(*parts, key=lambda each: each.time_ns)
+
+    def _complain(self, text: str) -> None:
+        self.note += '{}bag {}: {}'.format(' ' if self.note else '', self._path, text)
 
     def _error(self, reason: object) -> ConfigError:
         return ConfigError('bag {}: {}. {}'.format(self._path, _line(reason), _remedy(Path(self._path))))

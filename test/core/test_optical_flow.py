@@ -206,15 +206,15 @@ def outcome(pipeline, frame):
 
 
 @pytest.mark.parametrize(('first', 'second', 'reason'), [
-    ((0, 'cam'), (10**9, 'cam'), '1.000 s between two images, more than max_pair_gap, 0.5 s'),
-    ((5, 'cam'), (5, 'cam'), 'two images have the same stamp. Let the camera driver stamp them'),
-    ((2 * 10**9, 'cam'), (10**9, 'cam'), 'stamps go back, by 1.000 s'),
-    ((5, 'cam'), (6, 'other'), "the frame_id of two images differs: 'cam', 'other'")])
+    ((0, 'cam'), (10**9, 'cam'), 'gap: 1.000 s between two images, more than max_pair_gap, 0.5 s'),
+    ((5, 'cam'), (5, 'cam'), 'repeated stamp: two images have the same. Let the camera driver stamp them'),
+    ((2 * 10**9, 'cam'), (10**9, 'cam'), 'stamps go back: by 1.000 s'),
+    ((5, 'cam'), (6, 'other'), "change: the frame_id of two images differs: 'cam', 'other'")])
 def test_frames_that_make_no_pair_leave_the_reason(tmp_path, first, second, reason):
     pipeline = pipeline_of(networks.flow_model(tmp_path), max_pair_gap=0.5)
     assert pipeline.lacks == ''
     pipeline.process(frame_showing(1, *first))
-    assert pipeline.lacks == ''
+    assert pipeline.lacks == 'first image'
     assert pipeline.process(frame_showing(2, *second)) is None
     assert pipeline.lacks == reason
     assert pipeline.process(frame_showing(3, second[0] + 1, second[1])) is not None
@@ -291,6 +291,20 @@ def test_reset_forgets_the_previous_frame(tmp_path):
     pipeline.reset()
     assert outcome(pipeline, frame_showing(3, 20)) is None
     assert outcome(pipeline, frame_showing(4, 30)) == (-4, -3, 10)
+
+
+@pytest.mark.parametrize('grid', [CURRENT, PREVIOUS])
+def test_a_frame_may_begin_a_pair_whatever_came_before_it(tmp_path, grid):
+    pipeline = pipeline_of(networks.flow_model(tmp_path), grid)
+    pipeline.process(frame_showing(1, 0))
+    pipeline.begin(frame_showing(2, 10))
+    expected = (-3, -2) if grid == CURRENT else (2, 3)
+    result = pipeline.process(frame_showing(3, 20))
+    assert (levels(result), result.interval_ns) == (expected, 10)
+    pipeline.begin(frame_showing(5, 0, 'other'))
+    assert pipeline.lacks == ''
+    expected = (-6, -5) if grid == CURRENT else (5, 6)
+    assert levels(pipeline.process(frame_showing(6, 10, 'other'))) == expected
 
 
 class RefusesLevel99(FrameDecoder):

@@ -37,10 +37,15 @@ VERBS = {
     'report': Verb('report.command', 'make a page with plots from the numbers that a bench wrote'),
     'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune what is left'),
+    'view': Verb('view.command', 'look at a recording or at live topics in Rerun, in a browser'),
+    'compare': Verb('compare.command', 'compare two recordings of the same images, or one with the truth'),
     'demo': Verb('demo.command', 'run the nodes on a street clip and make images of what they publish'),
     'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),
     'readme': Verb('readme', 'renew the generated parts of the documentation and of config/perception.yaml'),
 }
+
+PACKAGES = {'rerun': 'rerun-sdk', 'ray': "'ray[data]'"}
+"""Package to install for a module of another name."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,8 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('trt_perception'):
             raise
-        return _refused(argv[0], ConfigError(f'needs the Python package {error.name}, which is not installed. Run: pip '
-                                             f'install {error.name}'))
+        package = PACKAGES.get(error.name or '', error.name)
+        return _refused(argv[0], ConfigError(f'needs the Python package {package}, which is not installed. Run: pip '
+                                             f'install {package}'))
     except PerceptionError as error:
         return _refused(argv[0], error)
     except KeyboardInterrupt:

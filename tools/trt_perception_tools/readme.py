@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from trt_perception.core.camera_node_settings import CAMERA_NODE_SETTINGS
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import ENCODINGS, Encoding
 from trt_perception.core.model import load_model, model_names
@@ -72,9 +73,10 @@ def parameter_file(settings: Iterable[Setting]) -> str:
     return '\n'.join(lines)
 
 
-TABLES = {'parameters': markdown_table, 'models': models_table, 'encodings': encodings_table,
-          'backends': backends_table, 'parameter file': lambda: parameter_file(settings_for()),
+TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_NODE_SETTINGS),
           'planner parameters': lambda: markdown_table(PLANNER_SETTINGS),
+          'models': models_table, 'encodings': encodings_table, 'backends': backends_table,
+          'parameter file': lambda: parameter_file(settings_for()),
           'planner parameter file': lambda: parameter_file(PLANNER_SETTINGS)}
 
 

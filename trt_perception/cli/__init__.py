@@ -7,7 +7,7 @@ from typing import Any, List, Optional
 from .. import __version__
 from ..core.errors import ConfigError, PerceptionError
 
-VERBS = ('run', 'replay', 'doctor', 'build-engine', 'bench', 'calibrate-capture')
+VERBS = ('run', 'replay', 'process', 'doctor', 'build-engine', 'bench', 'calibrate-capture')
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -11,12 +11,13 @@ from ..core.tasks import TASKS
 from . import ros_missing
 
 ALL_TASKS = 'perception'
+CAMERA = 'camera'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('node', nargs='?', choices=[ALL_TASKS] + list(TASKS), default=ALL_TASKS,
-                        help='all tasks, or one of them (default: perception)')
+    parser.add_argument('node', nargs='?', choices=[ALL_TASKS] + list(TASKS) + [CAMERA],
+                        default=ALL_TASKS, help='all tasks, one of them, or camera_node (default: perception)')
     parser.add_argument('--params-file', metavar='YAML', action='append', default=[],
                         help='parameter file; repeatable, later ones win (default: the shipped perception.yaml)')
     parser.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
@@ -50,6 +51,9 @@ def ros_arguments(args: argparse.Namespace) -> list:
 def execute(args: argparse.Namespace) -> int:
     """Run the node until Ctrl-C."""
     try:
+        if args.node == CAMERA:
+            from ..ros import camera_node
+            return camera_node.main(ros_arguments(args))
         from ..ros.perception_node import run
     except ImportError as error:
         raise ros_missing(error) from error

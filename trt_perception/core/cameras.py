@@ -3,15 +3,7 @@ import re
 from typing import Any, List, Mapping, NamedTuple
 
 from .errors import ConfigError
-from .setting import Setting
 
-CAMERA_SETTINGS = (
-    Setting('cameras', [''], "Names of the cameras that the node serves, all on the same engines: the topics of NAME "
-            "are NAME/image, NAME/segmentation/label_map ...; [''] = one camera, whose topics have no prefix"),
-    Setting('camera_priorities', [0], 'Which camera is next when several images wait: of those with the highest '
-            'priority the one that has waited longest; one number for each camera, or one for all',
-            limits=(-100, 100)),
-)
 _NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*')
 
 

@@ -1,4 +1,4 @@
-"""Camera encodings and image geometry. Only this module and `compressed` use OpenCV.
+"""Camera encodings and image geometry. In core, only this module, `compressed` and `label_carrier` use OpenCV.
 
 Grey levels are uint8, 0..255. Sizes are (height, width). Resampling uses half-pixel centres.
 """
@@ -241,11 +241,16 @@ def resize_flow(flow: np.ndarray, out: np.ndarray, scale: Tuple[float, float]) -
     Args:
         scale: factors for u and v: target pixels per unit of `flow`, with the sign.
     """
-    factors = np.array(scale, np.float32)
     if flow.shape == out.shape:
-        return np.multiply(flow, factors, out=out)
+        return scale_flow(flow, out, scale)
     cv2.resize(flow, out.shape[1::-1], interpolation=cv2.INTER_LINEAR, dst=out)
-    out *= factors
+    return scale_flow(out, out, scale)
+
+
+def scale_flow(flow: np.ndarray, out: np.ndarray, scale: Tuple[float, float]) -> np.ndarray:
+    """Multiply u and v of (h, w, 2) float32 flow into `out`, which may be `flow`, and return it."""
+    for axis in (0, 1):  # Both at once, by an array of two factors, take 7 times as long.
+        np.multiply(flow[..., axis], np.float32(scale[axis]), out=out[..., axis])
     return out
 
 

@@ -17,6 +17,9 @@ class MapOutput:
         name: of the output.
         hint: what to do about an output of another shape or type, a sentence.
 
+    Attributes:
+        result: (H, W) uint8, where it is written; after `resize_to`.
+
     Raises:
         EngineError: the output is no map of bytes.
     """
@@ -35,13 +38,13 @@ class MapOutput:
 
     def resize_to(self, result: np.ndarray) -> None:
         """From now on write into `result`, (H, W) uint8."""
-        self._result = result
+        self.result = result
         done = self._engine.resize_output(self.name, result.shape) or result.shape == self.size
         self._resizer = None if done else NearestResizer(self.size, result.shape)
 
     def read(self, output: np.ndarray) -> np.ndarray:
         """Return the result, filled from what the engine gave."""
         if self._resizer is None:
-            np.copyto(self._result, output.reshape(self._result.shape))
-            return self._result
-        return self._resizer.resize(output.reshape(self.size), self._result)
+            np.copyto(self.result, output.reshape(self.result.shape))
+            return self.result
+        return self._resizer.resize(output.reshape(self.size), self.result)

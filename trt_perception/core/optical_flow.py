@@ -5,6 +5,7 @@ import numpy as np
 
 from .data import FlowField, Frame
 from .errors import EngineError
+from .health import FIRST_IMAGE
 from .image import Size, resize_flow
 from .maps import MapOutput
 from .pipeline import Pipeline
@@ -33,11 +34,8 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     _before: Optional[Frame] = None
 
     def _process(self, frame: Frame) -> Optional[FlowField]:
-        with self._timer.stage('optical_flow preprocess'):
-            self._engine.put_image(self._current, frame)
         before = self._before
-        # Only the identity of the frame is kept: its bytes belong to a message that is about to be reused.
-        self._before = frame._replace(data=np.empty((0, 0), np.uint8))
+        self._put(frame)
         try:
             self.lacks = self._unpaired(before, frame)
             if before is None or self.lacks:
@@ -53,6 +51,17 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
             self._engine.swap(self._current, self._previous)
         grid = frame if self._settings['flow_grid'] == CURRENT else before
         return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns, sure)
+
+    def begin(self, frame: Frame) -> None:
+        """Take a frame as the previous one of the next, whatever came before it; no flow is computed for it.
+
+        Raises:
+            FrameError, EngineError: as `process` does.
+        """
+        self._engine.select(self._camera)
+        self._put(frame)
+        self.lacks = ''
+        self._engine.swap(self._current, self._previous)
 
     def reset(self) -> None:
         """Forget the previous frame."""
@@ -83,21 +92,27 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         self._flow_scale = self._model.output.flow_scale * (-1 if is_current else 1)
         self._max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
 
+    def _put(self, frame: Frame) -> None:
+        with self._timer.stage('optical_flow preprocess'):
+            self._engine.put_image(self._current, frame)
+        # Only the identity of the frame is kept: its bytes belong to a message that is about to be reused.
+        self._before = frame._replace(data=np.empty((0, 0), np.uint8))
+
     def _unpaired(self, before: Optional[Frame], frame: Frame) -> str:
-        """Return why two frames make no pair, human-readable; '' = they do, or there is but one."""
+        """Return why two frames make no pair, as `lacks`; '' = they do."""
         if before is None:
-            return ''
+            return FIRST_IMAGE
         interval_ns = frame.stamp_ns - before.stamp_ns
         if interval_ns == 0:
-            return 'two images have the same stamp. Let the camera driver stamp them'
+            return 'repeated stamp: two images have the same. Let the camera driver stamp them'
         if interval_ns < 0:
-            return 'stamps go back, by {:.3f} s'.format(-interval_ns * 1e-9)
+            return 'stamps go back: by {:.3f} s'.format(-interval_ns * 1e-9)
         if self._max_pair_gap_ns and interval_ns > self._max_pair_gap_ns:
-            return '{:.3f} s between two images, more than max_pair_gap, {:g} s'.format(
+            return 'gap: {:.3f} s between two images, more than max_pair_gap, {:g} s'.format(
                 interval_ns * 1e-9, self._max_pair_gap_ns * 1e-9)
         for name in ('height', 'width', 'encoding', 'frame_id'):
             if getattr(frame, name) != getattr(before, name):
-                return 'the {} of two images differs: {!r}, {!r}'.format(
+                return 'change: the {} of two images differs: {!r}, {!r}'.format(
                     name, getattr(before, name), getattr(frame, name))
         return ''
 

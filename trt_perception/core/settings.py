@@ -4,7 +4,6 @@ Nodes declare them; docs/parameters.md and config/perception.yaml are generated 
 """
 from typing import Any, Dict, Iterable, List, Optional
 
-from .cameras import CAMERA_SETTINGS
 from .errors import ConfigError, did_you_mean
 from .model import PRECISIONS
 from .setting import Setting
@@ -30,6 +29,9 @@ COMMON = (
     Setting('serve_while_building', '', "Inference runtime that serves while the TensorRT engine is built; '' = none: "
             'the node waits', ('', 'onnxruntime')),
     Setting('build_only', False, 'End as soon as the engines are built and can be opened'),
+    Setting('autostart', True, 'Open the engines and subscribe at start; false = wait for configure and activate, as '
+            "of Nav2's lifecycle manager (not in Foxy)"),
+    Setting('start_paused', False, 'Open the engines, and take no images before ~/enable is called with true'),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
             '`image`/compressed', ('raw', 'compressed')),
@@ -39,8 +41,15 @@ COMMON = (
             ('camera', 'network')),
     Setting('max_frame_age', 0.2, 'Older frames are dropped and counted (s); 0 = no limit', limits=(0, 3600),
             runtime=True),
+    Setting('min_rate', 0.0, 'Fewer results per second of a camera are a warning in /diagnostics; 0 = off',
+            limits=(0, 1000), runtime=True),
     Setting('lazy', True, 'No inference while the results have no subscribers', runtime=True),
-) + CAMERA_SETTINGS
+    Setting('cameras', [''], "Names of the cameras that the node serves, all on the same engines: the topics of NAME "
+            "are NAME/image, NAME/segmentation/label_map ...; [''] = one camera, whose topics have no prefix"),
+    Setting('camera_priorities', [0], 'Which camera is next when several images wait: of those with the highest '
+            'priority the one that has waited longest; one number for each camera, or one for all',
+            limits=(-100, 100)),
+)
 
 
 def settings_for(tasks: Optional[Iterable[str]] = None) -> List[Setting]:

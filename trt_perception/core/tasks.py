@@ -53,7 +53,9 @@ TASKS: Dict[str, Task] = {
             Setting('segmentation.min_confidence', 0.0, 'Labels of less confidence become 255, unlabelled, so that a '
                     'planner sees what is unknown instead of a guess; 0 = off', limits=(0, 1), runtime=True),
             Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
-                    limits=(0, 1), runtime=True))),
+                    limits=(0, 1), runtime=True),
+            Setting('propagate', 1, 'Segment only every n-th image, and carry its labels along the optical flow to the '
+                    'images in between; 1 = segment all', limits=(1, 100)))),
     OPTICAL_FLOW: Task(
         'trt_perception.core.optical_flow:OpticalFlowPipeline',
         'trt_perception.ros.optical_flow_publishers:OpticalFlowPublishers',

@@ -1,4 +1,4 @@
-"""Reads external YAML files within limits: every fault becomes a ConfigError."""
+"""Reads external YAML files within limits, every fault becoming a ConfigError; and writes values as YAML."""
 from typing import Any, Dict, List, Tuple
 
 import yaml
@@ -16,18 +16,33 @@ def read_yaml(path: str) -> Any:
     """
     try:
         text = read_regular(path, MAX_YAML_BYTES).decode('utf-8')
-        _check_growth(path, text)
-        return yaml.safe_load(text)
     except OSError as error:
         raise ConfigError('{}: {}. Give a YAML file.'.format(path, error.strerror)) from error
-    except ConfigError:
-        raise
     except UnicodeDecodeError as error:
         raise ConfigError('{}: got a binary file, expected a YAML. If it is a network, `trt_perception_tools '
                           'import-model` makes the YAML.'.format(path)) from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Return what a YAML text holds; see `read_yaml`.
+
+    Args:
+        where: it comes from, for the errors.
+    """
+    try:
+        _check_growth(where, text)
+        return yaml.safe_load(text)
+    except ConfigError:
+        raise
     except Exception as error:  # Besides its own errors, PyYAML raises anything for dates and numbers that are none.
         reason = ' '.join(str(error).split()) or type(error).__name__
-        raise ConfigError('{}: not valid YAML: {}'.format(path, reason)) from error
+        raise ConfigError('{}: not valid YAML: {}'.format(where, reason)) from error
+
+
+def yaml_text(value: Any) -> str:
+    """Return a value as YAML, mappings sorted: equal values give equal text."""
+    return str(yaml.safe_dump(value, default_flow_style=False))
 
 
 def _check_growth(path: str, text: str) -> None:

@@ -97,7 +97,8 @@ class OpenCvEngine(Engine):
                          borderMode=cv2.BORDER_CONSTANT, borderValue=(_FAR_PX, _FAR_PX))
         back += flow
         distance = cv2.magnitude(back[..., 0], back[..., 1])
-        deviation = cv2.blur(cv2.absdiff(flow, cv2.blur(flow, _AROUND)), _AROUND).sum(axis=2)
+        deviation = cv2.blur(cv2.absdiff(flow, cv2.blur(flow, _AROUND)), _AROUND)
+        deviation = deviation[..., 0] + deviation[..., 1]  # A sum over the last axis takes 8 times as long.
         np.copyto(confidence, 255 / (1 + distance + 2 * deviation) + 0.5, casting='unsafe')
 
 

@@ -83,6 +83,12 @@ class CameraSubscription:
             self._node.destroy_subscription(self._subscription)
         self._subscribe(wanted)
 
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
     def _subscribe(self, profile: QoSProfile) -> None:
         arguments: Dict[str, Any] = {'incompatible_qos': lambda event: None}  # That is what `update` is for.
         try:

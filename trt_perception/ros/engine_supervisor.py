@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 from ..core.errors import ConfigError, EngineError
 from ..core.settings import Settings
-from ..engines import BuiltEngine, EngineOptions
+from ..engines import BuiltEngine, engine_options
 from .node_task import NodeTask
 from .preparation import Preparation
 
@@ -40,10 +40,7 @@ class EngineSupervisor:
         self._tasks = tasks
         self._log = log
         self._substitute = settings['serve_while_building']
-        self._options = EngineOptions(
-            settings['engine'], settings['precision'], settings['num_threads'],
-            cache_dir=settings['engine_cache_dir'], rebuild=settings['force_engine_update'],
-            workspace_bytes=settings['max_workspace_size'], dla_core=settings['dla_core'], gpu_id=settings['gpu_id'])
+        self._options = engine_options(settings)
         self._preparation: Optional[Preparation] = None
         self._stopped = False
         self._retry_at_s = 0.0

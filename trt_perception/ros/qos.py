@@ -64,7 +64,10 @@ def reliability_override(node: Node, topic: str) -> str:
         return AUTOMATIC
     name = 'qos_overrides.{}.subscription.reliability'.format(topic)
     descriptor = ParameterDescriptor(description='automatic: as the publishers of the topic offer', read_only=True)
-    value: Any = node.declare_parameter(name, AUTOMATIC, descriptor).value
+    if node.has_parameter(name):  # A managed node has subscribed before.
+        value: Any = node.get_parameter(name).value
+    else:
+        value = node.declare_parameter(name, AUTOMATIC, descriptor).value
     if value not in _RELIABILITIES:
         raise ConfigError('parameter {}: got {!r}, expected one of {}.'.format(
             name, value, ', '.join(_RELIABILITIES)))

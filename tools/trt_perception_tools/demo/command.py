@@ -60,7 +60,9 @@ def execute(args: argparse.Namespace) -> int:
     print(f'\nLook at   {args.out}/*.png   ({images} images: labels over the image, flow beside it)')
     print(f'          {video}   (both, as a video)')
     print(f'Numbers   {args.out}/report.json')
-    print(f'Topics    {args.out}/recording   (ROS 2 bag, mcap: open it in Foxglove, or `trt_perception replay` it)')
+    print(f'Topics    {args.out}/recording   (ROS 2 bag, mcap)')
+    print(f'View      trt_perception_tools view {args.out}/recording {args.bag}   (in a browser, with Rerun)')
+    print(f'          or open {args.out}/recording in Foxglove')
     return 0
 
 

@@ -1,0 +1,61 @@
+"""Runs a command with GStreamer and its Python bindings from Debian or Ubuntu, unpacked in .gstreamer, not installed.
+
+usage: debian_gstreamer.py COMMAND ...; needs apt-get, and a Python of the system's version.
+"""
+import os
+import shutil
+import subprocess
+import sys
+from glob import glob
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2] / '.gstreamer'
+PACKAGES = ('python3-gst-1.0', 'gir1.2-gst-plugins-base-1.0', 'gstreamer1.0-plugins-base', 'gstreamer1.0-plugins-good')
+
+
+def missing():
+    """Return the packages that the system lacks, dependencies included."""
+    plan = subprocess.check_output(('apt-get', 'install', '--simulate', '--no-install-recommends') + PACKAGES,
+                                   universal_newlines=True, stderr=subprocess.DEVNULL)
+    return [line.split()[1] for line in plan.splitlines() if line.startswith('Inst ')]
+
+
+def unpack(folder):
+    """Download what is missing and unpack it into a folder."""
+    debs = folder / 'debs'
+    debs.mkdir(parents=True, exist_ok=True)
+    subprocess.check_call(['apt-get', '--quiet', 'download'] + missing(), cwd=str(debs), stdout=subprocess.DEVNULL)
+    for deb in sorted(debs.glob('*.deb')):
+        subprocess.check_call(['dpkg', '--extract', str(deb), str(folder)])
+    (folder / 'python').mkdir()
+    gi = [path for path in (folder / 'usr/lib/python3/dist-packages/gi', Path('/usr/lib/python3/dist-packages/gi'))
+          if (path / '__init__.py').exists()]
+    (folder / 'python' / 'gi').symlink_to(gi[0])  # Alone: numpy lies beside it, which must not be found.
+    (folder / 'done').touch()
+
+
+def environment(folder):
+    """Return the environment in which Python finds what was unpacked, and what the system has."""
+    libraries = glob(str(folder / 'usr/lib/*-linux-gnu'))
+    system = glob('/usr/lib/*-linux-gnu')
+    values = {'LD_LIBRARY_PATH': libraries, 'PYTHONPATH': [str(folder / 'python')],
+              'GI_TYPELIB_PATH': [path + '/girepository-1.0' for path in libraries + system],
+              'GST_PLUGIN_PATH': [path + '/gstreamer-1.0' for path in libraries + system]}
+    scanners = [path for lib in libraries + system
+                for path in glob(lib + '/gstreamer1.0/gstreamer-1.0/gst-plugin-scanner')]
+    return dict(os.environ, GST_REGISTRY=str(folder / 'registry.bin'), GST_PLUGIN_SCANNER=scanners[0], **{
+        name: os.pathsep.join(paths + [os.environ.get(name, '')]).strip(os.pathsep) for name, paths in values.items()})
+
+
+def main(command):
+    if shutil.which('apt-get') is None:
+        print('SKIPPED: GStreamer from Debian: no apt-get here')
+        return 0
+    if not (ROOT / 'done').exists():
+        shutil.rmtree(str(ROOT), ignore_errors=True)
+        unpack(ROOT)
+    return subprocess.call(command, env=environment(ROOT))
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Compares two recordings of results: a gate for whoever changes a network, a version or a setting."""

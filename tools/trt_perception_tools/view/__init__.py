@@ -1,0 +1,1 @@
+"""Looks at recordings and live topics in Rerun."""

@@ -1,0 +1,121 @@
+"""Run recorded bags through the networks: every image, not in real time, into a bag with the node's topics.
+
+Needs no ROS. Killed at any moment, it goes on where it stopped when the command is repeated:
+    trt_perception process drive.mcap --output processed
+    trt_perception process drive.mcap --topics /front/image_raw:=front /rear/image_raw:=rear --output processed
+    trt_perception process drives/* -p optical_flow.model:=dis_fast --every 3 --storage sqlite3 --output processed
+The last line on stdout is a summary as JSON. Exit status: 0; 1 where something in the bags could not be used, which the
+summary names; 2 where nothing was done.
+"""
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from ..core.errors import ConfigError, PerceptionError
+from ..core.parameter_file import read_parameter, read_parameters
+from ..core.tasks import TASKS
+from . import main_of
+from .progress import ProgressBar
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('bags', nargs='+', metavar='BAG', help='folder of a ROS 2 bag, or a .mcap, .db3 or .bag file')
+    parser.add_argument('--output', required=True, metavar='DIR', help='folder for a bag with the results of each BAG')
+    source = parser.add_argument_group('what is read')
+    source.add_argument('--topics', nargs='+', default=[], metavar='TOPIC[:=NAMESPACE]',
+                        help='images of these cameras, and where their results go (default: all; one camera: no '
+                             "namespace, several: each in its topic's)")
+    source.add_argument('--start', type=float, metavar='S', default=0.0,
+                        help='seconds to skip at the beginning of each bag')
+    source.add_argument('--duration', type=float, metavar='S', help='seconds to process after that')
+    source.add_argument('--every', type=int, default=1, metavar='N', help='every Nth image of a camera (default: 1)')
+    networks = parser.add_argument_group('what is run')
+    networks.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS), help='(default: all)')
+    networks.add_argument('--params-file', metavar='YAML', action='append', default=[],
+                          help='parameters of the node as ROS takes them; repeatable, later ones win')
+    networks.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
+                          help='one parameter; wins over the files; repeatable')
+    result = parser.add_argument_group('what is written')
+    result.add_argument('--outputs', nargs='+', metavar='PATTERN',
+                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations and "
+                             'what is compressed)')
+    result.add_argument('--with-input', action='store_true', help='the images and calibrations that were read, too')
+    result.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap', help='(default: mcap)')
+    result.add_argument('--compress', action='store_true', help='MCAP with zstd')
+    result.add_argument('--split', type=int, default=500, metavar='N',
+                        help='images per file, which is what a run that is killed loses at most (default: 500)')
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Process the bags, one after the other, and print the summary."""
+    try:
+        from ..process import DEFAULT_OUTPUTS, Job, process
+    except ImportError as error:
+        raise ConfigError('bags are read and written with the Python package rosbags, 0.10 or newer, which cannot be '
+                          'imported here ({}); it needs Python 3.10. Run: pip install rosbags'.format(error)) from error
+    settings: Dict[str, Any] = {}
+    for path in args.params_file:
+        settings.update(read_parameters(path))
+    settings.update(read_parameter(text) for text in args.param)
+    start_ns = int(_seconds('--start', args.start) * 1e9)
+    end_ns = None if args.duration is None else start_ns + int(_seconds('--duration', args.duration) * 1e9)
+    jobs = [Job(bag, output, _cameras(args.topics), tuple(args.tasks), settings, every=args.every,
+                outputs=tuple(args.outputs or DEFAULT_OUTPUTS), storage=args.storage, compress=args.compress,
+                with_input=args.with_input, split=args.split, start_ns=start_ns, end_ns=end_ns)
+            for bag, output in zip(args.bags, _outputs(args.bags, args.output))]
+    began_s = time.monotonic()
+    results: List[Dict[str, Any]] = []
+    for job in jobs:
+        with ProgressBar(os.path.basename(job.output)) as bar:
+            try:
+                results.append(process(job, bar.show)._asdict())
+            except PerceptionError as error:
+                results.append({'bag': job.bag, 'output': job.output, 'state': 'failed',
+                                'error': '{}: {}'.format(type(error).__name__, error)})
+        for text in results[-1].get('faults', []) + [results[-1].get('error')]:
+            if text:
+                print('trt_perception process: {}'.format(text), file=sys.stderr)
+    states = [result['state'] for result in results]
+    print(json.dumps({
+        'bags': results, 'done': states.count('done'), 'unchanged': states.count('unchanged'),
+        'failed': states.count('failed'), 'images': sum(result.get('images', 0) for result in results),
+        'bad': sum(result.get('bad', 0) for result in results), 'seconds': round(time.monotonic() - began_s, 3)}))
+    if states.count('failed') == len(states):
+        return 2
+    return int('failed' in states or any(result['faults'] for result in results))
+
+
+def _seconds(option: str, value: float) -> float:
+    if not 0 <= value < 1e9:  # Nor NaN.
+        raise ConfigError('{}: got {:g}, expected 0 or a number of seconds.'.format(option, value))
+    return value
+
+
+def _cameras(topics: List[str]) -> Tuple[Tuple[str, Optional[str]], ...]:
+    """Return topic and namespace of each camera; a namespace that is not given is None."""
+    pairs = [text.partition(':=') for text in topics]
+    for topic, rule, namespace in pairs:
+        if not topic or rule and not namespace:
+            raise ConfigError('--topics {}{}{}: expected TOPIC or TOPIC:=NAMESPACE.'.format(topic, rule, namespace))
+    return tuple((topic, namespace if rule else None) for topic, rule, namespace in pairs)
+
+
+def _outputs(bags: List[str], folder: str) -> List[str]:
+    """Return the folder for the results of each bag, named after it."""
+    names = [os.path.basename(os.path.abspath(bag)) for bag in bags]
+    names = [os.path.splitext(name)[0] if os.path.splitext(name)[1] in ('.mcap', '.db3', '.bag') else name
+             for name in names]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError('BAG: {} have the name {!r}, and would have the same folder in {}. Process them one by '
+                              'one.'.format(names.count(name), name, folder))
+    return [os.path.join(folder, name) for name in names]
+
+
+def main() -> int:
+    """Run as `ros2 run trt_perception process`."""
+    return main_of('process')

@@ -1,0 +1,67 @@
+"""Reads a camera's calibration: the YAML that ROS's camera_calibration writes."""
+from typing import Any, NamedTuple, Tuple
+
+from .fields import Fields, is_number
+from .yaml_file import read_yaml
+
+_MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,), '': (0,)}
+"""Distortion model -> how many coefficients it may have."""
+
+
+class CameraCalibration(NamedTuple):
+    """What a sensor_msgs/CameraInfo says of a camera, for images of one size."""
+
+    height: int
+    width: int
+    distortion_model: str
+    """As in sensor_msgs/distortion_models."""
+    d: Tuple[float, ...]
+    """Coefficients of the distortion."""
+    k: Tuple[float, ...]
+    """(9,) camera matrix, row by row, px."""
+    r: Tuple[float, ...]
+    """(9,) rectification."""
+    p: Tuple[float, ...]
+    """(12,) projection matrix of the rectified image, px."""
+
+
+def load_calibration(path: str) -> CameraCalibration:
+    """Read a calibration. Fields that are not part of a CameraInfo are ignored, as ROS does.
+
+    Raises:
+        ConfigError: no such file, or its content is no calibration.
+    """
+    fields = Fields(path, read_yaml(path))
+    height, width = (_side(fields, name) for name in ('image_height', 'image_width'))
+    model = fields.take('distortion_model', str, 'one of ' + ', '.join(name for name in _MODELS if name))
+    if model not in _MODELS:
+        raise fields.error('distortion_model', model, 'one of ' + ', '.join(name for name in _MODELS if name))
+    k = _matrix(fields, 'camera_matrix', 3, 3)
+    if k[0] <= 0 or k[4] <= 0:
+        raise fields.error('camera_matrix', list(k), 'positive focal lengths')
+    return CameraCalibration(height, width, model, _coefficients(fields, model), k,
+                             _matrix(fields, 'rectification_matrix', 3, 3), _matrix(fields, 'projection_matrix', 3, 4))
+
+
+def _side(fields: Fields, name: str) -> int:
+    value: int = fields.take(name, int, 'a number of pixels')
+    if not 0 < value < 2**16:
+        raise fields.error(name, value, 'a number of pixels')
+    return value
+
+
+def _matrix(fields: Fields, name: str, rows: int, columns: int) -> Tuple[float, ...]:
+    return _numbers(fields.section(name), '{}x{} numbers, row by row'.format(rows, columns), (rows * columns,))
+
+
+def _coefficients(fields: Fields, model: str) -> Tuple[float, ...]:
+    counts = _MODELS[model]
+    return _numbers(fields.section('distortion_coefficients'), '{} numbers for {}'.format(
+        ' or '.join(str(count) for count in counts), model), counts)
+
+
+def _numbers(matrix: Fields, expected: str, counts: Tuple[int, ...]) -> Tuple[float, ...]:
+    values: Any = matrix.take('data', list, expected)
+    if len(values) not in counts or not all(is_number(value) for value in values):
+        raise matrix.error('data', values, expected)
+    return tuple(float(value) for value in values)

@@ -1,0 +1,59 @@
+"""The contract of what gives a camera's images: `sources/` has one module per library that reads them."""
+import abc
+from typing import Callable, NamedTuple, Optional
+
+from .data import Frame
+
+
+class SourceOptions(NamedTuple):
+    """Which images to read, and how."""
+
+    source: str
+    """What `kind_of` in sources/ knows: a V4L2 device, 'csi:0', the path of a video, 'test'."""
+    pipeline: str = ''
+    """GStreamer elements that give video/x-raw, instead of `source`."""
+    height: int = 0
+    """px; 0 = as the source has it."""
+    width: int = 0
+    """px; 0 = as the source has it."""
+    rate_hz: float = 0.0
+    """Images per second; 0 = as the source has it."""
+    encoding: str = ''
+    """Of the frames, as in sensor_msgs/Image; '' = as the source has it, without a conversion where possible."""
+    frame_id: str = ''
+    """Of the frames."""
+
+
+class ImageSource(abc.ABC):
+    """Gives images one after the other. Opened, used and closed by one thread.
+
+    Args:
+        now_ns: the clock of the stamps.
+
+    Attributes:
+        ended: whether there will be no more images: the end of a video.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+
+    def __init__(self, options: SourceOptions, now_ns: Callable[[], int]) -> None:
+        self.options = options
+        self.now_ns = now_ns
+        self.ended = False
+
+    @abc.abstractmethod
+    def __str__(self) -> str:
+        """Return what was opened, human-readable."""
+
+    @abc.abstractmethod
+    def read(self, timeout_s: float) -> Optional[Frame]:
+        """Return the next image, or None when none came in time or the video ended. ITS MEMORY IS REUSED BY THE NEXT.
+
+        Raises:
+            FrameError: the camera is gone, or the stream is broken; open it again.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release the camera. May be called twice."""

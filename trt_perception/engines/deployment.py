@@ -1,0 +1,27 @@
+"""What the parameters of a node ask for: the model of a task, and how its engine is opened."""
+from ..core.errors import ConfigError
+from ..core.model import Model, load_model
+from ..core.settings import Settings
+from .backends import EngineOptions, default_model
+
+
+def deployed_model(task: str, settings: Settings) -> Model:
+    """Return the model that serves a task.
+
+    Raises:
+        ConfigError: there is no such task, or its model is for another.
+    """
+    named = settings[task + '.model']
+    model = load_model(named) if named else default_model(task, settings['engine'])
+    if model.task != task:
+        raise ConfigError('parameter {}.model: {} is a model for {}, expected one for {}.'.format(
+            task, model.path, model.task, task))
+    return model
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """Return how engines are opened."""
+    return EngineOptions(
+        settings['engine'], settings['precision'], settings['num_threads'], cache_dir=settings['engine_cache_dir'],
+        rebuild=settings['force_engine_update'], workspace_bytes=settings['max_workspace_size'],
+        dla_core=settings['dla_core'], gpu_id=settings['gpu_id'])

@@ -1,0 +1,155 @@
+"""One camera of a bag: its topics, and the pipelines that its images go through."""
+import posixpath
+from functools import partial
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
+from ..core.data import Frame
+from ..core.engine import Engine
+from ..core.errors import ConfigError, FrameError
+from ..core.image import FrameDecoder
+from ..core.model import Model
+from ..core.pipeline import Pipeline
+from ..core.settings import Settings
+from ..core.tasks import TASKS, pipeline_class, publishers_class
+from ..ros.messages import frame_from_compressed, frame_from_image
+from ..ros.publishers import TaskPublishers
+from .bag_sink import BagSink
+from .bag_types import BagTypes
+
+_SUFFIX = '/compressed'
+
+
+class CameraTopics(NamedTuple):
+    """Where a camera's messages are."""
+
+    image: str
+    info: str
+    namespace: str
+    """Of its results, without slashes around it; '' = none."""
+
+
+def find_cameras(bag: Bag, chosen: Sequence[Tuple[str, Optional[str]]], names: Sequence[str]) -> List[CameraTopics]:
+    """Return the cameras of a bag.
+
+    Args:
+        chosen: (image topic, namespace) of each; empty = those of the names, or without names all image topics that
+            are no results of ours, raw ones where there are both.
+        names: of the cameras that the node would serve, whose images are on NAME/image.
+
+    Raises:
+        ConfigError: there is no such topic, or two cameras have the same namespace.
+    """
+    images = [topic for topic, kind in bag.types.items() if kind != CAMERA_INFO]
+    if not chosen and any(names):
+        chosen = [(next((each for each in images if _base(each) == '/{}/image'.format(name)),
+                        '/{}/image'.format(name)), name) for name in names]
+    if not chosen:
+        ours = tuple('/' + name + '/' for name in TASKS)
+        topics = [topic for topic in images if not any(each in topic for each in ours)
+                  and not (topic.endswith(_SUFFIX) and topic[:-len(_SUFFIX)] in images)] or images
+        chosen = [(topic, None) for topic in topics]
+    for topic, _ in chosen:
+        if topic not in images:
+            raise ConfigError('topic {}: not among the image topics of the bag: {}. Choose one of those.'.format(
+                topic, ', '.join(images)))
+    cameras = []
+    for topic, name in chosen:
+        parent = posixpath.dirname(_base(topic))
+        if name is None:
+            name = parent if len(chosen) > 1 else ''
+        cameras.append(CameraTopics(topic, posixpath.join(parent, 'camera_info'), name.strip('/')))
+    for key, what in (('image', 'topic'), ('namespace', 'namespace')):
+        values = [getattr(each, key) for each in cameras]
+        for value in values:
+            if values.count(value) > 1:
+                raise ConfigError('{} {!r}: {} cameras have it ({}), expected one. Give each its own: --topics '
+                                  'TOPIC:=NAMESPACE.'.format(what, value, values.count(value),
+                                                             ', '.join(each.image for each in cameras)))
+    return cameras
+
+
+class Camera:
+    """Runs the tasks on the images of one camera, and writes what a node would publish.
+
+    Args:
+        kind: message type of its images.
+        models: by task.
+        decoder: shared with the engines.
+    """
+
+    def __init__(self, topics: CameraTopics, kind: str, models: Mapping[str, Model], settings: Settings,
+                 decoder: FrameDecoder, types: BagTypes, sink: BagSink) -> None:
+        self.topics = topics
+        self._kind = kind
+        self._settings = settings
+        self._types = types
+        self._sink = sink
+        self._info: Any = None
+        read = frame_from_compressed if kind == COMPRESSED_IMAGE else frame_from_image
+        self._frame_of = partial(read, mono16_bits=settings['mono16_bits'])
+        self._models = models
+        self._publishers: Dict[str, TaskPublishers] = {
+            task: publishers_class(task)(sink, model, settings, decoder) for task, model in models.items()}
+        self._pipelines: List[Tuple[Pipeline[Any], TaskPublishers]] = []
+
+    def watched(self) -> List[str]:
+        """Return the tasks that have topics to write."""
+        return [task for task, publishers in self._publishers.items() if publishers.watched()]
+
+    def connect(self, engines: Mapping[str, Engine], number: int) -> None:
+        """Make the pipelines of the tasks that have topics to write.
+
+        Args:
+            engines: by task, shared by all cameras.
+            number: of this camera among them.
+        """
+        for task in self.watched():
+            publishers = self._publishers[task]
+            self._pipelines.append((pipeline_class(task)(
+                engines[task], self._models[task], self._settings, allocate=publishers.allocate,
+                wants=publishers.wants, camera=number), publishers))
+
+    def take_info(self, data: bytes) -> None:
+        """Take a serialised calibration, which holds until the next."""
+        try:
+            self._info = self._types.deserialize(data, CAMERA_INFO)
+        except Exception as error:  # Whatever rosbags raises for bytes that are none.
+            self._sink.warn('{}: {} bytes are no CameraInfo: {}'.format(self.topics.info, len(data), error))
+
+    def process(self, data: bytes) -> None:
+        """Run the tasks on a serialised image and write what comes of it.
+
+        Raises:
+            FrameError: the image cannot be used.
+            EngineError: an engine failed.
+        """
+        frame = self._frame(data)
+        for pipeline, publishers in self._pipelines:
+            result = pipeline.process(frame)
+            if result is not None:
+                publishers.publish(frame, result, self._info)
+
+    def prime(self, data: bytes) -> None:
+        """Show an image to the tasks that pair it with the next, and write nothing.
+
+        Raises:
+            FrameError, EngineError: as `process`.
+        """
+        frame = self._frame(data)
+        for pipeline, _ in self._pipelines:
+            if TASKS[pipeline.task].images > 1:
+                pipeline.process(frame)
+
+    def _frame(self, data: bytes) -> Frame:
+        try:
+            message = self._types.deserialize(data, self._kind)
+        except Exception as error:  # As above.
+            raise FrameError('recorded message: got {} bytes that are no {}: {}'.format(
+                len(data), self._kind, error)) from error
+        return self._frame_of(message)
+
+
+def _base(topic: str) -> str:
+    """Return the name of an image topic without that of its transport."""
+    return topic[:-len(_SUFFIX)] if topic.endswith(_SUFFIX) else topic

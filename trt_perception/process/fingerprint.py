@@ -1,0 +1,60 @@
+"""What decides the bytes of an output, as one digest: equal jobs need not be done twice."""
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping
+
+from .. import __version__
+from ..bag import Bag
+from ..core.model import Model
+from ..core.network_files import network_sha256
+from ..core.settings import Settings
+from ..engines import BACKENDS, engine_options, resolve
+from .camera import CameraTopics
+from .job import Job
+
+_END_BYTES = 2**20
+# Parameters of a node that change nothing here: see docs/processing.md.
+_WITHOUT_EFFECT = ('engine_cache_dir', 'force_engine_update', 'serve_while_building', 'build_only', 'image_transport',
+                   'max_frame_age', 'lazy', 'engine', 'precision', 'cameras', 'camera_priorities')
+
+
+def describe_model(model: Model, settings: Settings) -> Dict[str, str]:
+    """Return a model, and how it is run, with a digest of both its YAML's content and its network.
+
+    Raises:
+        ConfigError: back-end, precision or network file is unavailable.
+    """
+    backend, precision = resolve(model, engine_options(settings))
+    digest = hashlib.sha256(repr(model._replace(path='')).encode())
+    if BACKENDS[backend].format or backend in model.files and backend != 'opencv':
+        digest.update(network_sha256(model.network_file(backend, precision, BACKENDS[backend].format)).encode())
+    return {'model': model.name, 'engine': backend, 'precision': precision, 'sha256': digest.hexdigest()}
+
+
+def fingerprint_of(job: Job, bag: Bag, cameras: List[CameraTopics], models: Mapping[str, Dict[str, str]],
+                   settings: Settings) -> str:
+    """Return 64 hexadecimal digits for all that decides the output: content, not places and names of files."""
+    parts: Dict[str, Any] = {
+        'version': __version__, 'bag': _digests(bag), 'cameras': cameras, 'models': models,
+        'settings': {name: value for name, value in settings.items()
+                     if name not in _WITHOUT_EFFECT and not name.endswith('.model')},
+        'options': [job.start_ns, job.end_ns, job.every, job.outputs, job.storage, job.compress, job.with_input,
+                    job.split]}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _digests(bag: Bag) -> List[str]:
+    """Return a digest of each file of a bag: of its size and both its ends, where an index and checksums are.
+
+    Of the whole of a large bag it would take as long as processing a part of it.
+    """
+    digests = []
+    for path in [each for file in bag.files for each in (sorted(file.iterdir()) if file.is_dir() else [file])]:
+        size = Path(path).stat().st_size
+        with path.open('rb') as file:
+            digest = hashlib.sha256(str(size).encode() + file.read(_END_BYTES))
+            file.seek(max(0, size - _END_BYTES))
+            digest.update(file.read(_END_BYTES))
+        digests.append(digest.hexdigest())
+    return digests

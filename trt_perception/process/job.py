@@ -1,0 +1,74 @@
+"""What is asked for, how far it is, and what came of it: values."""
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from ..core.tasks import TASKS
+
+DEFAULT_OUTPUTS = ('*/label_map', '*/label_info*', '*/confidence', '*/camera_info', '*/flow', '*/flow_info',
+                   '*/time_reference')
+"""Of each task what a program reads; what people look at, its visualisations, is made from that when it is wanted."""
+
+
+class Job(NamedTuple):
+    """One bag that is to be processed, or a part of it."""
+
+    bag: str
+    """Folder of a ROS 2 bag, or a .mcap, .db3 or (ROS 1) .bag file."""
+    output: str
+    """Folder of the bag that is written. It appears when it is whole; until then there is OUTPUT.partial."""
+    cameras: Tuple[Tuple[str, Optional[str]], ...] = ()
+    """(image topic, namespace of its results); () = every image topic. Namespace None = of one camera none, of several
+    that of the topic each."""
+    tasks: Tuple[str, ...] = tuple(TASKS)
+    settings: Mapping[str, Any] = {}
+    """Parameters of the nodes by name; those that are missing have their defaults."""
+    start_ns: int = 0
+    """Only what was recorded so long after the bag's first message, or later."""
+    end_ns: Optional[int] = None
+    """Only what was recorded earlier than so long after the bag's first message; None = to the end."""
+    every: int = 1
+    """Every nth image of each camera."""
+    outputs: Tuple[str, ...] = DEFAULT_OUTPUTS
+    """Patterns of the topics to write, without namespace: 'segmentation/*'."""
+    storage: str = 'mcap'
+    """Or sqlite3."""
+    compress: bool = False
+    """Whether MCAP is compressed with zstd."""
+    with_input: bool = False
+    """Whether the images and calibrations that were processed are written, too."""
+    split: int = 500
+    """Images per file of the output. A run that is killed loses what belongs to the file that it is at."""
+
+
+class Progress(NamedTuple):
+    """How far a job is."""
+
+    done: int
+    """Images, of an earlier run too."""
+    total: int
+    """0 = unknown."""
+    resumed: int
+    """Images of an earlier run."""
+
+
+class Summary(NamedTuple):
+    """What came of a job."""
+
+    bag: str
+    output: str
+    state: str
+    """done; or unchanged: an equal job had been done before."""
+    images: int
+    processed: int
+    """Of these images, those that went through."""
+    bad: int
+    """Those that were skipped."""
+    results: Dict[str, int]
+    """Messages written, by topic."""
+    faults: List[str]
+    """What could not be used, human-readable; [] = nothing."""
+    resumed: int
+    """Images that an earlier run had done."""
+    seconds: float
+    """Of this run."""
+    rate_hz: float
+    """Images per second of this run."""

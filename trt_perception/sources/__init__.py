@@ -1,0 +1,86 @@
+"""Where the images of `camera_node` come from: CSI and V4L2 cameras, videos, GStreamer pipelines, a test pattern."""
+import importlib
+import os
+from typing import Any, Callable, Dict, NamedTuple, Tuple
+
+from ..core.errors import ConfigError
+from ..core.image_source import ImageSource, SourceOptions
+
+AUTOMATIC, GSTREAMER, OPENCV, PATTERN = 'auto', 'gstreamer', 'opencv', 'pattern'
+READERS: Dict[str, str] = {
+    GSTREAMER: 'gstreamer_source:GStreamerSource',
+    OPENCV: 'opencv_source:OpenCVSource',
+    PATTERN: 'pattern_source:PatternSource',
+}
+"""Library -> 'module:Class' of its ImageSource, imported only when chosen."""
+
+
+class Kind(NamedTuple):
+    """One kind of source."""
+
+    name: str
+    readers: Tuple[str, ...]
+    """Who can read it, best first."""
+
+
+CSI = Kind('CSI camera', (GSTREAMER,))
+V4L2 = Kind('V4L2 camera', (GSTREAMER, OPENCV))
+VIDEO = Kind('video', (GSTREAMER, OPENCV))
+PIPELINE = Kind('GStreamer pipeline', (GSTREAMER,))
+TEST = Kind('test pattern', (PATTERN,))
+
+
+def kind_of(options: SourceOptions) -> Kind:
+    """Return what kind of source is asked for.
+
+    Raises:
+        ConfigError: none that is known.
+    """
+    source = options.source
+    if options.pipeline:
+        return PIPELINE
+    if source == 'test':
+        return TEST
+    name, _, sensor = source.partition(':')
+    if name == 'csi' and (sensor.isdigit() or source == 'csi'):
+        return CSI
+    if source.startswith('/dev/'):
+        return V4L2
+    if os.path.isfile(source):
+        return VIDEO
+    raise ConfigError("source: got {!r}, expected a V4L2 device (/dev/video0), a CSI camera (csi:0), the path of a "
+                      "video or 'test'. Correct it, or set `pipeline`.".format(source))
+
+
+def open_source(options: SourceOptions, now_ns: Callable[[], int], reader: str = AUTOMATIC) -> ImageSource:
+    """Open a source of images.
+
+    Args:
+        now_ns: the clock of the stamps.
+        reader: a name in READERS, or auto: the best that is installed.
+
+    Raises:
+        ConfigError: nothing here can read it, or it cannot be opened.
+    """
+    kind = kind_of(options)
+    if kind == V4L2 and not os.path.exists(options.source):
+        raise ConfigError('source: {} is not there. Connect the camera, or choose one of those that `ls /dev/video*` '
+                          'shows.'.format(options.source))
+    if reader != AUTOMATIC and reader not in kind.readers:
+        raise ConfigError('reader: got {!r}, expected {} for a {}.'.format(reader, ' or '.join(
+            (AUTOMATIC,) + kind.readers), kind.name))
+    reasons = []
+    for name in kind.readers if reader == AUTOMATIC else [reader]:
+        try:
+            source_class = _source_class(name)
+        except (ImportError, ValueError) as error:  # ValueError: PyGObject is there, the typelib of GStreamer is not.
+            reasons.append('{} ({})'.format(name, error))
+            continue
+        return source_class(options, now_ns)
+    raise ConfigError('a {} needs {}, which cannot be imported. For GStreamer: apt install python3-gst-1.0 '
+                      'gstreamer1.0-plugins-base gstreamer1.0-plugins-good.'.format(kind.name, ' or '.join(reasons)))
+
+
+def _source_class(reader: str) -> Any:
+    module, _, name = READERS[reader].partition(':')
+    return getattr(importlib.import_module('.' + module, __name__), name)
