@@ -2,7 +2,6 @@
 import time
 from typing import Any, Callable
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -11,7 +10,7 @@ from ..transport import loss_remedy
 from .camera_subscription import CameraSubscription
 from .qos import BEST_EFFORT
 
-_PERIOD_S = 0.25
+WATCH_PERIOD_S = 0.25
 _SILENCE_S = 5.0
 _EVERY_S = 30.0
 _MANY = 0.1  # Fewer are no trouble: the node takes the newest image in any case.
@@ -51,7 +50,7 @@ class Camera:
             info = topic.rsplit('/', 1)[0] + '/camera_info'
         self.image = CameraSubscription(node, CompressedImage if compressed else Image,
                                         topic + _SUFFIX if compressed else topic, self._take)
-        self.info = CameraSubscription(node, CameraInfo, info, take_info, latched=True)
+        self.info = CameraSubscription(node, CameraInfo, info, take_info, latched=True, counts_lost=False)
         self.received = 0
         self._sender = SenderRate()
         self._clock_ns = 0
@@ -61,8 +60,6 @@ class Camera:
         self._logged = ('', 0.0)
         self._is_losing = False
         self._since_s = self._counted_s = self._clock_since_s = time.monotonic()
-        # Of the steady clock: with use_sim_time the node's own may stand still, which is one of the things to notice.
-        self._timer = node.create_timer(_PERIOD_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
     def silent_s(self) -> float:
@@ -76,7 +73,6 @@ class Camera:
 
     def close(self) -> None:
         """Unsubscribe."""
-        self._node.destroy_timer(self._timer)
         for subscription in (self.image, self.info):
             subscription.close()
 
@@ -87,7 +83,8 @@ class Camera:
         self._image_bytes = len(message.data)
         self._take_image(message)
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """Look whether images arrive, and who publishes; to be called every WATCH_PERIOD_S."""
         for subscription in (self.image, self.info):
             subscription.update()
         now_s = time.monotonic()

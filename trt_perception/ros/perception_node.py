@@ -15,7 +15,7 @@ from ..core.cameras import camera_specs
 from ..core.errors import PerceptionError
 from ..core.tasks import TASKS
 from . import messages
-from .camera import Camera
+from .camera import WATCH_PERIOD_S, Camera
 from .diagnostics import Diagnostics
 from .engine_supervisor import State
 from .feed import Feed
@@ -59,7 +59,9 @@ class PerceptionNode(ManagedNode):
         self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'))
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         # Of the steady clock: that the node's own stands still is one of the things that the status is to tell.
-        self._timer = self.create_timer(_STATUS_S, self._look_after, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watch_timer = self.create_timer(WATCH_PERIOD_S, self._watch_cameras, clock=steady)
+        self._timer = self.create_timer(_STATUS_S, self._look_after, clock=steady)
         self._last_status_s = time.monotonic()
         self._own_publishers = set(self.publishers)
         self.start(self._settings['autostart'])
@@ -133,10 +135,14 @@ class PerceptionNode(ManagedNode):
         response.success, response.message = True, 'running' if request.data else 'paused'
         return response
 
-    def _look_after(self) -> None:
+    def _watch_cameras(self) -> None:
         if self._worker is not None:
             for camera, feed in zip(self._cameras, self._worker.feeds):
+                camera.watch()
                 feed.is_mixed = camera.is_mixed
+
+    def _look_after(self) -> None:
+        if self._worker is not None:
             for feed in self._worker.feeds:
                 feed.debug.update()
         self._publish_diagnostics()

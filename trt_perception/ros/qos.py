@@ -16,6 +16,21 @@ try:
 except ImportError:  # Foxy
     QoSOverridingOptions = None  # type: ignore[assignment,misc]
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Foxy
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+"""rclpy's own would warn of subscribers whose QoS does not fit, which their side does, too; but the executor asks for
+each event whenever it wakes up, which took a quarter of its time for an image: docs/measurements/node.md."""
+
+
+def subscription_events(**callbacks: Any) -> SubscriptionEventCallbacks:
+    """Return callbacks for these events of a subscription, without those of rclpy: see NO_PUBLISHER_EVENTS."""
+    return SubscriptionEventCallbacks(use_default_callbacks=False, **callbacks)
+
+
 AUTOMATIC = 'automatic'
 _RELIABILITIES = (AUTOMATIC, 'reliable', 'best_effort')
 
