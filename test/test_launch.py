@@ -16,6 +16,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogI
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import Node
+from launch_ros.utilities import evaluate_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / 'launch'
@@ -100,6 +101,23 @@ def test_a_camera_is_started_only_when_it_is_asked_for():
     assert nodes('perception.launch.py', camera_source='test')[1] == {'perception_node', 'camera_node'}
     assert nodes('tx2.launch.py', camera_source='csi:0', processes='two')[1] == {
         'segmentation_node', 'optical_flow_node', 'camera_node'}
+
+
+def test_the_planner_gets_its_parameters_with_their_types():
+    context, found = described('planner.launch.py', camera_height='2', mounting='tf', use_sim_time='true')
+    [node] = [each for each in found if isinstance(each, Node)]
+    assert perform_substitutions(context, node.cmd[0][0].executable) == 'planner_node'
+    _, overrides = evaluate_parameters(context, node._Node__parameters)
+    assert overrides == {'camera.height': 2.0, 'mounting': 'tf', 'use_sim_time': True}
+
+
+@pytest.mark.parametrize(('arguments', 'text'), [
+    ({'params_file': '/not/there.yaml'}, 'params_file: /not/there.yaml is not there'),
+    ({'camera_height': 'high'}, "camera_height: got 'high', expected a number"),
+    ({'use_sim_time': 'maybe'}, "use_sim_time: got 'maybe', expected true or false")])
+def test_wrong_arguments_of_the_planner_are_refused_by_name(arguments, text):
+    with pytest.raises(RuntimeError, match=text):
+        nodes('planner.launch.py', **arguments)
 
 
 @pytest.mark.parametrize(('image', 'namespace', 'topic'), [
