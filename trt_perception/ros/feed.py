@@ -12,6 +12,7 @@ from ..core.settings import Settings
 from ..core.tasks import OPTICAL_FLOW
 from ..core.timing import StageTimer
 from .clock_check import age_hint, ahead_hint
+from .debug_topics import DebugTopics
 from .messages import stamp_ns
 from .node_task import CameraTask
 
@@ -36,6 +37,7 @@ class Feed:
         camera_info: the last calibration that came.
         is_mixed: whether successive frames may be of two cameras: then they make no pairs.
         clock_complaint: what is wrong with the last frame's stamp, human-readable; '' = nothing.
+        debug: its times as topics.
         last_error: text of the last frame that could not be used; '' = there was none.
     """
 
@@ -49,6 +51,7 @@ class Feed:
         self.is_mixed = False
         self.clock_complaint = ''
         self.last_error = ''
+        self.debug = DebugTopics(node, camera.name)
         self._usual_s = float('inf')
         self._clock = node.get_clock()
         self._log = node.get_logger()
@@ -84,7 +87,10 @@ class Feed:
                     task.publishers.publish(frame, result, self.camera_info)
                 self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
                 self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
-        took_s = time.monotonic() - taken_s
+        now_s = time.monotonic()
+        took_s = now_s - taken_s
+        if self.debug.is_watched:
+            self.debug.publish(now_s, took_s, self._age_s(frame.stamp_ns))
         self._usual_s = took_s if self._usual_s == float('inf') else 0.9 * self._usual_s + 0.1 * took_s
         return 'processed'
 
