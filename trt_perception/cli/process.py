@@ -52,20 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Process the bags, one after the other, and print the summary."""
-    try:
-        from ..process import DEFAULT_OUTPUTS, Engines, Job, process
-    except ImportError as error:
-        raise ConfigError('bags are read and written with the Python package rosbags, 0.10 or newer, which cannot be '
-                          'imported here ({}); it needs Python 3.10. Run: pip install rosbags'.format(error)) from error
-    settings: Dict[str, Any] = {}
-    for path in args.params_file:
-        settings.update(read_parameters(path))
-    settings.update(read_parameter(text) for text in args.param)
-    start_ns = int(_seconds('--start', args.start) * 1e9)
-    end_ns = None if args.duration is None else start_ns + int(_seconds('--duration', args.duration) * 1e9)
-    jobs = [Job(bag, output, _cameras(args.topics), tuple(args.tasks), settings, every=args.every,
-                outputs=tuple(args.outputs or DEFAULT_OUTPUTS), storage=args.storage, compress=args.compress,
-                with_input=args.with_input, split=args.split, start_ns=start_ns, end_ns=end_ns)
+    wanted = job_of(args)
+    from ..process import Engines, process
+    jobs = [wanted._replace(bag=bag, output=output)
             for bag, output in zip(args.bags, _outputs(args.bags, args.output))]
     began_s = time.monotonic()
     results: List[Dict[str, Any]] = []
@@ -89,6 +78,28 @@ def execute(args: argparse.Namespace) -> int:
     if states.count('failed') == len(states):
         return 2
     return int('failed' in states or any(result['faults'] for result in results))
+
+
+def job_of(args: argparse.Namespace) -> Any:
+    """Return the process.Job that the options ask for, without its bag and output.
+
+    Raises:
+        ConfigError: an option is wrong, or rosbags is not installed.
+    """
+    try:
+        from ..process import DEFAULT_OUTPUTS, Job
+    except ImportError as error:
+        raise ConfigError('bags are read and written with the Python package rosbags, 0.10 or newer, which cannot be '
+                          'imported here ({}); it needs Python 3.10. Run: pip install rosbags'.format(error)) from error
+    settings: Dict[str, Any] = {}
+    for path in args.params_file:
+        settings.update(read_parameters(path))
+    settings.update(read_parameter(text) for text in args.param)
+    start_ns = int(_seconds('--start', args.start) * 1e9)
+    end_ns = None if args.duration is None else start_ns + int(_seconds('--duration', args.duration) * 1e9)
+    return Job('', '', _cameras(args.topics), tuple(args.tasks), settings, every=args.every,
+               outputs=tuple(args.outputs or DEFAULT_OUTPUTS), storage=args.storage, compress=args.compress,
+               with_input=args.with_input, split=args.split, start_ns=start_ns, end_ns=end_ns)
 
 
 def _seconds(option: str, value: float) -> float:
