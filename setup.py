@@ -22,6 +22,8 @@ setup(
         ('share/' + NAME, ['package.xml']),
         shared('config', '*.yaml'),
         shared('config', '*.xml'),
+        shared('config', '*.rviz'),
+        shared('config', '*.json'),
         shared('config/models'),
         shared('config/labels'),
         shared('config/class_costs'),

@@ -25,6 +25,7 @@ ARGUMENTS = (
     ('engine', '', 'inference runtime', ('', 'auto') + tuple(BACKENDS)),
     ('precision', '', 'arithmetic of the networks', ('',) + tuple(PRECISIONS)),
     ('build_only', '', 'true: end as soon as the engines are built', None),
+    ('autostart', '', "false: the nodes wait for configure and activate, as of Nav2's lifecycle manager", None),
     ('start_paused', '', 'true: open the engines, and take no images before ~/enable', None),
     ('respawn', 'false', 'true: start a node that has ended again, after two seconds', None),
     ('on_exit', '', "'shutdown': end the launch when a node has died (exit status not 0)", ('', 'shutdown')),
@@ -38,7 +39,7 @@ ARGUMENTS = (
 )
 OVERRIDES = {'segmentation_model': 'segmentation.model', 'optical_flow_model': 'optical_flow.model',
              'engine': 'engine', 'precision': 'precision', 'image_transport': 'image_transport'}
-FLAGS = ('build_only', 'start_paused', 'use_sim_time')
+FLAGS = ('build_only', 'autostart', 'start_paused', 'use_sim_time')
 
 
 def truth(name, text):

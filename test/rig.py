@@ -141,7 +141,7 @@ class Rig:
             name, tasks, context=self.context, namespace=namespace, use_global_arguments=False,
             cli_args=['--ros-args', '-p', 'max_frame_age:=0.0', '-p', 'num_threads:=1'] + list(arguments))
         self.worker = self.node._worker
-        self.feed = self.worker.feeds[0]
+        self.feed = self.worker.feeds[0] if self.worker is not None else None
         self.executor.add_node(self.node)
         if kind is not None:
             self.camera = self.outside.create_publisher(kind, camera, DEEP)
@@ -184,6 +184,14 @@ class Rig:
         after = dict(self.feed.counts)
         assert after['received'] == before.get('received', 0) + 1
         return [key for key in after if key != 'received' and after[key] != before.get(key, 0)][0]
+
+    def diagnostics(self, stamp, interval_s=1.0):
+        """Return the statuses now, and let none be published any more: it would take what happened since the last."""
+        self.node._timer.cancel()
+        array = self.node._diagnostics.array(header(stamp, ''), interval_s, self.node._idle(), self.worker,
+                                             self.node._cameras)
+        assert array.header == header(stamp, '')
+        return array.status
 
     def logged(self, text):
         """Return whether a message that contains the text has come from the node."""

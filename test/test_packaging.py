@@ -73,8 +73,8 @@ def test_colcon_builds_a_clean_clone_that_ros_tools_can_use(clone):
     assert {'perception_node', 'segmentation_node', 'optical_flow_node', 'replay', 'trt_perception'} <= executables
     assert (prefix / 'share/ament_index/resource_index/packages/trt_perception').is_file()
     share = prefix / 'share' / 'trt_perception'
-    for pattern in ('config/*.yaml', 'config/*.xml', 'config/models/*.yaml', 'config/labels/*.yaml',
-                    'launch/*.launch.py', 'package.xml'):
+    for pattern in ('config/*.yaml', 'config/*.xml', 'config/*.rviz', 'config/*.json', 'config/models/*.yaml',
+                    'config/labels/*.yaml', 'launch/*.launch.py', 'package.xml'):
         wanted = {path.name for path in ROOT.glob(pattern)}
         assert wanted
         assert {path.name for path in share.glob(pattern)} == wanted

@@ -1,10 +1,11 @@
-"""Real engines on a scene of coloured squares that moves by whole pixels: the label is the brightest channel."""
+"""Real engines on a scene that moves by whole pixels: see moving_scene."""
 import json
 from collections import Counter
 
 import networks
 import numpy as np
 import pytest
+from moving_scene import SIZE, agreement, scene, truth
 
 from trt_perception.core.carried_segmentation import CarriedSegmentation
 from trt_perception.core.data import VOID
@@ -16,29 +17,12 @@ from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.timing import StageTimer
 from trt_perception.engines import EngineOptions, open_engine
 
-SIZE = (96, 128)
-STEP = 2
-"""Motion from image to image, px to the right."""
 PERIOD_NS = 40000000
-
-
-def scene(number, size=SIZE):
-    """Return RGB squares of 16 px, each with texture that flow can follow; every image is shifted by STEP."""
-    random = np.random.RandomState(0)
-    cells = random.randint(0, 3, (size[0] // 16, size[1] // 16 + 8))
-    texture = random.randint(0, 60, (size[0], cells.shape[1] * 16, 3))
-    rgb = texture + 150 * np.repeat(np.repeat(np.eye(3, dtype=int)[cells], 16, 0), 16, 1)
-    left = 64 - STEP * number
-    return np.ascontiguousarray(rgb[:, left:left + size[1]].astype(np.uint8))
 
 
 def frame(number, stamp=None, **changes):
     rgb = scene(number)
     return frame_from_array(rgb, (number if stamp is None else stamp) * PERIOD_NS, 'cam', 'rgb')._replace(**changes)
-
-
-def truth(number):
-    return scene(number).argmax(axis=2)
 
 
 def flow_model(folder):
@@ -76,11 +60,6 @@ class Rig:
             result = self.pipeline.process(frame(number))
             results.append(result._replace(labels=result.labels.copy()))
         return results
-
-
-def agreement(labels, number):
-    """Return the share of right labels, but for the columns that came into view."""
-    return (labels == truth(number))[:, 16:].mean()
 
 
 @pytest.mark.parametrize('every', [2, 3, 5])

@@ -24,7 +24,7 @@ def level(facts):
     ({'busy_s': 6.4}, (Level.ERROR, 'one frame has been in work for 6 s: the inference runtime hangs')),
     ({'busy_s': 6.4, 'is_running': False, 'state': 'opening'}, (Level.OK, 'opening')),  # The first takes long.
     ({'is_running': False, 'state': 'reopening', 'fault': 'no memory.'}, (Level.ERROR, 'reopening: no memory.')),
-    ({'is_enabled': False}, (Level.OK, 'paused')),
+    ({'idle': 'paused'}, (Level.OK, 'paused')),
     ({'is_running': False, 'state': 'opening'}, (Level.OK, 'opening')),
     ({'is_running': False, 'building': 'building: 40 %'}, (Level.WARN, 'building: 40 %'))])
 def test_what_stops_the_whole_node_is_told_first(changes, expected):

@@ -20,7 +20,7 @@ OF_THE_INTERFACE = {  # Name -> default: written out here, so that a change is n
     'segmentation.model': 'swiftnet_camvid', 'optical_flow.model': '', 'engine': 'auto',
     'image_transport': 'raw', 'output_size': 'camera', 'flow_grid': 'current', 'max_frame_age': 0.2,
     'max_pair_gap': 0.5, 'lazy': True, 'engine_cache_dir': '', 'force_engine_update': False, 'max_workspace_size': 0,
-    'dla_core': -1, 'gpu_id': 0, 'serve_while_building': ''}
+    'dla_core': -1, 'gpu_id': 0, 'serve_while_building': '', 'autostart': True, 'start_paused': False, 'min_rate': 0.0}
 
 
 @pytest.mark.parametrize(('setting', 'value'), [
@@ -82,8 +82,8 @@ def test_defaults_are_those_of_the_interface():
 
 def test_exactly_the_safe_settings_may_change_at_run_time():
     assert {s.name for s in settings_for() if s.runtime} == {
-        'max_frame_age', 'max_pair_gap', 'lazy', 'segmentation.min_confidence', 'segmentation.overlay_alpha',
-        'optical_flow.color_max'}
+        'max_frame_age', 'max_pair_gap', 'min_rate', 'lazy', 'segmentation.min_confidence',
+        'segmentation.overlay_alpha', 'optical_flow.color_max'}
 
 
 def test_a_node_has_the_settings_of_its_tasks():

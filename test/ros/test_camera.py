@@ -183,14 +183,14 @@ def test_a_camera_whose_images_are_all_lost_is_not_called_silent(rig, arguments,
     monkeypatch.setattr(camera, '_SILENCE_S', 0.2)
     rig.start([SEGMENTATION], *arguments)
     watcher = rig.node._cameras[0]
-    watcher._timer.cancel()
+    rig.node._watch_timer.cancel()
     watcher._since_s -= 10
     watcher._counted_s -= 10
     watcher.image._count_lost(SimpleNamespace(total_count=30, total_count_change=30))
-    watcher._watch()
+    watcher.watch()
     assert watcher.complaint.startswith('30 of 30 images on /image were lost on the way. ')
     watcher._counted_s -= 10
-    watcher._watch()
+    watcher.watch()
     assert watcher.complaint.startswith('No image on /image for 1')
 
 
@@ -217,7 +217,7 @@ def warnings_of(rig):
 def tick(rig):
     """Let the node look at its camera, without waiting for its timer."""
     rig.work(0.15)
-    rig.node._cameras[0]._watch()
+    rig.node._cameras[0].watch()
     rig.work(0.1)
 
 
@@ -234,10 +234,11 @@ def test_without_a_publisher_the_silence_is_explained(rig, arguments, impatient)
     ('compressed', '/image/compressed', 'sensor_msgs/msg/CompressedImage', CompressedImage,
      'sensor_msgs/msg/CompressedImage')])
 def test_a_publisher_that_does_not_reach_the_node_is_named_with_both_profiles(
-        rig, stranger, arguments, impatient, transport, topic, asked, kind, found):
+        rig, stranger, arguments, monkeypatch, transport, topic, asked, kind, found):
     publisher = stranger.create_publisher(kind, topic, DEEP)
     rig.start([SEGMENTATION], '-p', 'image_transport:=' + transport, *arguments, kind=None)
     rig.until(lambda: rig.node.get_publishers_info_by_topic(topic), 'the node to see the publisher')
+    monkeypatch.setattr(camera, '_SILENCE_S', 0.1)  # Not before: the node would find nobody.
     if kind is String:
         publisher.publish(String(data='no image'))
     tick(rig)
@@ -262,26 +263,26 @@ def test_profiles_that_do_not_fit_are_both_named(rig, arguments, impatient):
 
 def test_the_silence_begins_with_the_last_image(rig, arguments):
     rig.start([SEGMENTATION], *arguments)
-    rig.node._cameras[0]._timer.cancel()
+    rig.node._watch_timer.cancel()
     rig.node._cameras[0]._since_s -= 1000
     show(rig, [0])
     for _ in range(3):
-        rig.node._cameras[0]._watch()
+        rig.node._cameras[0].watch()
     rig.work(0.2)
     assert warnings_of(rig) == []
     rig.node._cameras[0]._since_s -= 1000
-    rig.node._cameras[0]._watch()
+    rig.node._cameras[0].watch()
     rig.until(lambda: warnings_of(rig), 'the warning')
 
 
 def test_a_publisher_that_has_just_come_is_not_late(rig, arguments):
     rig.start([SEGMENTATION], *arguments, kind=None)
-    rig.node._cameras[0]._timer.cancel()
-    rig.node._cameras[0]._watch()
+    rig.node._watch_timer.cancel()
+    rig.node._cameras[0].watch()
     rig.node._cameras[0]._since_s -= 1000
     publisher = rig.outside.create_publisher(Image, '/image', DEEP)
     rig.until(lambda: rig.node.get_publishers_info_by_topic('/image'), 'the node to see the publisher')
-    rig.node._cameras[0]._watch()
+    rig.node._cameras[0].watch()
     rig.work(0.2)
     assert warnings_of(rig) == []
     rig.outside.destroy_publisher(publisher)

@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 import yaml
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rig import Program, image, pixels_of, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -14,6 +15,7 @@ from trt_perception.ros import camera_node
 from trt_perception.ros.camera_messages import FrameWriter
 from trt_perception.ros.camera_node import CameraNode, path_of
 from trt_perception.ros.messages import frame_from_image
+from trt_perception.sources import pattern_source
 from trt_perception.sources.pattern_source import STEP_PX
 
 SMALL = ('-p', 'source:=test', '-p', 'image_height:=48', '-p', 'image_width:=64', '-p', 'framerate:=100.0')
@@ -162,6 +164,22 @@ def test_a_camera_that_stays_silent_is_opened_again(rig, camera, monkeypatch):
     node = camera('-p', 'source:=x', '-p', 'timeout:=0.5')
     rig.until(lambda: node.reopened, 'the camera to be opened again')
     assert len(opened) == 2
+
+
+def test_the_status_tells_the_rate_and_what_was_lost(rig, camera, monkeypatch):
+    statuses = rig.watch(DiagnosticArray, '/diagnostics')
+
+    def until(condition, what):
+        rig.until(lambda: statuses and condition(statuses[-1].status[0]), what)
+        return statuses[-1].status[0]
+    node = camera(*SMALL, namespace='front')
+    status = until(lambda status: status.message.endswith(' images/s') and status.message != '0.0 images/s', 'a rate')
+    assert (status.name, status.hardware_id, status.level) == ('front/camera: camera', 'test', DiagnosticStatus.OK)
+    monkeypatch.setattr(node, '_open', lambda: (_ for _ in ()).throw(ConfigError('it is gone.')))
+    node._settings['timeout'] = -1.0
+    monkeypatch.setattr(pattern_source.PatternSource, 'read', lambda self, timeout_s: None)
+    status = until(lambda status: status.message == 'it is gone.', 'the loss')
+    assert status.level == DiagnosticStatus.ERROR
 
 
 def video(path):

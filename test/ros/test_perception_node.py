@@ -22,6 +22,7 @@ from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
 from trt_perception.ros import messages, node_task, optical_flow_publishers, segmentation_publishers
+from trt_perception.ros.managed_node import HAS_LIFECYCLE
 from trt_perception.ros.node_sink import ROS
 from trt_perception.ros.qos import LATCHED
 
@@ -178,7 +179,7 @@ def test_the_interval_of_a_flow_field_comes_before_it_and_under_its_header(rig, 
     rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
     wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/time_reference'])
     published = []
-    for topic, publisher in rig.worker.tasks[1].publishers._publishers.items():
+    for topic, publisher in rig.worker.tasks[1].cameras[0].publishers._publishers.items():
         publisher.publish = lambda message, p=publisher.publish, t=topic: (published.append(t), p(message))
     for number in range(3):
         rig.show(image(random_image(number), stamp(number)))
@@ -200,7 +201,7 @@ def test_the_consumer_joins_what_the_nodes_publish_for_one_image(rig, models):
             filter(None, [join.add(t, message)])), qos)
     rig.start(TASKS, *models.arguments)
     wait_for_watchers(rig, consumer.TOPICS)
-    rig.worker.camera_info = camera_info(48, 64, 17)
+    rig.feed.camera_info = camera_info(48, 64, 17)
     images = [image(random_image(number), stamp(number)) for number in range(3)]
     for each in images:
         rig.show(each)
@@ -397,8 +398,13 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
         qos = subscribed[topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
     ours = {name for name, _ in rig.node.get_publisher_names_and_types_by_node('perception', '/')}
-    assert ours == {'/' + topic for topic in kinds} | {'/diagnostics', '/rosout', '/parameter_events'} | (
-        {'/segmentation/label_info'} if ROS.LabelInfo is not None else set())
+    of_the_node = {'/diagnostics', '/rosout', '/parameter_events'} | {'/perception/debug/' + name for name in (
+        'processing_time_ms', 'pipeline_latency_ms', 'cyclic_time_ms')}
+    if HAS_LIFECYCLE:
+        of_the_node.add('/perception/transition_event')
+    if ROS.LabelInfo is not None:
+        of_the_node.add('/segmentation/label_info')
+    assert ours == {'/' + topic for topic in kinds} | of_the_node
 
 
 def test_the_quality_of_service_may_be_overridden(rig, models):

@@ -7,14 +7,15 @@ import networks
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from rig import PATIENCE_S, header, image, pixels_of, random_image, stamp_of
+from rig import PATIENCE_S, image, pixels_of, random_image, stamp_of
 from sensor_msgs.msg import Image
 
+from trt_perception.core import health
 from trt_perception.core.cameras import CameraSpec
 from trt_perception.core.errors import EngineError
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
-from trt_perception.ros import diagnostics, node_task, segmentation_publishers, worker
+from trt_perception.ros import node_task, segmentation_publishers, worker
 from trt_perception.ros.clock_check import age_hint, ahead_hint
 
 TEXT = 'tiny.onnx: ONNX Runtime failed to run it: out of memory'
@@ -70,8 +71,7 @@ def show(rig, *numbers):
 
 
 def status_of(rig):
-    rig.node._timer.cancel()  # It would take what happened since the last status.
-    [status] = rig.node._diagnostics.array(header(1), 1.0).status
+    [status] = rig.diagnostics(1)
     return status
 
 
@@ -208,7 +208,7 @@ def test_a_stamp_with_a_second_too_many_costs_that_frame_alone(rig, running):
 
 def test_a_worker_that_hangs_in_a_frame_is_reported_as_an_error(rig, running, monkeypatch):
     running([SEGMENTATION])
-    monkeypatch.setattr(diagnostics, '_STUCK_S', 0.1)
+    monkeypatch.setattr(health, 'STUCK_S', 0.1)
     go_on = threading.Event()
     process = rig.feed.tasks[0].pipeline.process
 

@@ -31,6 +31,7 @@ VERBS = {
     'estimate': Verb('estimate.command', 'how long a network takes on a board you do not have'),
     'golden': Verb('export.golden', 'store the result of a network for an image, to check TensorRT engines against'),
     'evaluate': Verb('evaluate.command', 'score models on a dataset, through the deployed pipeline'),
+    'export-dataset': Verb('export_dataset.command', 'write recorded results as PNG labels, COCO, KITTI or Middlebury'),
     'overlay': Verb('evaluate.overlay', 'show the result of a model for an image or a pair: labels or flow in colours'),
     'calibrate': Verb('evaluate.calibrate', 'find what makes the confidence of labels mean what it says'),
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch beside its engines'),

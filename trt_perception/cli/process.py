@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           help='one parameter; wins over the files; repeatable')
     result = parser.add_argument_group('what is written')
     result.add_argument('--outputs', nargs='+', metavar='PATTERN',
-                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations and "
-                             'what is compressed)')
+                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations, what "
+                             'is compressed, and the confidence of the flow)')
     result.add_argument('--with-input', action='store_true', help='the images and calibrations that were read, too')
     result.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap', help='(default: mcap)')
     result.add_argument('--compress', action='store_true', help='MCAP with zstd')
@@ -53,21 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Process the bags, one after the other, and print the summary."""
     wanted = job_of(args)
-    from ..process import process
+    from ..process import Engines, process
     jobs = [wanted._replace(bag=bag, output=output)
             for bag, output in zip(args.bags, _outputs(args.bags, args.output))]
     began_s = time.monotonic()
     results: List[Dict[str, Any]] = []
-    for job in jobs:
-        with ProgressBar(os.path.basename(job.output)) as bar:
-            try:
-                results.append(process(job, bar.show)._asdict())
-            except PerceptionError as error:
-                results.append({'bag': job.bag, 'output': job.output, 'state': 'failed',
-                                'error': '{}: {}'.format(type(error).__name__, error)})
-        for text in results[-1].get('faults', []) + [results[-1].get('error')]:
-            if text:
-                print('trt_perception process: {}'.format(text), file=sys.stderr)
+    with Engines() as engines:
+        for job in jobs:
+            with ProgressBar(os.path.basename(job.output)) as bar:
+                try:
+                    results.append(process(job, bar.show, engines)._asdict())
+                except PerceptionError as error:
+                    results.append({'bag': job.bag, 'output': job.output, 'state': 'failed',
+                                    'error': '{}: {}'.format(type(error).__name__, error)})
+                    engines.close()  # One of them may be what failed.
+            for text in results[-1].get('faults', []) + [results[-1].get('error')]:
+                if text:
+                    print('trt_perception process: {}'.format(text), file=sys.stderr)
     states = [result['state'] for result in results]
     print(json.dumps({
         'bags': results, 'done': states.count('done'), 'unchanged': states.count('unchanged'),

@@ -1,15 +1,16 @@
 """Segmentation of every n-th frame: Frame -> LabelMap, those in between carried there along the optical flow."""
 import abc
 from collections import Counter
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .data import VOID, FlowField, Frame, LabelMap
 from .engine import Engine
 from .label_carrier import LabelCarrier
 from .model import Model
 from .optical_flow import CURRENT, OpticalFlowPipeline
-from .pipeline import NETWORK
+from .pipeline import NETWORK, Allocate, allocate_array
 from .segmentation import SegmentationPipeline
+from .timing import StageTimer
 
 FLOW_MODEL = 'dis_ultrafast'
 """The model in config/models whose flow labels are carried along where no other is computed anyway."""
@@ -35,16 +36,18 @@ class CarriedSegmentation(SegmentationPipeline):
         counts: where the numbers of frames `segmented` and `carried` are added up.
     """
 
-    def __init__(self, *args: Any, flow_engine: Engine, flow_model: Model,
-                 shared_flow: Callable[[], Optional[FlowSource]] = lambda: None,
-                 counts: Optional[Dict[str, int]] = None, **kwargs: Any) -> None:
+    def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
+                 timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
+                 wants: Callable[[str], bool] = lambda role: True, camera: int = 0, *, flow_engine: Engine,
+                 flow_model: Model, shared_flow: Callable[[], Optional[FlowSource]] = lambda: None,
+                 counts: Optional[Dict[str, int]] = None) -> None:
         # Its confidence matters to that of the labels alone.
         self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence,
-                                             camera=kwargs.get('camera', 0))
+                                             camera=camera)
         self._shared_flow = shared_flow
         self.counts: Dict[str, int] = Counter() if counts is None else counts
         self._is_known = False
-        super().__init__(*args, **kwargs)
+        super().__init__(engine, model, settings, timer, allocate, wants, camera)
         self._carrier = LabelCarrier(self._size)
 
     def reset(self) -> None:

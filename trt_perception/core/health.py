@@ -13,7 +13,8 @@ _REJECTED = 5
 """So many unusable images in a row are no accident."""
 _FAR_BELOW = 0.5
 """Of the sender's rate. Cameras whose exposure varies stay above it."""
-_UNUSABLE = ('bad', 'too_old', 'engine_fault')
+UNUSABLE = ('bad', 'too_old', 'engine_fault')
+"""Under which names frames count that came and gave nothing."""
 FIRST_IMAGE = 'first image'
 """Why there is no result of two images: the only reason that is in order."""
 
@@ -58,7 +59,8 @@ class NodeFacts(NamedTuple):
     """Why the engines are not open; '' = they are, or are being opened."""
     busy_s: float = 0.0
     """For how long the frame in hand has been worked on."""
-    is_enabled: bool = True
+    idle: str = ''
+    """Why it takes no images on purpose, human-readable; '' = it takes them."""
     building: str = ''
     """How far the build of an engine is; '' = none is built."""
 
@@ -113,8 +115,8 @@ def node_findings(facts: NodeFacts) -> List[Finding]:
             facts.busy_s))]
     if facts.fault:
         return [Finding(Level.ERROR, '{}: {}'.format(facts.state, facts.fault))]
-    if not facts.is_enabled:
-        return [Finding(Level.OK, 'paused')]
+    if facts.idle:
+        return [Finding(Level.OK, facts.idle)]
     if not facts.is_running:
         return [Finding(Level.WARN if facts.building else Level.OK, facts.building or facts.state)]
     return []
@@ -135,7 +137,7 @@ def summary(findings: Sequence[Finding], fine: str) -> Finding:
 
 
 def _unusable(facts: CameraFacts) -> List[Finding]:
-    dropped = {reason: facts.counts.get(reason, 0) for reason in _UNUSABLE}
+    dropped = {reason: facts.counts.get(reason, 0) for reason in UNUSABLE}
     if not any(dropped.values()):
         return [Finding(Level.WARN, facts.clock_complaint)] if facts.clock_complaint and facts.counts.get(
             'received') else []

@@ -5,6 +5,7 @@ import numpy as np
 
 from .data import FlowField, Frame
 from .errors import EngineError
+from .health import FIRST_IMAGE
 from .image import Size, resize_flow
 from .maps import MapOutput
 from .pipeline import Pipeline
@@ -98,20 +99,20 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         self._before = frame._replace(data=np.empty((0, 0), np.uint8))
 
     def _unpaired(self, before: Optional[Frame], frame: Frame) -> str:
-        """Return why two frames make no pair, human-readable; '' = they do, or there is but one."""
+        """Return why two frames make no pair, as `lacks`; '' = they do."""
         if before is None:
-            return ''
+            return FIRST_IMAGE
         interval_ns = frame.stamp_ns - before.stamp_ns
         if interval_ns == 0:
-            return 'two images have the same stamp. Let the camera driver stamp them'
+            return 'repeated stamp: two images have the same. Let the camera driver stamp them'
         if interval_ns < 0:
-            return 'stamps go back, by {:.3f} s'.format(-interval_ns * 1e-9)
+            return 'stamps go back: by {:.3f} s'.format(-interval_ns * 1e-9)
         if self._max_pair_gap_ns and interval_ns > self._max_pair_gap_ns:
-            return '{:.3f} s between two images, more than max_pair_gap, {:g} s'.format(
+            return 'gap: {:.3f} s between two images, more than max_pair_gap, {:g} s'.format(
                 interval_ns * 1e-9, self._max_pair_gap_ns * 1e-9)
         for name in ('height', 'width', 'encoding', 'frame_id'):
             if getattr(frame, name) != getattr(before, name):
-                return 'the {} of two images differs: {!r}, {!r}'.format(
+                return 'change: the {} of two images differs: {!r}, {!r}'.format(
                     name, getattr(before, name), getattr(frame, name))
         return ''
 

@@ -44,7 +44,7 @@ class Pipeline(abc.ABC, Generic[Result]):
     task = ''
     """Key in tasks.TASKS."""
     lacks = ''
-    """Why the last frame had no result, human-readable; '' = it had one, or it was the first."""
+    """Why the last frame had no result: 'NAME: details', or health.FIRST_IMAGE; '' = it had one."""
 
     def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,

@@ -29,6 +29,8 @@ COMMON = (
     Setting('serve_while_building', '', "Inference runtime that serves while the TensorRT engine is built; '' = none: "
             'the node waits', ('', 'onnxruntime')),
     Setting('build_only', False, 'End as soon as the engines are built and can be opened'),
+    Setting('autostart', True, 'Open the engines and subscribe at start; false = wait for configure and activate, as '
+            "of Nav2's lifecycle manager (not in Foxy)"),
     Setting('start_paused', False, 'Open the engines, and take no images before ~/enable is called with true'),
     Setting('num_threads', 0, 'CPU threads per engine; 0 = all cores', limits=(0, 256)),
     Setting('image_transport', 'raw', 'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage on '
@@ -39,6 +41,8 @@ COMMON = (
             ('camera', 'network')),
     Setting('max_frame_age', 0.2, 'Older frames are dropped and counted (s); 0 = no limit', limits=(0, 3600),
             runtime=True),
+    Setting('min_rate', 0.0, 'Fewer results per second of a camera are a warning in /diagnostics; 0 = off',
+            limits=(0, 1000), runtime=True),
     Setting('lazy', True, 'No inference while the results have no subscribers', runtime=True),
     Setting('cameras', [''], "Names of the cameras that the node serves, all on the same engines: the topics of NAME "
             "are NAME/image, NAME/segmentation/label_map ...; [''] = one camera, whose topics have no prefix"),

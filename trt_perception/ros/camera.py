@@ -2,15 +2,15 @@
 import time
 from typing import Any, Callable
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ..core.sender_rate import SenderRate
 from ..transport import loss_remedy
 from .camera_subscription import CameraSubscription
 from .qos import BEST_EFFORT
 
-_PERIOD_S = 0.25
+WATCH_PERIOD_S = 0.25
 _SILENCE_S = 5.0
 _EVERY_S = 30.0
 _MANY = 0.1  # Fewer are no trouble: the node takes the newest image in any case.
@@ -30,6 +30,7 @@ class Camera:
     Attributes:
         image, info: the two subscriptions.
         complaint: why images do not arrive as they should, human-readable; '' = they do.
+        received: images so far.
         is_mixed: whether several publishers send on the image topic: two successive images may be of two cameras.
     """
 
@@ -49,32 +50,50 @@ class Camera:
             info = topic.rsplit('/', 1)[0] + '/camera_info'
         self.image = CameraSubscription(node, CompressedImage if compressed else Image,
                                         topic + _SUFFIX if compressed else topic, self._take)
-        self.info = CameraSubscription(node, CameraInfo, info, take_info, latched=True)
-        self._received = 0
+        self.info = CameraSubscription(node, CameraInfo, info, take_info, latched=True, counts_lost=False)
+        self.received = 0
+        self._sender = SenderRate()
+        self._clock_ns = 0
         self._image_bytes = 0
         self._seen = (0, 0)
         self._counts = (0, 0)
         self._logged = ('', 0.0)
         self._is_losing = False
-        self._since_s = self._counted_s = time.monotonic()
-        # Of the steady clock: with use_sim_time the node's own may stand still, which is one of the things to notice.
-        self._timer = node.create_timer(_PERIOD_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._since_s = self._counted_s = self._clock_since_s = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has come, since the last image or change of publishers."""
+        return time.monotonic() - self._since_s
+
+    @property
+    def sender_hz(self) -> float:
+        """Images per second that the camera takes, as their stamps tell; 0 = they do not."""
+        return 0.0 if self.is_mixed else self._sender.hz
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in (self.image, self.info):
+            subscription.close()
 
     def _take(self, message: Any) -> None:
-        self._received += 1
+        self.received += 1
+        stamp = message.header.stamp
+        self._sender.add(stamp.sec * 10**9 + stamp.nanosec)
         self._image_bytes = len(message.data)
         self._take_image(message)
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """Look whether images arrive, and who publishes; to be called every WATCH_PERIOD_S."""
         for subscription in (self.image, self.info):
             subscription.update()
         now_s = time.monotonic()
         self._look_at_publishers()
-        if self._stopped_clock(now_s):
-            return
-        seen = self._received, len(self.image.publishers)
+        seen = self.received, len(self.image.publishers)
         if seen != self._seen:  # An image came; or a publisher, which may take its time.
             self._seen, self._since_s = seen, now_s
+        if self._stopped_clock(now_s):
+            return
         if now_s - self._counted_s > 1.0:
             self._look_at_losses(now_s)
         if not self._is_losing:
@@ -93,13 +112,19 @@ class Camera:
         return ', '.join(_name(each) for each in self.image.publishers)
 
     def _stopped_clock(self, now_s: float) -> bool:
-        """Complain when use_sim_time is on and no time comes; return whether that is so."""
-        if self._node.get_clock().now().nanoseconds:
+        """Complain when use_sim_time is on and the time stands still; return whether that is so."""
+        clock_ns = self._node.get_clock().now().nanoseconds
+        if clock_ns != self._clock_ns:
+            self._clock_ns, self._clock_since_s = clock_ns, now_s
             return False
-        if now_s - self._since_s > _SILENCE_S:
+        stopped_s = now_s - self._clock_since_s
+        if stopped_s > _SILENCE_S and clock_ns:
+            self._complain('pause', 'The time on /clock has stood still for {:.0f} s. Let the bag go on.'.format(
+                stopped_s))
+        elif stopped_s > _SILENCE_S:
             self._complain('clock', 'use_sim_time is on, but no time comes on /clock. Play the bag with --clock, or '
                                     'start the node without use_sim_time.')
-        return True
+        return not clock_ns or stopped_s > _SILENCE_S
 
     def _explain_silence(self, silent_s: float) -> None:
         topic, asked = self.image.topic_name, self.image.qos_profile
@@ -118,8 +143,8 @@ class Camera:
 
     def _look_at_losses(self, now_s: float) -> None:
         """Complain of what was lost since the last time, about a second ago."""
-        received, lost = (now - before for now, before in zip((self._received, self.image.lost), self._counts))
-        self._counts, self._counted_s = (self._received, self.image.lost), now_s
+        received, lost = (now - before for now, before in zip((self.received, self.image.lost), self._counts))
+        self._counts, self._counted_s = (self.received, self.image.lost), now_s
         self._is_losing = lost > _MANY * (lost + received)
         if self._is_losing:
             self._complain('losses', '{} of {} images on {} were lost on the way. {}'.format(

@@ -3,9 +3,12 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from typing import Any, List, Optional
 
 from ament_index_python.packages import get_package_share_directory
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
@@ -18,8 +21,10 @@ from ..core.image_source import ImageSource, SourceOptions
 from ..sources import open_source
 from .camera_messages import FrameWriter, camera_info
 from .memory import keep_freed_memory
-from .node_sink import NodeSink
+from .messages import header
+from .node_sink import ROS, NodeSink
 from .parameters import declare_settings
+from .qos import RELIABLE
 from .session import session
 
 _TICK_S = 0.2
@@ -55,6 +60,11 @@ class CameraNode(Node):
         sibling = self._images.topic_name.rsplit('/', 1)[0] + '/camera_info'  # Wherever `image` is remapped to.
         self._infos: Any = sink.create_publisher(sibling, CameraInfo, latched=False) if self._calibration else None
         self._writer = FrameWriter()
+        self._count = 0
+        self._lost = ''
+        self._last_status = (time.monotonic(), 0)
+        self._status_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        self._timer = self.create_timer(1.0, self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
@@ -95,6 +105,7 @@ class CameraNode(Node):
         """Open the source again, as soon as that is possible; None = `close` came first."""
         pause_s = 1.0
         while True:
+            self._lost = lost
             self.get_logger().warning('{} Opening it again in {:.0f} s.'.format(lost, pause_s))
             if self._closing.wait(pause_s):
                 return None
@@ -126,6 +137,23 @@ class CameraNode(Node):
             _check_size(self._calibration, frame, self._settings['camera_info_url'])
             self._infos.publish(camera_info(self._calibration, image.header))
         self._images.publish(image)
+        self._count += 1
+        self._lost = ''
+
+    def _publish_status(self) -> None:
+        before_s, before = self._last_status
+        now_s, count = self._last_status = time.monotonic(), self._count
+        rate_hz = (count - before) / (now_s - before_s)
+        lost = self._lost
+        status = DiagnosticStatus(
+            name=self.get_fully_qualified_name().lstrip('/') + ': camera',
+            hardware_id=self._options.pipeline or self._options.source,
+            level=DiagnosticStatus.ERROR if lost else DiagnosticStatus.OK,
+            message=lost or ('{:.1f} images/s'.format(rate_hz) if count else 'waiting for the first image'))
+        status.values = [KeyValue(key=key, value=value) for key, value in (
+            ('rate (Hz)', '{:.2f}'.format(rate_hz)), ('images', str(count)), ('reopened', str(self.reopened)))]
+        self._status_publisher.publish(DiagnosticArray(
+            header=header(ROS, self.get_clock().now().nanoseconds, ''), status=[status]))
 
 
 def _check_size(calibration: CameraCalibration, frame: Frame, url: str) -> None:

@@ -1,16 +1,11 @@
 """Subscriptions to a camera's topics, with the QoS that its publishers offer and a count of what was lost."""
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, List
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from .qos import AUTOMATIC, checked_overrides, reliability_override, without_reliability
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Foxy
-    from rclpy.qos_event import SubscriptionEventCallbacks
+from .qos import AUTOMATIC, checked_overrides, reliability_override, subscription_events, without_reliability
 
 _DISCOVERY_S = 1.0
 
@@ -42,18 +37,20 @@ class CameraSubscription:
         topic: with namespace, after remapping.
         callback: gets each message.
         latched: as in `offered`.
+        counts_lost: whether to count what got lost.
 
     Attributes:
         publishers: TopicEndpointInfo of those that publish the topic's type, as of the last `update`.
         qos_profile: what is asked for.
-        lost: how many messages got lost between the publishers and here; 0 where rclpy does not tell (Foxy).
+        lost: how many messages got lost between the publishers and here; 0 where it is not counted, or where rclpy
+            does not tell (Foxy).
 
     Raises:
         ConfigError: the user chose a QoS that does not exist.
     """
 
     def __init__(self, node: Node, kind: type, topic: str, callback: Callable[[Any], None],
-                 latched: bool = False) -> None:
+                 latched: bool = False, counts_lost: bool = True) -> None:
         self.kind = kind
         self.type_name = '{}/msg/{}'.format(kind.__module__.split('.')[0], kind.__name__)
         self.topic_name = topic
@@ -63,6 +60,7 @@ class CameraSubscription:
         self._node = node
         self._callback = callback
         self._latched = latched
+        self._counts_lost = counts_lost
         self._reliability = reliability_override(node, topic)
         self._subscription: Any = None
         self._started_s = time.monotonic()
@@ -83,12 +81,17 @@ class CameraSubscription:
             self._node.destroy_subscription(self._subscription)
         self._subscribe(wanted)
 
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
     def _subscribe(self, profile: QoSProfile) -> None:
-        arguments: Dict[str, Any] = {'incompatible_qos': lambda event: None}  # That is what `update` is for.
         try:
-            events = SubscriptionEventCallbacks(message_lost=self._count_lost, **arguments)
+            events = subscription_events(message_lost=self._count_lost) if self._counts_lost else subscription_events()
         except TypeError:  # Foxy
-            events = SubscriptionEventCallbacks(**arguments)
+            events = subscription_events()
         with checked_overrides(self.topic_name):
             self._subscription = self._node.create_subscription(
                 self.kind, self.topic_name, self._callback, event_callbacks=events, **without_reliability(profile))

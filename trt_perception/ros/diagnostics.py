@@ -1,28 +1,31 @@
 """What the node is doing, as diagnostic_msgs: state, model, engine, rates, drops, latency and age, the board."""
 import resource
 from collections import Counter
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from ..core.board import Clock, read_board
+from ..core.health import (
+    UNUSABLE,
+    CameraFacts,
+    Finding,
+    Level,
+    NodeFacts,
+    camera_findings,
+    input_state,
+    node_findings,
+    summary,
+)
 from ..core.timing import StageTimer
 from .camera import Camera
 from .engine_supervisor import State
 from .feed import DROPS, Feed
 from .worker import Worker
 
-_STUCK_S = 5.0
-
 _Values = List[Tuple[str, str]]
-
-
-class _Level(NamedTuple):
-    """Level and message of a status."""
-
-    level: bytes
-    message: str
+_LEVELS = {Level.OK: DiagnosticStatus.OK, Level.WARN: DiagnosticStatus.WARN, Level.ERROR: DiagnosticStatus.ERROR}
 
 
 class Diagnostics:
@@ -33,92 +36,106 @@ class Diagnostics:
 
     Args:
         name: of the node, with its namespace.
-        cameras: in the order of the worker's feeds.
     """
 
-    def __init__(self, name: str, cameras: Sequence[Camera], worker: Worker) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._cameras = cameras
-        self._worker = worker
-        self._last: List[Dict[str, int]] = [{} for _ in cameras]
+        self._last: List[Dict[str, int]] = []
+        self._rejected: List[int] = []
 
-    def array(self, header: Header, interval_s: float) -> DiagnosticArray:
-        """Return the statuses; rates are over `interval_s`, the time since the last call."""
-        counts = [dict(feed.counts) for feed in self._worker.feeds]
-        new = [{key: now[key] - before.get(key, 0) for key in now} for now, before in zip(counts, self._last)]
-        self._last = counts
-        statuses = []
-        for camera, feed, each, recent in zip(self._cameras, self._worker.feeds, counts, new):
-            name = feed.camera.name or 'perception'
-            level = self._node_level() or self._camera_level(camera, feed, recent, interval_s)
-            values = _counts(each, recent, interval_s, camera.image.lost)
-            if len(counts) == 1:
-                values += self._engines() + _times(self._worker.timer) + _times(feed.timer) + _machine()
-            else:
-                values += _times(feed.timer)
-            statuses.append(self._status(name, camera.image.topic_name, level, values))
-        if len(counts) > 1:
-            lost = sum(camera.image.lost for camera in self._cameras)
-            level = self._node_level() or _running(self._worker.state, _sum(new), interval_s)
-            values = _counts(_sum(counts), _sum(new), interval_s, lost)
-            values += self._engines() + _times(self._worker.timer) + _machine()
-            statuses.append(self._status('perception', '', level, values))
+    def array(self, header: Header, interval_s: float, idle: str, worker: Optional[Worker],
+              cameras: Sequence[Camera]) -> DiagnosticArray:
+        """Return the statuses; rates are over `interval_s`, the time since the last call.
+
+        Args:
+            idle: why the node takes no images on purpose; '' = it takes them.
+            worker: None while the node is not configured.
+            cameras: in the order of the worker's feeds; none while the node is not active.
+        """
+        if worker is None:
+            statuses = [self._status('perception', '', Finding(Level.OK, idle), _machine())]
+            self._last, self._rejected = [], []
+        else:
+            statuses = self._of_worker(worker, cameras, interval_s, node_findings(_node_facts(worker, idle)))
         return DiagnosticArray(header=header, status=statuses)
 
-    def _status(self, name: str, hardware: str, level: _Level, values: _Values) -> DiagnosticStatus:
-        message = level.message
-        if self._worker.building and self._worker.building not in message:
-            message += '; ' + self._worker.building
-        return DiagnosticStatus(name='{}: {}'.format(self._name, name), hardware_id=hardware, level=level.level,
-                                message=message, values=[KeyValue(key=key, value=value) for key, value in values])
+    def _of_worker(self, worker: Worker, cameras: Sequence[Camera], interval_s: float,
+                   of_node: Sequence[Finding]) -> List[DiagnosticStatus]:
+        counts = [_sum([feed.counts] + [task.counts for task in feed.tasks]) for feed in worker.feeds]
+        before: Sequence[Dict[str, int]] = self._last or [{}] * len(counts)
+        new = [{key: now[key] - last.get(key, 0) for key in now} for now, last in zip(counts, before)]
+        unusable = [sum(recent.get(reason, 0) for reason in UNUSABLE) for recent in new]
+        self._rejected = [0 if recent.get('processed') else rejected + more for recent, rejected, more in zip(
+            new, self._rejected or [0] * len(new), unusable)]
+        self._last = counts
+        building = worker.building
+        statuses = []
+        for number, feed in enumerate(worker.feeds):
+            camera = cameras[number] if cameras else None
+            facts = _camera_facts(worker, feed, camera, new[number], interval_s, self._rejected[number])
+            findings = list(of_node) or camera_findings(facts)
+            values = [('input state', input_state(facts).value)] + _counts(
+                counts[number], new[number], interval_s, camera.image.lost if camera else 0)
+            values += [('{} missing'.format(task), reason) for task, reason in facts.missing]
+            if len(counts) == 1:
+                values += _engines(worker) + _times(worker.timer) + _times(feed.timer) + _machine()
+            else:
+                values += _times(feed.timer)
+            finding = _with_building(summary(findings, _running(worker.state, new[number], interval_s)), building)
+            statuses.append(self._status(feed.camera.name or 'perception', camera.image.topic_name if camera else '',
+                                         finding, values))
+        if len(counts) > 1:
+            finding = summary(of_node, _running(worker.state, _sum(new), interval_s))
+            values = _counts(_sum(counts), _sum(new), interval_s, sum(camera.image.lost for camera in cameras))
+            values += _engines(worker) + _times(worker.timer) + _machine()
+            statuses.append(self._status('perception', '', _with_building(finding, building), values))
+        return statuses
 
-    def _node_level(self) -> Optional[_Level]:
-        """Return what there is to say of the node, whatever its cameras do; None = it runs."""
-        worker, state = self._worker, self._worker.state
-        if not worker.is_alive() and state != State.OPENING:
-            return _Level(DiagnosticStatus.ERROR, 'the worker has ended; see the log')
-        if worker.busy_s > _STUCK_S and state == State.RUNNING:
-            return _Level(DiagnosticStatus.ERROR, 'one frame has been in work for {:.0f} s: the inference runtime '
-                                                  'hangs'.format(worker.busy_s))
-        if state == State.FAULT:
-            return _Level(DiagnosticStatus.ERROR, '{}: {}'.format(state.value, worker.last_error))
-        if not worker.enabled:
-            return _Level(DiagnosticStatus.OK, 'paused')
-        if state == State.OPENING:
-            return _Level(DiagnosticStatus.OK, worker.building or state.value)
-        return None
-
-    def _camera_level(self, camera: Camera, feed: Feed, recent: Mapping[str, int], interval_s: float) -> _Level:
-        unusable = {key: recent.get(key, 0) for key in ('bad', 'too_old', 'engine_fault')}
-        if any(unusable.values()):
-            error = self._worker.last_error if unusable['engine_fault'] else feed.last_error
-            return _Level(DiagnosticStatus.WARN, 'frames dropped: {}{}'.format(
-                ', '.join('{} {}'.format(key, count) for key, count in unusable.items() if count),
-                '; last error: ' + error if unusable['bad'] or unusable['engine_fault'] else
-                '. ' + feed.clock_complaint if feed.clock_complaint else ''))
-        for complaint in (feed.clock_complaint if recent.get('received') else '', camera.complaint, _lacking(feed)):
-            if complaint:
-                return _Level(DiagnosticStatus.WARN, complaint)
-        return _running(self._worker.state, recent, interval_s)
-
-    def _engines(self) -> _Values:
-        values = []
-        for task in self._worker.tasks:
-            values.append((task.name + ' model', task.model.name))
-            engine = task.engine
-            if engine is not None:
-                values.append((task.name + ' engine', engine.backend))
-                values.append((task.name + ' precision asked', self._worker.settings['precision'] or 'default'))
-                values.append((task.name + ' precision built', engine.precision))
-                values.append((task.name + ' network', engine.file))
-        return values
+    def _status(self, name: str, hardware: str, finding: Finding, values: _Values) -> DiagnosticStatus:
+        return DiagnosticStatus(name='{}: {}'.format(self._name, name), hardware_id=hardware,
+                                level=_LEVELS[finding.level], message=finding.text,
+                                values=[KeyValue(key=key, value=value) for key, value in values])
 
 
-def _lacking(feed: Feed) -> str:
-    """Return which tasks had no result for the last frame, and why; '' = none."""
+def _node_facts(worker: Worker, idle: str) -> NodeFacts:
+    state = worker.state
+    return NodeFacts(
+        is_alive=worker.is_alive() or state == State.OPENING, state=state.value, is_running=state == State.RUNNING,
+        fault=worker.last_error or state.value if state == State.FAULT else '', busy_s=worker.busy_s, idle=idle,
+        building=worker.building)
+
+
+def _camera_facts(worker: Worker, feed: Feed, camera: Optional[Camera], recent: Mapping[str, int], interval_s: float,
+                  rejected: int) -> CameraFacts:
     pipelines = [(task.name, task.pipeline) for task in feed.tasks]  # The worker may close them meanwhile.
-    return '; '.join('no {}: {}'.format(name, pipeline.lacks) for name, pipeline in pipelines
-                     if pipeline is not None and pipeline.lacks)
+    facts = CameraFacts(
+        interval_s, recent, rejected=rejected, clock_complaint=feed.clock_complaint,
+        error=worker.last_error if recent.get('engine_fault') else feed.last_error,
+        missing=[(name, pipeline.lacks) for name, pipeline in pipelines if pipeline is not None and pipeline.lacks],
+        min_hz=worker.settings['min_rate'])
+    if camera is None:
+        return facts
+    return facts._replace(ever_received=camera.received, silent_s=camera.silent_s, sender_hz=camera.sender_hz,
+                          publishers=len(camera.image.publishers), complaint=camera.complaint)
+
+
+def _with_building(finding: Finding, building: str) -> Finding:
+    if building and building not in finding.text:
+        return finding._replace(text='{}; {}'.format(finding.text, building))
+    return finding
+
+
+def _engines(worker: Worker) -> _Values:
+    values = []
+    for task in worker.tasks:
+        values.append((task.name + ' model', task.model.name))
+        engine = task.engine
+        if engine is not None:
+            values.append((task.name + ' engine', engine.backend))
+            values.append((task.name + ' precision asked', worker.settings['precision'] or 'default'))
+            values.append((task.name + ' precision built', engine.precision))
+            values.append((task.name + ' network', engine.file))
+    return values
 
 
 def _sum(counts: Sequence[Mapping[str, int]]) -> Dict[str, int]:
@@ -132,9 +149,9 @@ def _rate(recent: Mapping[str, int], key: str, interval_s: float) -> float:
     return recent.get(key, 0) / interval_s if interval_s > 0 else 0.0
 
 
-def _running(state: State, recent: Mapping[str, int], interval_s: float) -> _Level:
-    return _Level(DiagnosticStatus.OK, '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
-        state.value, *(_rate(recent, key, interval_s) for key in ('received', 'processed'))))
+def _running(state: State, recent: Mapping[str, int], interval_s: float) -> str:
+    return '{}: {:.1f} Hz in, {:.1f} Hz out'.format(
+        state.value, *(_rate(recent, key, interval_s) for key in ('received', 'processed')))
 
 
 def _counts(counts: Mapping[str, int], recent: Mapping[str, int], interval_s: float, lost: int) -> _Values:
@@ -143,6 +160,7 @@ def _counts(counts: Mapping[str, int], recent: Mapping[str, int], interval_s: fl
             ('images lost on the way', str(lost)),
             ('frames received', str(counts.get('received', 0))),
             ('frames processed', str(counts.get('processed', 0)))] + [
+        ('frames ' + key, str(counts[key])) for key in ('segmented', 'carried') if key in counts] + [
         ('frames dropped: ' + reason, str(counts.get(reason, 0))) for reason in DROPS]
 
 

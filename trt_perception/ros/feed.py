@@ -1,15 +1,18 @@
 """The frames of one camera on their way through the tasks: how old they are, and what became of each of them."""
 import time
 from collections import Counter
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.data import Frame
+from ..core.optical_flow import CURRENT
 from ..core.settings import Settings
+from ..core.tasks import OPTICAL_FLOW
 from ..core.timing import StageTimer
 from .clock_check import age_hint, ahead_hint
+from .debug_topics import DebugTopics
 from .messages import stamp_ns
 from .node_task import CameraTask
 
@@ -34,6 +37,7 @@ class Feed:
         camera_info: the last calibration that came.
         is_mixed: whether successive frames may be of two cameras: then they make no pairs.
         clock_complaint: what is wrong with the last frame's stamp, human-readable; '' = nothing.
+        debug: its times as topics.
         last_error: text of the last frame that could not be used; '' = there was none.
     """
 
@@ -47,11 +51,15 @@ class Feed:
         self.is_mixed = False
         self.clock_complaint = ''
         self.last_error = ''
+        self.debug = DebugTopics(node, camera.name)
         self._usual_s = float('inf')
         self._clock = node.get_clock()
         self._log = node.get_logger()
         self._settings = settings
         self._frame_of = frame_of
+        self._in_hand: Sequence[CameraTask] = ()
+        for task in tasks:
+            task.shared_flow = self._shared_flow
 
     def watched(self) -> List[CameraTask]:
         """Return the tasks whose results are needed now."""
@@ -66,11 +74,12 @@ class Feed:
         """
         taken_s = time.monotonic()
         frame = self._frame_of(arrival.message)
+        self._in_hand = tasks
+        if self.is_mixed:
+            for task in tasks:
+                task.reset()
         for task in tasks:
-            assert task.pipeline is not None  # The state is RUNNING.
-            if self.is_mixed:
-                task.pipeline.reset()
-            result = task.pipeline.process(frame)
+            result = task.process(frame)
             if result is not None and self._delayed(frame, time.monotonic() - taken_s):
                 return 'too_old'
             if result is not None:
@@ -78,7 +87,10 @@ class Feed:
                     task.publishers.publish(frame, result, self.camera_info)
                 self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
                 self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
-        took_s = time.monotonic() - taken_s
+        now_s = time.monotonic()
+        took_s = now_s - taken_s
+        if self.debug.is_watched:
+            self.debug.publish(now_s, took_s, self._age_s(frame.stamp_ns))
         self._usual_s = took_s if self._usual_s == float('inf') else 0.9 * self._usual_s + 0.1 * took_s
         return 'processed'
 
@@ -96,6 +108,12 @@ class Feed:
             self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
                 age_s, limit_s, self.clock_complaint), throttle_duration_sec=5.0)
         return is_too_old
+
+    def _shared_flow(self) -> Optional[CameraTask]:
+        """Return the task that computes the flow of the frame in hand anyway, on its grid; None = none does."""
+        if self._settings.get('flow_grid') != CURRENT:
+            return None
+        return next((task for task in self._in_hand if task.name == OPTICAL_FLOW), None)
 
     def _delayed(self, frame: Frame, took_s: float) -> bool:
         """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""

@@ -7,7 +7,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 from std_msgs.msg import Header, String
 
-from .qos import LATCHED, RELIABLE, checked_overrides, overridable
+from .qos import LATCHED, NO_PUBLISHER_EVENTS, RELIABLE, checked_overrides, overridable
 from .sink import MessageTypes, Sink
 
 try:
@@ -35,7 +35,8 @@ class NodeSink(Sink):
         """Create a publisher with our QoS, which the user may override; see Sink."""
         name = self._namespace + topic
         with checked_overrides(name):
-            return self._node.create_publisher(kind, name, **overridable(LATCHED if latched else RELIABLE))
+            return self._node.create_publisher(kind, name, event_callbacks=NO_PUBLISHER_EVENTS,
+                                               **overridable(LATCHED if latched else RELIABLE))
 
     def now_ns(self) -> int:
         """Return the time of the node's clock, ns."""

@@ -1,35 +1,55 @@
 """One task of a node: its model and, while it is open, the engine; and of each camera, its topics and pipeline."""
-from typing import Optional, Sequence
+from collections import Counter
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
+from ..core.carried_segmentation import FLOW_MODEL, CarriedSegmentation, FlowSource
+from ..core.data import Frame
 from ..core.engine import Engine
 from ..core.image import FrameDecoder
+from ..core.model import load_model
 from ..core.pipeline import Pipeline
 from ..core.settings import Settings
-from ..core.tasks import pipeline_class, publishers_class
+from ..core.tasks import SEGMENTATION, pipeline_class, publishers_class
 from ..core.timing import StageTimer
 from ..engines import BuiltEngine, EngineOptions, deployed_model, open_engine
 from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
 
-class CameraTask:
+class CameraTask(FlowSource):
     """What one task has for one camera.
 
     Attributes:
         name: of the task.
         pipeline: None while the engine is not open.
+        counts: frames `segmented` and `carried`, where labels are carried.
+        shared_flow: returns the task that computes the flow of the frame in hand anyway; None = none does.
     """
 
     def __init__(self, name: str, publishers: TaskPublishers) -> None:
         self.name = name
         self.publishers = publishers
         self.pipeline: Optional[Pipeline] = None
+        self.counts: Dict[str, int] = Counter()
+        self.shared_flow: Callable[[], Optional[FlowSource]] = lambda: None
+        self._frame: Optional[Frame] = None
+        self._result: Any = None
+
+    def process(self, frame: Frame) -> Any:
+        """Return the pipeline's result for one frame; where it is asked for twice, it is computed once."""
+        assert self.pipeline is not None  # The state is RUNNING.
+        if frame is not self._frame:
+            self._frame = None  # Unless all goes well.
+            self._result = self.pipeline.process(frame)
+            self._frame = frame
+        return self._result
 
     def reset(self) -> None:
         """Forget earlier frames."""
+        self._frame = None
         if self.pipeline is not None:
             self.pipeline.reset()
 
@@ -54,6 +74,7 @@ class NodeTask:
             CameraTask(name, publishers(NodeSink(node, camera.namespace), self.model, settings, decoder))
             for camera in cameras]
         self.engine: Optional[Engine] = None
+        self._flow_engine: Optional[Engine] = None
         self._settings = settings
         self._decoder = decoder
         self._timer = timer
@@ -65,10 +86,17 @@ class NodeTask:
             built: see `open_engine`.
         """
         self.engine = open_engine(self.model, options, self._decoder, built)
+        kind, more = pipeline_class(self.name), {}
+        if self.name == SEGMENTATION and self._settings['propagate'] > 1:
+            flow_model = load_model(FLOW_MODEL)
+            self._flow_engine = open_engine(
+                flow_model, EngineOptions('opencv', num_threads=options.num_threads), self._decoder)
+            kind, more = CarriedSegmentation, {'flow_engine': self._flow_engine, 'flow_model': flow_model}
         for number, camera in enumerate(self.cameras):
-            camera.pipeline = pipeline_class(self.name)(
-                self.engine, self.model, self._settings, self._timer, camera.publishers.allocate,
-                camera.publishers.wants, number)
+            if more:
+                more.update(shared_flow=camera.shared_flow, counts=camera.counts)
+            camera.pipeline = kind(self.engine, self.model, self._settings, self._timer, camera.publishers.allocate,
+                                   camera.publishers.wants, number, **more)
         return self.engine
 
     def configure(self) -> None:
@@ -80,8 +108,9 @@ class NodeTask:
 
     def close(self) -> None:
         """Close the engine. May be called twice."""
-        if self.engine is not None:
-            self.engine.close()
-        self.engine = None
+        for engine in (self.engine, self._flow_engine):
+            if engine is not None:
+                engine.close()
+        self.engine = self._flow_engine = None
         for camera in self.cameras:
             camera.pipeline = None

@@ -7,7 +7,6 @@ from typing import Any, List, Optional, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool
@@ -16,9 +15,11 @@ from ..core.cameras import camera_specs
 from ..core.errors import PerceptionError
 from ..core.tasks import TASKS
 from . import messages
-from .camera import Camera
+from .camera import WATCH_PERIOD_S, Camera
 from .diagnostics import Diagnostics
+from .engine_supervisor import State
 from .feed import Feed
+from .managed_node import ManagedNode, Stage
 from .memory import keep_freed_memory
 from .node_sink import ROS
 from .parameters import declare_parameters, on_change
@@ -26,9 +27,13 @@ from .qos import RELIABLE
 from .session import session
 from .worker import Worker
 
+_STATUS_S = 1.0
 
-class PerceptionNode(Node):
+
+class PerceptionNode(ManagedNode):
     """Subscribes to camera images and publishes label maps, flow fields, or both.
+
+    Configured, it has the engines and advertises its topics; active, it subscribes to the cameras.
 
     Attributes:
         stopped: future that is done when the worker has ended by itself; it has the exception, if that is why.
@@ -40,59 +45,125 @@ class PerceptionNode(Node):
     def __init__(self, name: str = 'perception', tasks: Sequence[str] = tuple(TASKS), **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.stopped: Future = Future()
-        settings = declare_parameters(self, tasks)
-        compressed = settings['image_transport'] == 'compressed'
-        read = messages.frame_from_compressed if compressed else messages.frame_from_image
-        specs = camera_specs(settings)
-        self._worker = Worker(self, tasks, specs, settings, partial(read, mono16_bits=settings['mono16_bits']),
-                              self._end)
-        on_change(self, settings, self._worker.settings_changed)
-        self._cameras = [Camera(self, spec.namespace, compressed, partial(self._worker.put, number),
-                                partial(self._take_camera_info, self._worker.feeds[number]))
-                         for number, spec in enumerate(specs)]
+        self._tasks = tasks
+        self._settings = declare_parameters(self, tasks)
+        self._specs = camera_specs(self._settings)
+        self._compressed = self._settings['image_transport'] == 'compressed'
+        self._enabled = not self._settings['start_paused']
+        self._worker: Optional[Worker] = None
+        self._cameras: List[Camera] = []
+        self._is_opening = False
+        self._open_error: Optional[Exception] = None
+        on_change(self, self._settings, self._settings_changed)
         self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
-        self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'), self._cameras, self._worker)
+        self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'))
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        self._timer = self.create_timer(1.0, self._publish_diagnostics)
-        self._steady_timer = self.create_timer(1.0, self._look_after, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._last_tick_s = time.monotonic()
-        self._worker.start()
+        # Of the steady clock: that the node's own stands still is one of the things that the status is to tell.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watch_timer = self.create_timer(WATCH_PERIOD_S, self._watch_cameras, clock=steady)
+        self._timer = self.create_timer(_STATUS_S, self._look_after, clock=steady)
+        self._last_status_s = time.monotonic()
+        self._own_publishers = set(self.publishers)
+        self.start(self._settings['autostart'])
 
     def close(self) -> None:
         """Finish the frame in hand and close the engines."""
-        self._worker.stop()
+        self.finish()
+
+    def configure(self) -> None:
+        """Open the engines. Whoever manages the node waits for them; started by itself, it goes on meanwhile."""
+        read = messages.frame_from_compressed if self._compressed else messages.frame_from_image
+        self._open_error = None
+        self._is_opening = not self.autostarted
+        self._worker = Worker(self, self._tasks, self._specs, self._settings, partial(
+            read, mono16_bits=self._settings['mono16_bits']), self._end)
+        self._worker.enabled = False
+        self._worker.start()
+        while self._is_opening and self._worker.is_alive() and self._worker.state == State.OPENING:
+            self._worker.join(0.1)
+            if time.monotonic() - self._last_status_s > _STATUS_S:  # Nobody else does: this is the executor's thread.
+                self._publish_diagnostics()
+        self._is_opening = False
+        if self._open_error is not None:
+            self.cleanup()
+            raise self._open_error
+
+    def activate(self) -> None:
+        """Subscribe to the cameras."""
+        assert self._worker is not None
+        self._cameras = [Camera(self, spec.namespace, self._compressed, partial(self._worker.put, number),
+                                partial(self._take_camera_info, self._worker.feeds[number]))
+                         for number, spec in enumerate(self._specs)]
+        self._worker.enabled = self._enabled
+
+    def deactivate(self) -> None:
+        """Unsubscribe from the cameras; the engines stay open."""
+        for camera in self._cameras:
+            camera.close()
+        self._cameras = []
+        if self._worker is not None:
+            self._worker.rest()
+
+    def cleanup(self) -> None:
+        """Close the engines and withdraw the topics."""
+        if self._worker is not None:
+            self._worker.stop()
+        self._worker = None
+        for publisher in set(self.publishers) - self._own_publishers:
+            self.destroy_publisher(publisher)
 
     def _end(self, error: Optional[Exception]) -> None:
-        if error is None:
+        if self._is_opening and error is not None:
+            self._open_error = error
+        elif error is None:
             self.stopped.set_result(None)
         else:
             self.stopped.set_exception(error)
+
+    def _settings_changed(self) -> None:
+        if self._worker is not None:
+            self._worker.settings_changed()
 
     @staticmethod
     def _take_camera_info(feed: Feed, message: CameraInfo) -> None:
         feed.camera_info = message
 
     def _set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._worker.enabled = request.data
+        self._enabled = request.data
+        if self._worker is not None and self.stage == Stage.ACTIVE:
+            self._worker.enabled = request.data
         response.success, response.message = True, 'running' if request.data else 'paused'
         return response
 
+    def _watch_cameras(self) -> None:
+        if self._worker is not None:
+            for camera, feed in zip(self._cameras, self._worker.feeds):
+                camera.watch()
+                feed.is_mixed = camera.is_mixed
+
     def _look_after(self) -> None:
-        for camera, feed in zip(self._cameras, self._worker.feeds):
-            feed.is_mixed = camera.is_mixed
-        if not self.get_clock().now().nanoseconds:  # No time comes, which the status is to tell.
-            self._publish_diagnostics()
+        if self._worker is not None:
+            for feed in self._worker.feeds:
+                feed.debug.update()
+        self._publish_diagnostics()
+
+    def _idle(self) -> str:
+        """Return why the node takes no images on purpose; '' = it takes them."""
+        if self.stage != Stage.ACTIVE:
+            return 'configuring' if self._is_opening else self.stage.value
+        return '' if self._enabled else 'paused'
 
     def _publish_diagnostics(self) -> None:
         now_s = time.monotonic()
         header = messages.header(ROS, self.get_clock().now().nanoseconds, '')
         try:
-            self._diagnostics_publisher.publish(self._diagnostics.array(header, now_s - self._last_tick_s))
+            self._diagnostics_publisher.publish(self._diagnostics.array(
+                header, now_s - self._last_status_s, self._idle(), self._worker, self._cameras))
         except Exception:  # Telling how the node is must not be what ends it.
             if not self.context.ok():
                 raise
             self.get_logger().error('No diagnostics: {}'.format(traceback.format_exc()), throttle_duration_sec=30.0)
-        self._last_tick_s = now_s
+        self._last_status_s = now_s
 
 
 def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> int:

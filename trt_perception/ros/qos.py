@@ -16,6 +16,21 @@ try:
 except ImportError:  # Foxy
     QoSOverridingOptions = None  # type: ignore[assignment,misc]
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Foxy
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+"""rclpy's own would warn of subscribers whose QoS does not fit, which their side does, too; but the executor asks for
+each event whenever it wakes up, which took a quarter of its time for an image: docs/measurements/node.md."""
+
+
+def subscription_events(**callbacks: Any) -> SubscriptionEventCallbacks:
+    """Return callbacks for these events of a subscription, without those of rclpy: see NO_PUBLISHER_EVENTS."""
+    return SubscriptionEventCallbacks(use_default_callbacks=False, **callbacks)
+
+
 AUTOMATIC = 'automatic'
 _RELIABILITIES = (AUTOMATIC, 'reliable', 'best_effort')
 
@@ -64,7 +79,10 @@ def reliability_override(node: Node, topic: str) -> str:
         return AUTOMATIC
     name = 'qos_overrides.{}.subscription.reliability'.format(topic)
     descriptor = ParameterDescriptor(description='automatic: as the publishers of the topic offer', read_only=True)
-    value: Any = node.declare_parameter(name, AUTOMATIC, descriptor).value
+    if node.has_parameter(name):  # A managed node has subscribed before.
+        value: Any = node.get_parameter(name).value
+    else:
+        value = node.declare_parameter(name, AUTOMATIC, descriptor).value
     if value not in _RELIABILITIES:
         raise ConfigError('parameter {}: got {!r}, expected one of {}.'.format(
             name, value, ', '.join(_RELIABILITIES)))

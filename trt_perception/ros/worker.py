@@ -32,14 +32,14 @@ class Worker(threading.Thread):
         feeds: the frames of each camera.
         tasks: with the engines.
         timer: notes what the pipelines of all cameras do.
-        enabled: whether frames are handled at all.
+        enabled: whether frames are handled at all; otherwise they count as paused.
     """
 
     def __init__(self, node: Node, tasks: Sequence[str], cameras: Sequence[CameraSpec], settings: Settings,
                  frame_of: Callable[[Any], Frame], ended: Callable[[Optional[Exception]], None]) -> None:
         super().__init__(name='worker', daemon=True)
         self.timer = StageTimer()
-        self.enabled = not settings['start_paused']
+        self.enabled = True
         self.settings = settings
         decoder = FrameDecoder()  # One, so that two tasks cost one decode.
         self.tasks = [NodeTask(node, name, settings, cameras, decoder, self.timer) for name in tasks]
@@ -83,6 +83,16 @@ class Worker(threading.Thread):
         # Hands the interpreter to the worker, which else waits while the executor, all Python, prepares to wait itself:
         # 0.29 ms at the median, 0.05 with this (docs/measurements/node.md).
         time.sleep(1e-6)
+
+    def rest(self) -> None:
+        """Finish the frame in hand and handle none that waits; the engines stay open."""
+        self.enabled = False
+        end_s = time.monotonic() + _PATIENCE_S
+        while self._busy_since_s is not None and self.is_alive() and time.monotonic() < end_s:
+            time.sleep(0.01)
+        for feed in self.feeds:
+            for task in feed.tasks:
+                task.reset()
 
     def stop(self) -> None:
         """Finish the frame in hand, give up a build, close the engines and end the thread."""

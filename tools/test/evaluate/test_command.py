@@ -285,6 +285,35 @@ def test_labels_that_move_with_the_scene_do_not_flicker(tmp_path: Path, capsys: 
     assert json.loads((tmp_path / 'scores.json').read_text())[0]['frames'] == 3
 
 
+def test_labels_carried_along_the_flow_are_compared_with_the_models_own(tmp_path: Path,
+                                                                       capsys: pytest.CaptureFixture[str]):
+    texture = np.kron(random_image(1, 3, (30, 60)), np.ones((4, 4, 1), np.uint8))
+    for number in range(6):
+        write_image(tmp_path / 'moving' / f'{number}.png', texture[:, 40 - 4 * number:200 - 4 * number])
+    arguments = ['evaluate', str(write_bright(tmp_path, 120, 160)), '--video', str(tmp_path / 'moving'), '--json',
+                 str(tmp_path / 'scores.json'), '--html', str(tmp_path / 'page.html'), '--propagate', '2', '3']
+    assert cli.main(arguments) == 0
+    [score] = json.loads((tmp_path / 'scores.json').read_text())
+    carried = score['steadiness']['carried']
+    assert list(carried) == ['2', '3']
+    for each in carried.values():
+        assert each['agreement'] > 0.8
+        assert each['time'] > 0
+    text = capsys.readouterr().out
+    assert f"every 3. segmented: agreement of the carried labels, %  {100 * carried['3']['agreement']:6.2f}" in text
+    assert 'every 3. segmented' in (tmp_path / 'page.html').read_text()
+
+
+def test_labels_that_stay_in_place_are_carried_away_with_the_scene(road: Path, tmp_path: Path):
+    texture = np.kron(random_image(1, 3, (30, 60)), np.ones((4, 4, 1), np.uint8))
+    for number in range(3):
+        write_image(tmp_path / 'moving' / f'{number}.png', texture[:, 40 - 4 * number:200 - 4 * number])
+    [score] = evaluate([(load_model(str(road)), EngineOptions(precision='int8'))], None,
+                       video=open_video(tmp_path / 'moving', '', None), propagate=[3]).scores
+    # The border between two halves of 80 columns moves by 4, then by 8: IoU 76 / 80 and 80 / 84, 72 / 80 and 80 / 88.
+    assert score.steadiness.carried[3].agreement == pytest.approx(0.928, abs=0.015)
+
+
 def test_precisions_of_a_model_are_compared_with_its_fp32(road: Path, shift: Path, camvid: Path, pairs: Path):
     plain, small = score_of(road, camvid, 'fp32', 'int8')
     assert (plain.reference, small.reference) == ('', 'road onnxruntime fp32')
@@ -433,6 +462,8 @@ def test_the_page_shows_every_contender_and_its_worst_results_first(road: Path, 
     (['road.yaml', '--data', 'one', '--corrupt'], '--corrupt: one, 1 images: has no truth'),
     (['road.yaml', '--video', 'two', '--corrupt'], '--corrupt: no --data: has no truth'),
     (['road.yaml', '--video', 'none'], 'none: no such file, folder or bag'),
+    (['road.yaml', '--data', 'camvid', '--propagate', '3'], '--propagate 3: no --video'),
+    (['road.yaml', '--video', 'two', '--propagate', '3', '1'], '--propagate: got 1, expected 2 or more'),
     (['road.yaml', '--video', 'one'], 'one: got 1 images, expected at least two'),
     (['road.yaml', '--video', 'road.onnx'], r'road\.onnx: no video that OpenCV can read'),
     (['shift.yaml', '--video', 'two'], '--video: shift does optical_flow, expected a model that gives labels'),

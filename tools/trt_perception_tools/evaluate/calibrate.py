@@ -5,13 +5,18 @@ corruptions, since a vehicle's images are not the dataset's. Finds for each clas
 the share of right labels. The result goes into the graph with export --calibration.
 
     trt_perception_tools calibrate swiftnet_camvid --data CAMVID --split val --output confidence.yaml
+
+Images of a drive that training showed are easier than those of a vehicle elsewhere. A second model, trained by the
+same recipe without one drive, says how sure such a network may be there; both count alike:
+
+    trt_perception_tools calibrate MODEL WITHOUT_DRIVE --data CAMVID --split val train --only '' DRIVE --output YAML
 """
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +44,8 @@ def fit_calibration(counts: np.ndarray) -> Calibration:
     """Return the slope and offset by class that make the counted labels most likely (Platt, 1999).
 
     Args:
-        counts: (classes, 256, 2) pixels by given class, level of confidence, and whether the label is wrong or right.
+        counts: (classes, 256, 2) pixels, or their weights, by given class, level of confidence, and whether the label
+            is wrong or right.
     """
     probability = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
     odds = torch.logit(probability)
@@ -80,32 +86,32 @@ def calibrated_counts(counts: np.ndarray, calibration: Calibration) -> np.ndarra
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('model', help=f'one of {", ".join(model_names())}, or the path of a model YAML; its network '
-                                      'exported without --calibration')
+    parser.add_argument('model', nargs='+', help=f'one of {", ".join(model_names())}, or the path of a model YAML; its '
+                                                 'network exported without --calibration')
     parser.add_argument('--data', type=Path, required=True, metavar='PATH', help='folder of CamVid or Cityscapes')
-    parser.add_argument('--split', default='val', help='train, val or test (default: val)')
-    parser.add_argument('--only', default='', metavar='PREFIX', help='only images whose names begin so, e.g. a drive '
-                                                                     'that the network has not seen')
+    parser.add_argument('--split', nargs='+', default=['val'], help='train, val or test (default: val); one for each '
+                                                                    'model, or one for all')
+    parser.add_argument('--only', nargs='+', default=[''], metavar='PREFIX',
+                        help='only images whose names begin so, e.g. a drive that the network has not seen; as --split')
     parser.add_argument('--output', type=Path, required=True, metavar='YAML', help='the file to write')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: all cores)')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Write the calibration, and say what it brings on the images that it was found on."""
-    model = load_model(args.model)
-    if model.labels is None or not model.output.confidence:
-        raise ConfigError(f'{model.path}: gives no confidence, expected a segmentation model whose output has one. '
-                          'Name it in the YAML, and export the network again.')
-    dataset = open_dataset(args.data, SEGMENTATION, args.split, '', MOST_OF_BAG)
-    if not dataset.has_truth:
-        raise ConfigError(f'{args.data}: has no labels, expected CamVid or Cityscapes. Give such a folder with --data.')
-    dataset = dataset.named(args.only)
-    names = [each.name for each in model.labels.classes]
-    counts = _count(model, dataset, len(names), args.threads)
+    parts = []
+    for model, split, prefix in zip(args.model, _for_each(args.model, args.split, '--split'),
+                                    _for_each(args.model, args.only, '--only'), strict=True):
+        parts.append(_part(load_model(model), args.data, split, prefix, args.threads))
+    names = parts[0].names
+    if any(part.names != names for part in parts):
+        raise ConfigError(f'{", ".join(args.model)}: have different classes, expected the same. Give variants of one '
+                          'model.')
+    # Each part weighs as much as the first, however many images it has.
+    counts = sum(part.counts * (parts[0].counts.sum() / part.counts.sum()) for part in parts)
     calibration = fit_calibration(counts)
-    write_calibration(args.output, calibration, names,
-                      f'Of {model.name}: confidence = sigmoid(slope * log odds + offset), found on {dataset.title}'
-                      f'{args.only and ", " + args.only}.')
+    write_calibration(args.output, calibration, names, f'Of {parts[0].model}: confidence = sigmoid(slope * log odds + '
+                      f'offset), found on {" and ".join(part.images for part in parts)}.')
     after = calibrated_counts(counts, calibration)
     for name, *pair in zip(['all', *names], [counts.sum(0), *counts], [after.sum(0), *after], strict=True):
         before, now = (reliability(each) for each in pair)
@@ -113,6 +119,35 @@ def execute(args: argparse.Namespace) -> int:
               f'ECE {before.ece:.3f} -> {now.ece:.3f}')
     print(f'{args.output}: give it to export with --calibration')
     return 0
+
+
+class _Part(NamedTuple):
+    """What one model says on images of its own."""
+
+    model: str
+    images: str
+    names: list[str]
+    """Of the classes."""
+    counts: np.ndarray
+    """(classes, 256, 2) pixels, see `fit_calibration`."""
+
+
+def _for_each(models: list[str], values: list[str], option: str) -> list[str]:
+    if len(values) not in (1, len(models)):
+        raise ConfigError(f'{option}: got {len(values)} values, expected one for all models, or one for each.')
+    return values if len(values) == len(models) else values * len(models)
+
+
+def _part(model: Model, folder: Path, split: str, prefix: str, threads: int) -> _Part:
+    if model.labels is None or not model.output.confidence:
+        raise ConfigError(f'{model.path}: gives no confidence, expected a segmentation model whose output has one. '
+                          'Name it in the YAML, and export the network again.')
+    dataset = open_dataset(folder, SEGMENTATION, split, '', MOST_OF_BAG)
+    if not dataset.has_truth:
+        raise ConfigError(f'{folder}: has no labels, expected CamVid or Cityscapes. Give such a folder with --data.')
+    names = [each.name for each in model.labels.classes]
+    counts = _count(model, dataset.named(prefix), len(names), threads)
+    return _Part(model.name, f'{dataset.title} {prefix}'.strip(), names, counts.astype(np.float64))
 
 
 def _count(model: Model, dataset: Dataset, classes: int, threads: int) -> np.ndarray:

@@ -4,7 +4,8 @@ Every model is scored on every --engine, all on the same images, interleaved. --
 (segmentation), of Middlebury, FlyingChairs, Sintel or KITTI pairs (optical flow), or, without truth, a folder of
 images or a bag: then the first FP32 contender is what the others are compared with. --corrupt scores the dataset under
 colour casts, exposure, blur, JPEG, noise, fog and rain as well; --video reports how many labels change from one frame
-to the next although the scene does not. Exit status 1 when --fail-under or --fail-above is not met.
+to the next although the scene does not, and with --propagate how far labels that are carried along the flow agree with
+the model's own. Exit status 1 when --fail-under or --fail-above is not met.
 """
 from __future__ import annotations
 
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              f'{", ".join(CORRUPTIONS)} (default: all)')
     parser.add_argument('--video', type=Path, metavar='PATH',
                         help='a bag, a folder of successive images or a video file, to find labels that flicker')
+    parser.add_argument('--propagate', nargs='+', type=int, default=[], metavar='N',
+                        help='segment only every N-th image of the video as well, carry its labels along the optical '
+                             "flow as the nodes' parameter does, and compare them with the model's own")
     parser.add_argument('--classes', metavar='LABELS|YAML',
                         help='what the ids in the annotations mean: a label set, or a mapping of them and of the '
                              "models' classes: see evaluate/classes.py (default: the dataset's own)")
@@ -76,6 +80,10 @@ def execute(args: argparse.Namespace) -> int:
     for option, value in (('--limit', args.limit), ('--worst', args.worst), ('--threads', args.threads)):
         if value < 0:
             raise ConfigError(f'{option}: got {value}, expected 0 or more.')
+    if args.propagate and not args.video:
+        raise ConfigError(f'--propagate {args.propagate[0]}: no --video, whose labels could be carried. Give one.')
+    if any(each < 2 for each in args.propagate):
+        raise ConfigError(f'--propagate: got {min(args.propagate)}, expected 2 or more.')
     options = [engine_options(text, args.threads) for text in args.engine]
     if args.precision:
         options = [each if each.precision else each._replace(precision=args.precision) for each in options]
@@ -89,7 +97,7 @@ def execute(args: argparse.Namespace) -> int:
     video = open_video(args.video, args.topic, args.limit or None) if args.video else None
     corruptions = [] if args.corrupt is None else args.corrupt or list(CORRUPTIONS)
     scores, worst = evaluate([(model, each) for model in models for each in options], dataset,
-                             args.worst if args.html else 0, corruptions, video)
+                             args.worst if args.html else 0, corruptions, video, args.propagate)
     print(table(scores))
     if args.json:
         args.json.write_text(as_json(scores), encoding='utf-8')

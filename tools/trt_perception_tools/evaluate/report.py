@@ -66,7 +66,12 @@ def video_rows(scores: Sequence[Score]) -> list[Row]:
             _row(same, [each.consistency for each in steady]),
             *(_row(same._replace(title=f'- {name}'), [each.consistency_by_class[name] for each in steady])
               for name in steady[0].consistency_by_class),
-            _row(Measure('pixels followed, %', 100), [each.followed for each in steady])]
+            _row(Measure('pixels followed, %', 100), [each.followed for each in steady]),
+            *(row for every in steady[0].carried for row in (
+                _row(Measure(f'every {every}. segmented: agreement of the carried labels, %', 100),
+                     [each.carried[every].agreement for each in steady]),
+                _row(Measure(f'every {every}. segmented: time, % of segmenting all', 100),
+                     [each.carried[every].time for each in steady])))]
 
 
 def _row(measure: Measure, values: Sequence[float]) -> Row:

@@ -54,6 +54,15 @@ class Robustness(NamedTuple):
     """Of the corruption that harms most, likewise."""
 
 
+class Carried(NamedTuple):
+    """How labels do that are carried to the images between those that are segmented."""
+
+    agreement: float
+    """Mean IoU with the model's own labels of the images to which they are carried, 0..1."""
+    time: float
+    """Over that of segmenting every image."""
+
+
 class Steadiness(NamedTuple):
     """How labels keep from one frame of a video to the next, along the optical flow."""
 
@@ -67,6 +76,8 @@ class Steadiness(NamedTuple):
     """IoU of each class, likewise."""
     followed: float
     """Share of all pixels that can be followed, 0..1."""
+    carried: Mapping[int, Carried] = NOTHING
+    """Where labels are carried as well: every how many images one is segmented -> how that does."""
 
 
 class Score(NamedTuple):

@@ -22,6 +22,7 @@ from trt_perception.engines import EngineOptions, open_engine
 
 from ..datasets.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from ..tasks import scorer_class
+from .carrying import CarriedLabels
 from .classes import Classes
 from .data import Dataset, Sample, Video
 from .scorer import Robustness, Score, Scorer
@@ -54,13 +55,16 @@ class _Contender:
     def __init__(self, model: Model, options: EngineOptions, worst: int, mapping: Classes | None = None) -> None:
         # What is scored; the engine runs the model as it is.
         self.model = model if mapping is None else model._replace(labels=mapping.labels_of(model))
-        self._table = None if mapping is None else mapping.model_table(model)
+        self.table = None if mapping is None else mapping.model_table(model)
         self.engine = open_engine(model, options)
+        self.threads = options.num_threads
         self.scorer = scorer_class(model.task)(self.model)
         self.pipeline: Pipeline[Any] = pipeline_class(model.task)(self.engine, model,
                                                                   {**RESTING, **self.scorer.settings})
         self.conditions: dict[Condition, Scorer] = {}
         self.changes: LabelChanges | None = None
+        self.carrying: list[CarriedLabels] = []
+        self.seconds = 0.0
         self.name = f'{model.name} {self.engine.backend} {self.engine.precision}'
         self.reference: _Contender | None = None
         self.value: Any = None
@@ -76,13 +80,14 @@ class _Contender:
             self.pipeline.process(frame)
         start = time.perf_counter()
         self.value = self.pipeline.process(sample.frames[-1])
+        self.seconds = time.perf_counter() - start
         if timed:
-            self._times.append(time.perf_counter() - start)
+            self._times.append(self.seconds)
         if self.value is None:
             raise ConfigError(f'{self.model.name}: got two images of different sizes, expected a pair of one size. '
                               'Give images of one camera.')
-        if self._table is not None:
-            self.value = self.value._replace(labels=self._table[self.value.labels])
+        if self.table is not None:
+            self.value = self.value._replace(labels=self.table[self.value.labels])
 
     def score(self, number: int, name: str, sample: Sample) -> None:
         """Compare the last result with the truth and with the reference's."""
@@ -111,6 +116,8 @@ class _Contender:
 
     def finish(self, dataset: Dataset | None) -> Score:
         """Close the engine and return the score."""
+        for each in self.carrying:
+            each.close()
         self.engine.close()
         score = Score(
             self.model.name, self.model.task, self.engine.backend, self.engine.precision, self.engine.input_size,
@@ -122,7 +129,8 @@ class _Contender:
         if self.conditions:
             score = score._replace(robustness=self._robustness(score.total))
         if self.changes:
-            score = score._replace(steadiness=self.changes.result())
+            score = score._replace(steadiness=self.changes.result()._replace(
+                carried={each.every: each.result() for each in self.carrying}))
         return score
 
     def _robustness(self, clean: float) -> Robustness:
@@ -143,12 +151,13 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(contenders: Sequence[tuple[Model, EngineOptions]], dataset: Dataset | None, worst: int = 0,
-             corruptions: Sequence[str] = (), video: Video | None = None) -> Evaluation:
+             corruptions: Sequence[str] = (), video: Video | None = None, propagate: Sequence[int] = ()) -> Evaluation:
     """Score models on engines on a dataset, interleaved, and how steady they are in a video.
 
     Args:
         worst: how many results per contender to draw.
         corruptions: names of CORRUPTIONS that the dataset is scored under too.
+        propagate: in the video, segment every n-th image alone as well, for each n, and carry its labels.
 
     Raises:
         ConfigError: a contender does not fit the dataset or the others, or a file is unusable.
@@ -164,7 +173,7 @@ def evaluate(contenders: Sequence[tuple[Model, EngineOptions]], dataset: Dataset
     if dataset:
         _score(runners, dataset, corruptions)
     if video:
-        _watch(runners, video, timed=dataset is None)
+        _watch(runners, video, dataset is None, propagate)
     return Evaluation([each.finish(dataset) for each in runners], {
         each.name: [(_caption(bad, each, dataset), bad.panel) for bad in sorted(each.bad, reverse=True)]
         for each in runners if each.bad and dataset})
@@ -204,12 +213,14 @@ def corrupted(sample: Sample, corruption: str, strength: float, seed: int) -> Sa
     return sample._replace(frames=tuple(frames))
 
 
-def _watch(runners: Sequence[_Contender], video: Video, timed: bool) -> None:
+def _watch(runners: Sequence[_Contender], video: Video, timed: bool, propagate: Sequence[int]) -> None:
     for each in runners:
         if each.model.labels is None:
             raise ConfigError(f'--video: {each.model.name} does {each.model.task}, expected a model that gives labels. '
                               'Evaluate a segmentation model.')
         each.changes = LabelChanges([label.name for label in each.model.labels.classes])
+        each.carrying = [CarriedLabels(each.model, each.engine, each.table, every, 1 + number, each.threads)
+                         for number, every in enumerate(propagate)]
     tracker = Tracker()
     decoder = FrameDecoder()
     for frame in tqdm(video.frames, 'video', unit='image', total=video.length, leave=False, disable=None):
@@ -218,6 +229,8 @@ def _watch(runners: Sequence[_Contender], video: Video, timed: bool) -> None:
             each.run(Sample((frame,), None), timed)
             assert each.changes is not None
             each.changes.add(each.value.labels, track)
+            for carrying in each.carrying:
+                carrying.add(frame, each.value.labels, each.seconds)
 
 
 def _caption(bad: _Bad, contender: _Contender, dataset: Dataset) -> str:

@@ -1,0 +1,64 @@
+"""Times of each frame as topics, in Autoware's names, for plots."""
+import importlib
+from typing import Any, Dict, Optional
+
+from rclpy.node import Node
+from std_msgs.msg import Float64
+
+from .qos import RELIABLE
+
+
+def _stamped() -> Optional[type]:
+    """Return the message of a stamped number that is installed; None = none is."""
+    for package in ('autoware_internal_debug_msgs', 'tier4_debug_msgs'):
+        try:
+            kind: type = importlib.import_module(package + '.msg').Float64Stamped
+        except (ImportError, AttributeError):
+            continue
+        return kind
+    return None
+
+
+class DebugTopics:
+    """Publishes ~/debug/processing_time_ms, pipeline_latency_ms and cyclic_time_ms of one camera, while watched.
+
+    Args:
+        camera: its name; '' = the only one.
+
+    Attributes:
+        is_watched: whether somebody subscribes, as of the last `update`: asking for each frame would cost its time.
+    """
+
+    def __init__(self, node: Node, camera: str) -> None:
+        self.is_watched = False
+        self._stamped = _stamped()
+        prefix = '~/debug/{}/'.format(camera) if camera else '~/debug/'
+        self._publishers: Dict[str, Any] = {
+            name: node.create_publisher(self._stamped or Float64, prefix + name, RELIABLE)
+            for name in ('processing_time_ms', 'pipeline_latency_ms', 'cyclic_time_ms')}
+        self._clock = node.get_clock()
+        self._last_s: Optional[float] = None
+
+    def update(self) -> None:
+        """Look whether somebody subscribes."""
+        self.is_watched = any(publisher.get_subscription_count() for publisher in self._publishers.values())
+        if not self.is_watched:
+            self._last_s = None
+
+    def publish(self, now_s: float, processing_s: float, latency_s: float) -> None:
+        """Publish the times of a frame that is done.
+
+        Args:
+            now_s: on the monotonic clock: the cyclic time is the difference from the frame before.
+            processing_s: from when the worker took it.
+            latency_s: from its stamp.
+        """
+        values = {'processing_time_ms': processing_s * 1e3, 'pipeline_latency_ms': latency_s * 1e3}
+        if self._last_s is not None:
+            values['cyclic_time_ms'] = (now_s - self._last_s) * 1e3
+        self._last_s = now_s
+        for name, value in values.items():
+            message: Any = (self._stamped or Float64)(data=value)
+            if self._stamped is not None:
+                message.stamp = self._clock.now().to_msg()
+            self._publishers[name].publish(message)
