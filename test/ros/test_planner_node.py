@@ -243,6 +243,16 @@ def test_what_does_not_come_is_named(rig, perception, start, view):
     rig.node = None
 
 
+def test_images_of_one_stamp_are_told_apart(rig, perception, start, view):
+    scans = rig.watch(LaserScan, 'planner/scan')
+    start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    for number, each in enumerate((view, render(SCENE._replace(boxes=()))), 1):
+        perception.show(each, 0, flow=False)
+        rig.until(lambda n=number: len(scans) == n, 'the scan')
+    assert [range_at(scan, 10, 0) < 11 for scan in scans] == [True, False]
+
+
 @pytest.mark.parametrize(('size', 'other_ns', 'text'), [
     (480, 11 * 10**8, 'Set flow_grid: current'), (240, 9 * 10**8, 'Set output_size: camera')])
 def test_results_that_do_not_fit_are_skipped_with_the_remedy(rig, perception, start, view, size, other_ns, text):
