@@ -57,10 +57,10 @@ def execute(args: argparse.Namespace) -> int:
     try:
         if args.node == CAMERA:
             from ..ros import camera_node
-            return camera_node.main(ros_arguments(args))
+            return camera_node.run(ros_arguments(args))
         if args.node == PLANNER:
             from ..ros import planner_node
-            return planner_node.main(ros_arguments(args))
+            return planner_node.run(ros_arguments(args))
         from ..ros.perception_node import run
     except ImportError as error:
         raise ros_missing(error) from error
