@@ -47,23 +47,25 @@ class Bag:
         self.start_ns = min(source.start_ns for source in self._sources)
         self.duration_ns = max(source.end_ns for source in self._sources) - self.start_ns
 
-    def messages(self, start_ns: Optional[int] = None, end_ns: Optional[int] = None) -> Iterator[Recorded]:
+    def messages(self, start_ns: Optional[int] = None, end_ns: Optional[int] = None,
+                 topics: Optional[Sequence[str]] = None) -> Iterator[Recorded]:
         """Yield the messages in the order of their recording.
 
         Args:
             start_ns, end_ns: only what was recorded at or after the one, and before the other; None = no limit.
+            topics: only these; None = all.
 
         Raises:
             ConfigError: the bag is damaged, so that no more of it can be read.
         """
         last_ns, given = start_ns, 0  # Of that time, so many were given.
         try:
-            for each in self._merged(self._sources, start_ns, end_ns):
+            for each in self._merged(self._sources, start_ns, end_ns, topics):
                 given = given + 1 if each.time_ns == last_ns else 1
                 last_ns = each.time_ns
                 yield each
         except Exception as error:  # As `open_with_rosbags`.
-            rest = self._behind(last_ns, given, end_ns)
+            rest = self._behind(last_ns, given, end_ns, topics)
             first = next(rest, None)
             if first is None:
                 raise self._error(error) from error
@@ -123,17 +125,20 @@ class Bag:
             self._complain('{}: {}. {}'.format(file.name, fault, _remedy(file)))
         return source
 
-    def _behind(self, last_ns: Optional[int], given: int, end_ns: Optional[int]) -> Iterator[Recorded]:
+    def _behind(self, last_ns: Optional[int], given: int, end_ns: Optional[int],
+                topics: Optional[Sequence[str]]) -> Iterator[Recorded]:
         """Yield what comes after some messages of one time, and after damage behind them, if the files are MCAP."""
         if any(file.suffix != '.mcap' for file in self.files):
             return
-        rest = self._merged([self._salvaged(file) for file in self.files], last_ns, end_ns)
+        rest = self._merged([self._salvaged(file) for file in self.files], last_ns, end_ns, topics)
         for number, each in enumerate(rest):
             if number >= given or each.time_ns != last_ns:
                 yield each
 
-    def _merged(self, sources: List[BagSource], start_ns: Optional[int], end_ns: Optional[int]) -> Iterator[Recorded]:
-        parts = [source.messages(list(self.types), start_ns, end_ns) for source in sources]
+    def _merged(self, sources: List[BagSource], start_ns: Optional[int], end_ns: Optional[int],
+                topics: Optional[Sequence[str]]) -> Iterator[Recorded]:
+        chosen = [topic for topic in self.types if topics is None or topic in topics]
+        parts = [source.messages(chosen, start_ns, end_ns) for source in sources]
         return heapq.merge(*parts, key=lambda each: each.time_ns)
 
     def _complain(self, text: str) -> None:

@@ -10,7 +10,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.process import Job, fingerprint, process
+from trt_perception.process import Engines, Job, fingerprint, process
 
 RAW = '/camera/image_raw'
 
@@ -124,6 +124,50 @@ def test_every_nth_image_and_a_time_range_are_chosen(tmp_path, run):
     summary, found = run(bag, every=3, start_ns=2 * PERIOD_NS, end_ns=9 * PERIOD_NS)
     assert [(time_ns - START_NS) // PERIOD_NS for time_ns, _ in found['/segmentation/label_map']] == [2, 5, 8]
     assert summary.images == 3
+
+
+@pytest.mark.parametrize('every', [1, 2])
+def test_the_parts_of_a_bag_together_give_the_whole(tmp_path, settings, every):
+    info = ('/camera/camera_info', camera_info(5), START_NS)  # Published once, and known in each part.
+    bag = write_bag(tmp_path / 'bag', [info, *images(60)])
+    whole = process(Job(bag, str(tmp_path / 'whole'), settings=settings, every=every, outputs=('*',)))
+    parts = []
+    for number in range(3):
+        output = tmp_path / str(number)
+        process(Job(bag, str(output), settings=settings, every=every, outputs=('*',),
+                    start_ns=20 * number * PERIOD_NS, end_ns=20 * (number + 1) * PERIOD_NS))
+        parts += read_bag(output)
+    assert whole.results['/optical_flow/flow'] == 60 // every - 1
+    expected, found = ([(topic, time_ns, TYPES.serialize(message)) for topic, time_ns, message in messages
+                        if 'label_info' not in topic] for messages in (read_bag(tmp_path / 'whole'), parts))
+    assert found == expected
+
+
+def test_engines_that_stay_open_change_nothing(tmp_path, settings):
+    bags = [write_bag(tmp_path / name, images(4, size=size, seed=number))
+            for number, (name, size) in enumerate((('a', (6, 8)), ('b', (12, 16)), ('c', (6, 8))))]
+    with Engines() as engines:
+        for number, bag in enumerate(bags):
+            process(Job(bag, str(tmp_path / 'kept' / str(number)), settings=settings), engines=engines)
+    for number, bag in enumerate(bags):
+        process(Job(bag, str(tmp_path / 'alone' / str(number)), settings=settings))
+        assert digests(tmp_path / 'kept' / str(number)) == digests(tmp_path / 'alone' / str(number))
+
+
+def test_of_a_damaged_bag_what_comes_before_is_processed_and_the_damage_named(tmp_path, run):
+    sent = images(9, size=(48, 64))
+    bag = write_bag(tmp_path / 'bag', sent, StoragePlugin.SQLITE3)
+    path = tmp_path / 'bag' / 'bag.db3'
+    data = bytearray(path.read_bytes())
+    page = data.index(sent[5][1].data[5000:5050].tobytes()) // 4096 * 4096
+    data[page:page + 4096] = b'\xff' * 4096
+    path.write_bytes(bytes(data))
+    summary, found = run(bag)
+    assert summary.images == 5
+    assert len(found['/segmentation/label_map']) == 5
+    [fault] = summary.faults
+    assert fault.startswith('bag {}: '.format(bag))
+    assert 'It is damaged: try `sqlite3 bag.db3 .recover' in fault
 
 
 def test_a_bag_that_has_an_image_raw_and_compressed_gives_one_result_each(tmp_path, run):

@@ -39,8 +39,7 @@ class Perception:
         self.rig = rig
         self.topics = {topic: rig.outside.create_publisher(kind, topic, 1) for topic, kind in (
             ('segmentation/label_map', Image), ('segmentation/camera_info', CameraInfo),
-            ('segmentation/overlay', Image),
-            ('optical_flow/flow', Image), ('optical_flow/camera_info', CameraInfo),
+            ('segmentation/overlay', Image), ('optical_flow/flow', Image), ('optical_flow/camera_info', CameraInfo),
             ('optical_flow/time_reference', TimeReference))}
         classes = rig.outside.create_publisher(String, 'segmentation/label_info_json', LATCHED)
         classes.publish(String(data=json.dumps({'classes': [{'id': i, 'name': n} for i, n in CLASSES.items()]})))

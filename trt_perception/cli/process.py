@@ -17,7 +17,6 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..core.errors import ConfigError, PerceptionError
 from ..core.parameter_file import read_parameter, read_parameters
 from ..core.tasks import TASKS
-from . import main_of
 from .progress import ProgressBar
 
 
@@ -41,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           help='one parameter; wins over the files; repeatable')
     result = parser.add_argument_group('what is written')
     result.add_argument('--outputs', nargs='+', metavar='PATTERN',
-                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations and "
-                             'what is compressed)')
+                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations, what "
+                             'is compressed, and the confidence of the flow)')
     result.add_argument('--with-input', action='store_true', help='the images and calibrations that were read, too')
     result.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap', help='(default: mcap)')
     result.add_argument('--compress', action='store_true', help='MCAP with zstd')
@@ -52,8 +51,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Process the bags, one after the other, and print the summary."""
+    wanted = job_of(args)
+    from ..process import Engines, process
+    jobs = [wanted._replace(bag=bag, output=output)
+            for bag, output in zip(args.bags, _outputs(args.bags, args.output))]
+    began_s = time.monotonic()
+    results: List[Dict[str, Any]] = []
+    with Engines() as engines:
+        for job in jobs:
+            with ProgressBar(os.path.basename(job.output)) as bar:
+                try:
+                    results.append(process(job, bar.show, engines)._asdict())
+                except PerceptionError as error:
+                    results.append({'bag': job.bag, 'output': job.output, 'state': 'failed',
+                                    'error': '{}: {}'.format(type(error).__name__, error)})
+                    engines.close()  # One of them may be what failed.
+            for text in results[-1].get('faults', []) + [results[-1].get('error')]:
+                if text:
+                    print('trt_perception process: {}'.format(text), file=sys.stderr)
+    states = [result['state'] for result in results]
+    print(json.dumps({
+        'bags': results, 'done': states.count('done'), 'unchanged': states.count('unchanged'),
+        'failed': states.count('failed'), 'images': sum(result.get('images', 0) for result in results),
+        'bad': sum(result.get('bad', 0) for result in results), 'seconds': round(time.monotonic() - began_s, 3)}))
+    if states.count('failed') == len(states):
+        return 2
+    return int('failed' in states or any(result['faults'] for result in results))
+
+
+def job_of(args: argparse.Namespace) -> Any:
+    """Return the process.Job that the options ask for, without its bag and output.
+
+    Raises:
+        ConfigError: an option is wrong, or rosbags is not installed.
+    """
     try:
-        from ..process import DEFAULT_OUTPUTS, Job, process
+        from ..process import DEFAULT_OUTPUTS, Job
     except ImportError as error:
         raise ConfigError('bags are read and written with the Python package rosbags, 0.10 or newer, which cannot be '
                           'imported here ({}); it needs Python 3.10. Run: pip install rosbags'.format(error)) from error
@@ -63,30 +96,9 @@ def execute(args: argparse.Namespace) -> int:
     settings.update(read_parameter(text) for text in args.param)
     start_ns = int(_seconds('--start', args.start) * 1e9)
     end_ns = None if args.duration is None else start_ns + int(_seconds('--duration', args.duration) * 1e9)
-    jobs = [Job(bag, output, _cameras(args.topics), tuple(args.tasks), settings, every=args.every,
-                outputs=tuple(args.outputs or DEFAULT_OUTPUTS), storage=args.storage, compress=args.compress,
-                with_input=args.with_input, split=args.split, start_ns=start_ns, end_ns=end_ns)
-            for bag, output in zip(args.bags, _outputs(args.bags, args.output))]
-    began_s = time.monotonic()
-    results: List[Dict[str, Any]] = []
-    for job in jobs:
-        with ProgressBar(os.path.basename(job.output)) as bar:
-            try:
-                results.append(process(job, bar.show)._asdict())
-            except PerceptionError as error:
-                results.append({'bag': job.bag, 'output': job.output, 'state': 'failed',
-                                'error': '{}: {}'.format(type(error).__name__, error)})
-        for text in results[-1].get('faults', []) + [results[-1].get('error')]:
-            if text:
-                print('trt_perception process: {}'.format(text), file=sys.stderr)
-    states = [result['state'] for result in results]
-    print(json.dumps({
-        'bags': results, 'done': states.count('done'), 'unchanged': states.count('unchanged'),
-        'failed': states.count('failed'), 'images': sum(result.get('images', 0) for result in results),
-        'bad': sum(result.get('bad', 0) for result in results), 'seconds': round(time.monotonic() - began_s, 3)}))
-    if states.count('failed') == len(states):
-        return 2
-    return int('failed' in states or any(result['faults'] for result in results))
+    return Job('', '', _cameras(args.topics), tuple(args.tasks), settings, every=args.every,
+               outputs=tuple(args.outputs or DEFAULT_OUTPUTS), storage=args.storage, compress=args.compress,
+               with_input=args.with_input, split=args.split, start_ns=start_ns, end_ns=end_ns)
 
 
 def _seconds(option: str, value: float) -> float:
@@ -114,8 +126,3 @@ def _outputs(bags: List[str], folder: str) -> List[str]:
             raise ConfigError('BAG: {} have the name {!r}, and would have the same folder in {}. Process them one by '
                               'one.'.format(names.count(name), name, folder))
     return [os.path.join(folder, name) for name in names]
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception process`."""
-    return main_of('process')

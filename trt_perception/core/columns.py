@@ -51,9 +51,9 @@ def group_columns(runs: np.ndarray, ranges: np.ndarray, classes: np.ndarray, flo
     counts = weights.sum(axis=0)
     means = np.nan_to_num(flow * weights[..., np.newaxis]).sum(axis=0) / np.maximum(counts, 1)[:, np.newaxis]
     jump = np.abs(np.diff(ranges)) > np.maximum(_JUMP_M, _JUMP * np.minimum(ranges[1:], ranges[:-1]))
-    moves = (np.abs(np.diff(means, axis=0)) > _SHIFT_PX).any(axis=1) & (counts[1:] > 0) & (counts[:-1] > 0)
-    breaks: np.ndarray = np.logical_or.reduce([jump, moves, classes[1:] != classes[:-1]])
-    occupied: np.ndarray = runs.any(axis=0)
+    moves = (np.abs(np.diff(means, axis=0)).max(axis=1) > _SHIFT_PX) & (counts[1:] > 0) & (counts[:-1] > 0)
+    breaks = jump | moves | (classes[1:] != classes[:-1])
+    occupied = runs.max(axis=0)
     groups, left = [], -1
     for column in range(len(ranges) + 1):
         ends = left >= 0 and (column == len(ranges) or not occupied[column] or breaks[column - 1]

@@ -12,7 +12,11 @@ _BLOCK = 0.06
 _UNKNOWN_FLOW_ERROR = 1e-3
 _FITS = 4e-3
 """Flow that far from a motion at most fits it, on the plane z = 1: 2 px at a focal length of 500 px."""
-_LEAST_INLIERS = 0.4
+_TRIALS = 20
+_TRIAL_POINTS = 8
+_GOOD_INLIERS = 0.8
+_LEAST_INLIERS = 0.6
+"""On plain asphalt a flow may be 0 where it finds nothing to match, which half the ground then agrees on."""
 _LONGEST_GAP_NS = 100 * 10**6
 
 
@@ -106,21 +110,33 @@ def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarr
     rays, previous, depths = rays[valid][::every], previous[valid][::every], depths[valid][::every]
     if len(rays) >= _LEAST_POINTS:
         points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
-        # A flow that fails, fails where the image moves fastest, near the camera: then what is far away may tell.
-        for nearest in (0.0, 0.5, 0.75):
-            start = depths >= np.quantile(depths, nearest)
-            rotation, translation, _ = _fit(points[start], previous[start], gyro, np.eye(3), np.zeros(3))
-            fits = np.hypot(*(previous - _seen(points, rotation, translation)).T) < _FITS
-            inliers = float(fits.mean())
-            if inliers >= _LEAST_INLIERS:
-                rotation, translation, inverse = _fit(points[fits], previous[fits], gyro, rotation, translation)
-                error, alike = _block_error(rays[fits], previous[fits] - _seen(points[fits], rotation, translation))
-                covariance = np.zeros((6, 6))
-                covariance[:len(inverse), :len(inverse)] = inverse * error**2 * alike
-                return EgoMotion(rotation, translation, covariance, inliers, error, gyro is not None)
+        fits = _best_start(points, previous, gyro)
+        inliers = float(fits.mean())
+        if inliers >= _LEAST_INLIERS:
+            points, rays, previous = points[fits], rays[fits], previous[fits]
+            rotation, translation, inverse = _fit(points, previous, gyro)
+            error, alike = _block_error(rays, previous - _seen(points, rotation, translation))
+            covariance = np.zeros((6, 6))
+            covariance[:len(inverse), :len(inverse)] = inverse * error**2 * alike
+            return EgoMotion(rotation, translation, covariance, inliers, error, gyro is not None)
     if gyro is None:
         return None
     return EgoMotion(gyro, np.zeros(3), np.zeros((6, 6)), 0.0, _UNKNOWN_FLOW_ERROR, True)
+
+
+def _best_start(points: np.ndarray, previous: np.ndarray, gyro: Optional[np.ndarray]) -> np.ndarray:
+    """Return which points fit the best of some motions: of all points, or if that is bad, of random ones (RANSAC)."""
+    def fitting(chosen: np.ndarray) -> np.ndarray:
+        rotation, translation, _ = _fit(points[chosen], previous[chosen], gyro)
+        return np.hypot(*(previous - _seen(points, rotation, translation)).T) < _FITS
+
+    best = fitting(np.arange(len(points)))
+    random = np.random.RandomState(0)
+    for _ in range(_TRIALS if best.mean() < _GOOD_INLIERS else 0):
+        other = fitting(random.choice(len(points), _TRIAL_POINTS, replace=False))
+        if other.sum() > best.sum():
+            best = other
+    return best
 
 
 def _seen(points: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
@@ -129,10 +145,10 @@ def _seen(points: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> 
     return before[:, :2] / np.where(np.abs(before[:, 2:]) > 1e-3, before[:, 2:], 1e-3)
 
 
-def _fit(points: np.ndarray, previous: np.ndarray, gyro: Optional[np.ndarray], rotation: np.ndarray,
-         translation: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rotation, translation and the inverse normal matrix: Gauss-Newton on the projection, Tukey's weights."""
-    rotation = rotation if gyro is None else gyro
+def _fit(points: np.ndarray, previous: np.ndarray,
+         gyro: Optional[np.ndarray]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rotation, translation and the inverse normal matrix: Gauss-Newton on the projection."""
+    rotation, translation = np.eye(3) if gyro is None else gyro, np.zeros(3)
     for iteration in range(_ITERATIONS):
         turned = points @ rotation.T
         before = turned + translation
@@ -141,9 +157,10 @@ def _fit(points: np.ndarray, previous: np.ndarray, gyro: Optional[np.ndarray], r
         residuals = previous - before[:, :2] / before[:, 2:]
         length = np.hypot(residuals[:, 0], residuals[:, 1])
         scale = max(float(np.median(length)) / 1.1774, 1e-7)  # Of a Rayleigh distribution.
-        # Wide at first: the motion is not known, and what is far from it may be the ground.
-        limit = scale * (4.685 if iteration > 2 else 20)
-        weights = np.clip(1 - (length / limit)**2, 0, None)**2 * ahead
+        if iteration < _ITERATIONS - 2:  # Cauchy's weights find the way from far; Tukey's leave out what is wrong.
+            weights = ahead / (1 + (length / scale)**2)
+        else:
+            weights = np.clip(1 - (length / (4.685 * scale))**2, 0, None)**2 * ahead
         columns = motion_jacobian(turned, before - turned)[..., :6 if gyro is None else 3]
         weighted = columns * weights[:, np.newaxis, np.newaxis]
         normal = np.tensordot(weighted, columns, ([0, 1], [0, 1]))

@@ -32,6 +32,9 @@ class FreeSpaceFinder:
         max_range: as far as the plane is trusted, m.
         crop_bottom: share of the image height, at the bottom, that shows the vehicle itself.
         least: non-ground rows in a row that end the ground: fewer are specks.
+
+    Attributes:
+        bottom: one past the last row that is looked at.
     """
 
     def __init__(self, plane: GroundPlane, tables: ClassTables, max_range: float = 30.0, crop_bottom: float = 0.0,
@@ -40,20 +43,20 @@ class FreeSpaceFinder:
         self._tables = tables
         height = plane.camera.size[0]
         self._least = least
-        self._bottom: int = height - int(round(height * crop_bottom))
-        seen = plane.ranges[:self._bottom] <= max_range
+        self.bottom: int = height - int(round(height * crop_bottom))
+        seen = plane.ranges[:self.bottom] <= max_range
         # Of each column the lowest row beyond the range; a column without ground below ends at its bottom.
-        self._limits = np.where(seen.all(axis=0), 0, self._bottom - 1 - np.argmin(seen[::-1], axis=0))
+        self._limits = np.where(seen.all(axis=0), 0, self.bottom - 1 - np.argmin(seen[::-1], axis=0))
         self._top = max(int(self._limits.min()) - least, 0)
         self._gap = max(height // 32, least)
         self._columns = np.arange(plane.camera.size[1])
-        limit = np.minimum(self._limits + 1, self._bottom - 1)
+        limit = np.minimum(self._limits + 1, self.bottom - 1)
         self._limit_points = plane.edges[limit, self._columns]
         self._limit_ranges = plane.ranges[limit, self._columns]
 
     def find(self, labels: np.ndarray) -> FreeSpace:
         """Return the free space of one label map, (H, W) uint8 class ids."""
-        top, bottom, columns = self._top, self._bottom, self._columns
+        top, bottom, columns = self._top, self.bottom, self._columns
         solid = self._tables.roles[labels[top:bottom]] != GROUND
         run = solid.copy()
         for step in range(1, self._least):

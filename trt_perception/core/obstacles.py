@@ -52,13 +52,16 @@ class ObstacleFinder:
     """Finds obstacles in the label maps and flow fields of one camera, both on the same pixel grid.
 
     Args:
+        bottom: rows below show the vehicle itself, or nothing: feet there are not seen.
         min_speed: slowest motion over the ground that counts as moving, m/s.
         longest_time: times to contact above are inf, s.
         stride: every so many rows and columns of the flow are looked at.
     """
 
-    def __init__(self, plane: GroundPlane, min_speed: float = 0.7, longest_time: float = 10.0, stride: int = 4) -> None:
+    def __init__(self, plane: GroundPlane, bottom: int, min_speed: float = 0.7, longest_time: float = 10.0,
+                 stride: int = 4) -> None:
         self._plane = plane
+        self._bottom = bottom
         self._min_speed = min_speed
         self._longest_time = longest_time
         self._stride = stride
@@ -106,15 +109,20 @@ class ObstacleFinder:
             down = plane.mounting.down
             growth = measure_growth(now, before, numbers, down, float(_shift(motion) @ down) / depth,
                                     math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
-        approach, error = growth.approach, growth.error
-        if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < plane.camera.size[0]:
+        approach, error, may_move = growth.approach, growth.error, False
+        if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < self._bottom:
             velocity = self._velocity(growth, depth, motion, interval_s)
             deviations = self._own_motion(growth, depth, depth_error, motion)
-            is_moving = any(size > max(self._min_speed * interval_s, _MOVES * error) for size, error in deviations)
-            if all(size < _STANDS * error for size, error in deviations):
-                # Then distance and own motion say it better than the growth of something small.
+            is_moving = any(size > max(self._min_speed * interval_s, _MOVES * spread) for size, spread in deviations)
+            if all(size < _STANDS * spread for size, spread in deviations):
+                # Then distance and own motion say it better than the growth of something small; unless it moves at a
+                # speed that the flow could not tell.
                 approach, error = _static_approach(growth, depth, depth_error, motion)
-        time, confidence = self._time(approach, error, interval_s)
+                may_move = 2 * max(spread for _, spread in deviations) > self._min_speed * interval_s
+        time = self._time(approach, error, interval_s)
+        confidence = self._confidence(time, approach, error, interval_s)
+        if may_move:
+            confidence = (confidence + self._confidence(time, growth.approach, growth.error, interval_s)) / 2
         return Obstacle(
             group.class_id, (columns.start, top, columns.stop, foot + 1), position, size,
             float(np.hypot(*(position - plane.mounting.position[:2]))), math.atan2(position[1], position[0]), time,
@@ -151,14 +159,22 @@ class ObstacleFinder:
         return ((abs(growth.before[0] - static) * before, place_error * before),
                 (abs(shift[2] - growth.approach * depth), along_error))
 
-    def _time(self, approach: float, error: float, interval_s: float) -> Tuple[float, float]:
-        """Return time to contact and confidence of an approach."""
-        slowest = interval_s / self._longest_time
+    def _time(self, approach: float, error: float, interval_s: float) -> float:
+        """Return the time to contact of an approach, s; inf where it is long, or not beyond its error."""
+        return interval_s / approach if approach > max(interval_s / self._longest_time, 2 * error) else math.inf
+
+    def _confidence(self, time: float, approach: float, error: float, interval_s: float) -> float:
+        """Return the probability that a time is right to 25 %, or longer than the longest if it is inf."""
         if not math.isfinite(error):
-            return math.inf, 0.0
-        if approach > max(slowest, 2 * error):
-            return interval_s / approach, math.erf(0.25 * approach / (error * math.sqrt(2)))
-        return math.inf, 0.5 * (1 + math.erf((slowest - approach) / (error * math.sqrt(2))))
+            return 0.0
+        if math.isinf(time):
+            return _below(interval_s / self._longest_time, approach, error)
+        return _below(interval_s / time / 0.75, approach, error) - _below(interval_s / time / 1.25, approach, error)
+
+
+def _below(limit: float, mean: float, error: float) -> float:
+    """Return the probability that something of normal distribution is below a limit."""
+    return 0.5 * (1 + math.erf((limit - mean) / (error * math.sqrt(2))))
 
 
 def _shift(motion: EgoMotion) -> np.ndarray:

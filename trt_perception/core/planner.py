@@ -46,7 +46,7 @@ class Planner:
         self.beams = Beams(self._finder, settings['scan.beams'])
         self.grid_shape = GridShape(settings['grid.length'], settings['grid.width'], settings['grid.resolution'])
         self._mapper = OccupancyMapper(self.plane, self.tables, self.grid_shape, max_range)
-        self._obstacles = ObstacleFinder(self.plane, settings['obstacles.min_speed'],
+        self._obstacles = ObstacleFinder(self.plane, self._finder.bottom, settings['obstacles.min_speed'],
                                          settings['obstacles.longest_time'], STRIDE)
         rays = self.plane.rays[::STRIDE, ::STRIDE]
         height, width = camera.size
@@ -55,7 +55,7 @@ class Planner:
         self._rays = rays.astype(np.float64)
         self._depths = self.plane.depths(rays)
         self._in_range = self.plane.ranges[::STRIDE, ::STRIDE] <= max_range
-        self._in_range[int(round(height * (1 - settings['crop_bottom']))) // STRIDE:] = False
+        self._in_range[-(-self._finder.bottom // STRIDE):] = False
 
     def free_space(self, labels: np.ndarray) -> FreeSpace:
         """Return where the ground ends in each column of a label map, (H, W) uint8 class ids.

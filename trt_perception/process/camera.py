@@ -131,12 +131,15 @@ class Camera:
                 publishers.publish(frame, result, self._info)
 
     def prime(self, data: bytes) -> None:
-        """Show an image to the tasks that pair it with the next, and write nothing.
+        """Show an image to the tasks that pair it with the next, and write nothing; not one that cannot be used.
 
         Raises:
-            FrameError, EngineError: as `process`.
+            EngineError: an engine failed.
         """
-        frame = self._frame(data)
+        try:
+            frame = self._frame(data)
+        except FrameError:
+            return
         for pipeline, _ in self._pipelines:
             if TASKS[pipeline.task].images > 1:
                 pipeline.process(frame)

@@ -27,7 +27,7 @@ def describe_model(model: Model, settings: Settings) -> Dict[str, str]:
     """
     backend, precision = resolve(model, engine_options(settings))
     digest = hashlib.sha256(repr(model._replace(path='')).encode())
-    if BACKENDS[backend].format or backend in model.files and backend != 'opencv':
+    if backend != 'opencv':  # It has no network: what it does is in the YAML.
         digest.update(network_sha256(model.network_file(backend, precision, BACKENDS[backend].format)).encode())
     return {'model': model.name, 'engine': backend, 'precision': precision, 'sha256': digest.hexdigest()}
 

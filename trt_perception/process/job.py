@@ -3,9 +3,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..core.tasks import TASKS
 
-DEFAULT_OUTPUTS = ('*/label_map', '*/label_info*', '*/confidence', '*/camera_info', '*/flow', '*/flow_info',
+DEFAULT_OUTPUTS = ('*/label_map', '*/label_info*', 'segmentation/confidence', '*/camera_info', '*/flow', '*/flow_info',
                    '*/time_reference')
-"""Of each task what a program reads; what people look at, its visualisations, is made from that when it is wanted."""
+"""What programs read. Visualisations can be made of that; the confidence of the flow takes DIS as long as the flow."""
 
 
 class Job(NamedTuple):
@@ -22,7 +22,8 @@ class Job(NamedTuple):
     settings: Mapping[str, Any] = {}
     """Parameters of the nodes by name; those that are missing have their defaults."""
     start_ns: int = 0
-    """Only what was recorded so long after the bag's first message, or later."""
+    """Only what was recorded so long after the bag's first message, or later. The first image is paired with the one
+    before it, so that the parts of a bag together give the whole."""
     end_ns: Optional[int] = None
     """Only what was recorded earlier than so long after the bag's first message; None = to the end."""
     every: int = 1

@@ -2,39 +2,27 @@
 import contextlib
 import itertools
 import time
+from collections import deque
 from fnmatch import fnmatchcase
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 from .. import __version__
-from ..bag import Bag
 from ..bag_source import Recorded
 from ..core.errors import ConfigError, FrameError
 from ..core.image import FrameDecoder
-from ..core.model import Model
-from ..core.settings import Settings, defaults, find_setting
-from ..core.tasks import find_task
-from ..engines import deployed_model, engine_options, open_engine
 from .bag_sink import BagSink
 from .bag_types import BagTypes
-from .camera import Camera, CameraTopics, find_cameras
-from .fingerprint import describe_model, fingerprint_of
+from .camera import Camera
+from .engines import Engines
 from .job import DEFAULT_OUTPUTS, Job, Progress, Summary
-from .output_bag import STORAGES, OutputBag, finished_report, open_output
+from .output_bag import OutputBag, finished_report, open_output
+from .plan import Plan, plan_of
 
 _MOST_FAULTS = 20
 """Different ones that are listed."""
-
-
-class _Plan(NamedTuple):
-    """A job, looked at."""
-
-    bag: Bag
-    cameras: List[CameraTopics]
-    models: Dict[str, Model]
-    settings: Settings
-    described: Dict[str, Dict[str, str]]
-    """How each task's model is run."""
-    fingerprint: str
+_LONGEST_LEAD_S = 10.0
+_JITTER_NS = 10**9
+"""Between stamps and times of recording."""
 
 
 def fingerprint(job: Job) -> str:
@@ -43,23 +31,25 @@ def fingerprint(job: Job) -> str:
     Raises:
         ConfigError: as `process`.
     """
-    plan = _planned(job)
+    plan = plan_of(job)
     plan.bag.close()
     return plan.fingerprint
 
 
-def process(job: Job, progress: Callable[[Progress], None] = lambda _: None) -> Summary:
+def process(job: Job, progress: Callable[[Progress], None] = lambda _: None,
+            engines: Optional[Engines] = None) -> Summary:
     """Do a job; go on where an earlier run of the same job was stopped. An equal job that is done is not repeated.
 
     Args:
         progress: called after each image.
+        engines: keeps them open for the next job; None = they are closed at the end.
 
     Raises:
         ConfigError: the bag, an option or the output is wrong.
         EngineError: an engine cannot be opened, or fails; what was done stays, for the next run.
     """
     began_s = time.monotonic()
-    plan = _planned(job)
+    plan = plan_of(job)
     try:
         report = finished_report(job.output, plan.fingerprint)
         state, resumed = 'unchanged', report['images'] if report else 0
@@ -68,37 +58,13 @@ def process(job: Job, progress: Callable[[Progress], None] = lambda _: None) -> 
             with open_output(job.output, job.storage, job.compress, types, plan.fingerprint) as out:
                 run = _Run(job, plan, types, out)
                 state, resumed = 'done', run.images
-                report = run.run(progress)
+                report = run.run(progress, engines)
     finally:
         plan.bag.close()
     seconds = time.monotonic() - began_s
     new = report['images'] - resumed
     return Summary(job.bag, job.output, state, report['images'], report['processed'], report['bad'],
                    report['results'], report['faults'], resumed, round(seconds, 3), round(new / seconds, 3))
-
-
-def _planned(job: Job) -> _Plan:
-    if job.storage not in STORAGES:
-        raise ConfigError('storage: got {!r}, expected one of {}.'.format(job.storage, ', '.join(STORAGES)))
-    if job.compress and job.storage != 'mcap':
-        raise ConfigError('compress: got storage {}, expected mcap: only that is compressed in a way that every reader '
-                          'knows.'.format(job.storage))
-    for name, value in (('every', job.every), ('split', job.split)):
-        if value < 1:
-            raise ConfigError('{}: got {}, expected at least 1.'.format(name, value))
-    if job.start_ns < 0 or job.end_ns is not None and job.end_ns <= job.start_ns:
-        raise ConfigError('time range: got {} to {} ns, expected an end after a start of at least 0.'.format(
-            job.start_ns, job.end_ns))
-    settings = defaults()
-    settings.update({name: find_setting(name).check(value) for name, value in job.settings.items()})
-    models = {task: deployed_model(task, settings) for task in job.tasks if find_task(task)}
-    if not models:
-        raise ConfigError('tasks: got none, expected at least one.')
-    bag = Bag(job.bag)
-    cameras = find_cameras(bag, job.cameras, settings['cameras'])
-    bag.keep([topic for camera in cameras for topic in (camera.image, camera.info)])
-    described = {task: describe_model(model, settings) for task, model in models.items()}
-    return _Plan(bag, cameras, models, settings, described, fingerprint_of(job, bag, cameras, described, settings))
 
 
 class _Run:
@@ -108,7 +74,7 @@ class _Run:
         images: how many were done, by an earlier run too.
     """
 
-    def __init__(self, job: Job, plan: _Plan, types: BagTypes, out: OutputBag) -> None:
+    def __init__(self, job: Job, plan: Plan, types: BagTypes, out: OutputBag) -> None:
         journal = out.journal or {}
         self.images: int = journal.get('images', 0)
         self._bad: int = journal.get('bad', 0)
@@ -121,24 +87,23 @@ class _Run:
         self._types = types
         self._out = out
         self._resumed = self.images
+        self._start_ns = plan.bag.start_ns + job.start_ns
 
-    def run(self, progress: Callable[[Progress], None]) -> Dict[str, Any]:
+    def run(self, progress: Callable[[Progress], None], kept: Optional[Engines]) -> Dict[str, Any]:
         """Do what is left and return the report."""
         messages = self._until_damage()
         first = next(messages, None)
         if first is None:
             raise self._nothing()
         self._out.is_muted = self._position > 0
-        self._out.time_ns = first.time_ns
-        decoder = FrameDecoder()  # One, so that two tasks cost one decode.
-        cameras = self._cameras(decoder)
-        with contextlib.ExitStack() as opened:
-            engines = {}
-            for task in {task: None for camera in cameras for task in camera.watched()}:
-                engines[task] = open_engine(self._plan.models[task], engine_options(self._plan.settings), decoder)
-                opened.callback(engines[task].close)
+        self._out.time_ns = max(first.time_ns, self._start_ns)
+        with contextlib.ExitStack() as stack:
+            engines = kept or stack.enter_context(Engines())
+            cameras = self._cameras(engines.decoder)
+            opened = {task: engines.get(self._plan.models[task], self._plan.settings)
+                      for camera in cameras for task in camera.watched()}
             for number, camera in enumerate(cameras):
-                camera.connect(engines, number)
+                camera.connect(opened, number)
             self._all(cameras, itertools.chain([first], messages), progress)
         report = self._report()
         self._out.finish(report)
@@ -167,11 +132,16 @@ class _Run:
         by_image = {camera.topics.image: camera for camera in cameras}
         total = self._total()
         seen = dict.fromkeys(by_image, 0)
+        before: Dict[str, Deque[bytes]] = {topic: deque(maxlen=self._job.every) for topic in by_image}
         for index, recorded in enumerate(messages):
             is_new = index >= self._position
-            self._out.is_muted = not is_new
+            is_inside = recorded.time_ns >= self._start_ns
+            self._out.is_muted = not (is_new and is_inside)
             self._out.time_ns = recorded.time_ns
             camera = by_image.get(recorded.topic)
+            if camera is not None and not is_inside:
+                before[recorded.topic].append(recorded.data)
+                continue
             if camera is not None:
                 seen[recorded.topic] += 1
                 if (seen[recorded.topic] - 1) % self._job.every:
@@ -182,7 +152,10 @@ class _Run:
                 for each in cameras:
                     if each.topics.info == recorded.topic:
                         each.take_info(recorded.data)
-            elif not is_new:
+                continue
+            if seen[recorded.topic] == 1 and len(before[recorded.topic]) == self._job.every:
+                camera.prime(before[recorded.topic][0])
+            if not is_new:
                 if self._paired.get(recorded.topic) == index:
                     camera.prime(recorded.data)
             else:
@@ -221,9 +194,18 @@ class _Run:
             self._plan.bag.duration_ns * 1e-9, ' ' + self._damage if self._damage else ''))
 
     def _until_damage(self) -> Iterator[Recorded]:
-        """Yield the messages of the bag, as far as it can be read."""
+        """Yield the messages of the bag, as far as it can be read.
+
+        A range that begins later has before it what the node would know there: calibrations, and images to pair with.
+        """
+        bag, end_ns = self._plan.bag, self._job.end_ns
+        lead_ns = int((self._plan.settings['max_pair_gap'] or _LONGEST_LEAD_S) * 1e9) + _JITTER_NS
+        begin_ns = max(bag.start_ns, self._start_ns - lead_ns)
         try:
-            yield from self._plan.bag.messages(*self._range())
+            if begin_ns > bag.start_ns:
+                for topic in {camera.info for camera in self._plan.cameras if camera.info in bag.types}:
+                    yield from itertools.islice(bag.messages(None, begin_ns, [topic]), 1)  # Some are published once.
+            yield from bag.messages(begin_ns, None if end_ns is None else bag.start_ns + end_ns)
         except ConfigError as error:
             self._damage = str(error)
 
@@ -233,11 +215,6 @@ class _Run:
         end_ns = min(bag.duration_ns, bag.duration_ns if job.end_ns is None else job.end_ns)
         share = max(0.0, (end_ns - job.start_ns) / max(1, bag.duration_ns))
         return int(sum(-(-bag.counts[camera.image] * share // job.every) for camera in self._plan.cameras))
-
-    def _range(self) -> Tuple[int, Optional[int]]:
-        """Return the times of recording between which messages are read."""
-        begin_ns, end_ns = self._plan.bag.start_ns, self._job.end_ns
-        return begin_ns + self._job.start_ns, None if end_ns is None else begin_ns + end_ns
 
     def _report(self) -> Dict[str, Any]:
         plan = self._plan

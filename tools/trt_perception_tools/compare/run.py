@@ -1,7 +1,6 @@
 """Results by camera and stamp, from a bag or from a folder of labelled images. Compares nothing."""
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,11 @@ from trt_perception.core.model import LabelClass, LabelSet
 
 from ..datasets.flow import read_flow
 from ..datasets.images import read_ids
+from ..datasets.label_folder import read_label_set
 from ..recorded import FLOW_INFO, LABEL_MAP_PNG, Recording, Topic, flow_info_of, label_set_of, labels_of
 
 Key = tuple[str, int]
 """Camera (a namespace, '' = none) and stamp, ns."""
-CLASSES_FILE = 'classes.json'
 _FIELDS = {consumer.LABEL_MAP: 'labels', LABEL_MAP_PNG: 'labels', consumer.LABEL_CONFIDENCE: 'confidence',
            consumer.FLOW: 'flow'}
 _SIDE_DATA = (consumer.CLASSES, consumer.FLOW_INTERVAL, FLOW_INFO)
@@ -138,7 +137,7 @@ class LabelledFolder(Run):
                               'folder with the truth.')
         self.contents = {key: set(files) for key, files in self._files.items()}
         if any('labels' in files for files in self._files.values()):
-            self.classes[''] = _read_classes(path / CLASSES_FILE)
+            self.classes[''] = read_label_set(path)
 
     def results(self, keys: set[Key]) -> Iterator[Result]:
         """Yield the results of some images; see Run."""
@@ -190,13 +189,3 @@ def _with(result: Result, field: str, topic: Topic, message: object) -> Result:
         return result._replace(flow=consumer.flow_of(message))
     pixels = labels_of(topic, message)
     return result._replace(labels=pixels) if field == 'labels' else result._replace(confidence=pixels)
-
-
-def _read_classes(path: Path) -> LabelSet:
-    try:
-        classes = json.loads(path.read_text(encoding='utf-8'))['classes']
-        return LabelSet(path.parent.name, tuple(
-            LabelClass(int(each['id']), str(each['name']), tuple(each['color'])) for each in classes))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path}: {type(error).__name__}: {error}, expected the JSON with id, name and color of each '
-                          'class. Write it.') from error

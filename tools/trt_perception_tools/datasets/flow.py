@@ -111,3 +111,25 @@ def read_flow(path: Path) -> np.ndarray:
         ConfigError: it is neither, or cut short.
     """
     return read_kitti_flow(path) if path.suffix == '.png' else read_flo(path)
+
+
+def write_flo(path: Path, flow: np.ndarray) -> None:
+    """Write (H, W, 2) float32, px, as a .flo file, making its folder; NaN becomes unknown."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.where(np.isfinite(flow).all(axis=2, keepdims=True), flow, 2 * _UNKNOWN_FLOW).astype('<f4')
+    header = np.array([_FLO_MAGIC], '<f4').tobytes() + np.array([flow.shape[1], flow.shape[0]], '<i4').tobytes()
+    path.write_bytes(header + values.tobytes())
+
+
+def write_kitti_flow(path: Path, flow: np.ndarray) -> None:
+    """Write (H, W, 2) float32, px, as KITTI's 16-bit PNG, making its folder.
+
+    Steps are 1/64 px. NaN, and what is beyond 512 px, becomes unknown.
+    """
+    stored = np.rint(np.nan_to_num(flow, nan=np.inf) * 64 + 2 ** 15)
+    known = ((stored >= 1) & (stored < 2 ** 16)).all(axis=2)
+    pixels = np.zeros((*flow.shape[:2], 3), np.uint16)
+    pixels[known, 0] = 1
+    pixels[known, 1:] = stored[known][:, ::-1]  # OpenCV turns (u, v, known) round.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode('.png', pixels)[1].tobytes())

@@ -9,7 +9,7 @@ Through the pipeline that the nodes run. Of a folder, every image is shown; for 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,19 @@ def label_shares(labels: np.ndarray, label_set: LabelSet) -> dict[str, float]:
             for number, count in enumerate(counts.tolist()) if count}
 
 
-def label_legend(label_set: LabelSet, shares: dict[str, float], width: int) -> np.ndarray:
-    """Draw the colours of the classes that occur: (h, width, 3) uint8 RGB."""
+def label_legend(label_set: LabelSet, shares: Mapping[str, float | None], width: int) -> np.ndarray:
+    """Draw the colours of the classes that occur: (h, width, 3) uint8 RGB.
+
+    Args:
+        shares: of the pixels, by class; None = not to be written.
+    """
     colors = {each.name: each.color for each in label_set.classes}
     columns = max(1, width // _COLUMN_PX)
     strip = np.full((_LINE_PX * -(-len(shares) // columns), width, 3), 255, np.uint8)
     for number, (name, share) in enumerate(shares.items()):
         x, y = number % columns * _COLUMN_PX, number // columns * _LINE_PX
         cv2.rectangle(strip, (x + 2, y + 3), (x + 16, y + 17), colors.get(name, (0, 0, 0)), -1)
-        _write(strip, f'{name} {share:.0%}', x + 21, y + 15)
+        _write(strip, name if share is None else f'{name} {share:.0%}', x + 21, y + 15)
     return strip
 
 

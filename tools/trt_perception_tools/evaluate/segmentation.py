@@ -16,8 +16,9 @@ from trt_perception.core.model import Model, load_labels
 from ..datasets.camvid import labelled_images, read_annotation
 from ..datasets.cityscapes import NAMES, cityscapes_images, read_cityscapes_annotation
 from ..datasets.images import read_ids, read_image
+from ..datasets.label_folder import is_label_folder, label_folder_images, read_label_set
 from ..report import html
-from .classes import Classes
+from .classes import Classes, classes_of
 from .data import Dataset, Sample, check_size
 from .metrics import class_iou, confusion_matrix, label_agreement, mean_iou, pixel_accuracy
 from .reliability import LEVELS, Reliability, confidence_counts, reliability
@@ -45,7 +46,7 @@ class SegmentationScorer(Scorer):
     deviation = Measure('labels, %', 100, 4)
     differs = '{:.2%} of the labels differ'
     truth = 'labelled images'
-    layouts = 'CamVid (test.txt, testannot), Cityscapes (leftImg8bit)'
+    layouts = 'CamVid (test.txt, testannot), Cityscapes (leftImg8bit), export-dataset (classes.json)'
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -86,8 +87,8 @@ class SegmentationScorer(Scorer):
 
     @staticmethod
     def has_truth(path: Path) -> bool:
-        """Return whether a folder is one of CamVid or Cityscapes; see Scorer."""
-        return any(path.glob('*annot')) or (path / _CITYSCAPES).is_dir()
+        """Return whether a folder is one of CamVid, Cityscapes or export-dataset; see Scorer."""
+        return any(path.glob('*annot')) or (path / _CITYSCAPES).is_dir() or is_label_folder(path)
 
     @staticmethod
     def open_truth(path: Path, split: str) -> Dataset:
@@ -142,7 +143,7 @@ class SegmentationScorer(Scorer):
 
 
 def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dataset:
-    """Return a split of CamVid or Cityscapes, or of other classes in the layout of one.
+    """Return a split of CamVid or Cityscapes, or of other classes in the layout of one; or what export-dataset wrote.
 
     Args:
         mapping: what the ids in the annotations mean; None = what the dataset's own do.
@@ -154,6 +155,9 @@ def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dat
     if (path / _CITYSCAPES).is_dir():
         title, images, read = 'Cityscapes', cityscapes_images(path, split), read_cityscapes_annotation
         classes = NAMES
+    elif is_label_folder(path):
+        title, split, images = path.resolve().name, '', label_folder_images(path)
+        mapping = mapping or classes_of(read_label_set(path))
     else:
         title, images, read = 'CamVid', labelled_images(path, split), read_annotation
         classes = tuple(each.name for each in load_labels('camvid').classes)
@@ -168,7 +172,7 @@ def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dat
         frame, truth = frame_from_array(read_image(image.image)), read(image.annotation)
         check_size(image.annotation, truth, frame)
         return Sample((frame,), truth)
-    return Dataset(f'{title} {split}', [each.name for each in images], sample, True, classes, mapping)
+    return Dataset(f'{title} {split}'.strip(), [each.name for each in images], sample, True, classes, mapping)
 
 
 def _reliability_rows(score: Score) -> list[list[str]]:

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from planner_truth import Score, free_space_errors, random_scene
+from rendered_scene import CAMERA, CLASSES, Scene, render
+
+from trt_perception.core.camera_model import CameraModel
+from trt_perception.core.class_costs import load_class_costs
+from trt_perception.core.errors import FrameError
+from trt_perception.core.ground_plane import mounting_of
+from trt_perception.core.planner import Planner
+from trt_perception.core.planner_settings import PLANNER_SETTINGS
+from trt_perception.core.share import share_path
+
+SETTINGS = {setting.name: setting.default for setting in PLANNER_SETTINGS}
+COSTS = load_class_costs(share_path('config', 'class_costs', 'default.yaml'))
+SCENES = range(8)
+
+
+def planner_of(scene):
+    return Planner(scene.camera, mounting_of(*scene.mounting), CLASSES, COSTS, SETTINGS)
+
+
+@pytest.fixture(scope='module')
+def scenes():
+    return [(scene, render(scene)) for scene in (random_scene(np.random.default_rng(seed)) for seed in SCENES)]
+
+
+def test_free_space_is_right_to_a_tenth_of_a_metre_at_ten(scenes):
+    errors = [error for scene, view in scenes
+              for error in free_space_errors(scene, view, planner_of(scene), view.labels)]
+    assert len(errors) > 200
+    assert np.percentile(errors, 99) < 0.1
+
+
+@pytest.mark.parametrize(('noise', 'gyro'), [(0.0, True), (0.0, False), (0.3, True), (0.3, False)])
+def test_times_to_contact_are_found_and_right(scenes, noise, gyro):
+    score = Score()
+    for number, (scene, view) in enumerate(scenes):
+        planner = planner_of(scene)
+        flow = view.flow + np.random.default_rng(number).normal(0, noise, view.flow.shape).astype(np.float32)
+        free, previous = planner.free_space(view.labels), planner.previous_rays(flow)
+        motion = planner.ego_motion(view.labels, previous, view.turn if gyro else None)
+        score.add(scene, view, planner.obstacles(view.labels, free, previous, motion, 0.1), 0.1)
+    told, right, there, found = score.times
+    assert there > 20
+    assert right / told >= 0.9
+    assert found / there >= 0.8
+    told, right, there, found = score.moving
+    assert there > 10
+    assert right / told >= 0.9
+    assert found / there >= 0.8
+
+
+def test_arrays_of_another_size_are_refused_with_the_remedy():
+    planner = planner_of(Scene())
+    with pytest.raises(FrameError, match='label map: got 240x320 px, expected 480x640 px .* Set output_size: camera'):
+        planner.free_space(np.zeros((240, 320), np.uint8))
+    with pytest.raises(FrameError, match='flow: got 240x320 px'):
+        planner.previous_rays(np.zeros((240, 320, 2), np.float32))
+
+
+def test_a_camera_that_is_not_calibrated_is_refused():
+    with pytest.raises(FrameError, match='camera_info: k: got focal lengths 0 and 0'):
+        planner_of(Scene(camera=CameraModel(CAMERA.size, np.zeros((3, 3)))))
+
+
+def test_an_odd_size_is_planned_as_well():
+    scene = Scene(camera=CAMERA._replace(size=(101, 157), matrix=np.array([[120.0, 0, 78], [0, 120, 40], [0, 0, 1]])),
+                  speed=3.0)
+    view, planner = render(scene), planner_of(scene)
+    free, previous = planner.free_space(view.labels), planner.previous_rays(view.flow)
+    motion = planner.ego_motion(view.labels, previous, None)
+    assert planner.obstacles(view.labels, free, previous, motion, 0.1) == []
+    assert motion.translation[2] == pytest.approx(0.3, abs=0.01)
+    assert (planner.occupancy(view.labels, free) == 0).sum() > 1000

@@ -1,0 +1,111 @@
+"""Processes one piece after the other, in a process of its own. What happens to a piece is its result, no error."""
+from __future__ import annotations
+
+import fcntl
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from trt_perception.core.errors import ConfigError, PerceptionError
+from trt_perception.process import Job, process
+
+from .pieces import Piece
+from .source import SourceBag
+from .statistics import piece_statistics
+from .store import Store
+
+DONE, FAILED = 'done', 'failed'
+_WAIT_S = 60.0
+"""How long another who writes the same piece is waited for: a worker of a driver that was killed ends by itself."""
+
+
+class Worker:
+    """Ray calls it with a row per piece; so can anybody.
+
+    Args:
+        job: what is asked of every bag.
+        root: of the store.
+        run: name of the run, by which attempts are counted.
+        attempts: how often a piece may be begun; who dies of it may be replaced so often.
+    """
+
+    def __init__(self, job: Job, root: str, run: str, attempts: int = 3) -> None:
+        self._job = job
+        self._store = Store(root)
+        self._run = run
+        self._attempts = attempts
+
+    def __call__(self, row: dict[str, str]) -> dict[str, str]:
+        """Process the piece in `row['piece']`; return its result likewise as JSON."""
+        values = json.loads(row['piece'])
+        piece = Piece(values[0], SourceBag(values[1][0], tuple(values[1][1])), *values[2:])
+        return {'result': json.dumps({'address': piece.address, **self.process(piece)})}
+
+    def process(self, piece: Piece) -> dict[str, Any]:
+        """Process a piece and return 'state', and 'error' or its statistics."""
+        try:
+            attempt = self._store.begin(self._run, piece.address)
+            if attempt > self._attempts:
+                raise PerceptionError(f'bag {piece.bag.url}: {self._attempts} workers have ended in the middle of it, '
+                                      'without a word: out of memory, or a crash. Look at their logs, and process it '
+                                      'alone with `trt_perception process`.')
+            return {'state': DONE, 'attempts': attempt, **self._processed(piece)}
+        except Exception as error:  # One bag must never stop the others.
+            return {'state': FAILED, 'error': f'{type(error).__name__}: {error}'}
+
+    def _processed(self, piece: Piece) -> dict[str, Any]:
+        began_s, cpu_s = time.monotonic(), time.process_time()
+        with tempfile.TemporaryDirectory(prefix='trt_perception_fleet_') as scratch:
+            bag = piece.bag.url if piece.bag.is_local else _fetch(piece.bag, Path(scratch) / 'bag')
+            output = self._store.piece(piece.address) if self._store.is_local else str(Path(scratch) / piece.address)
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            summary = _process_when_free(
+                self._job._replace(bag=bag, output=output, start_ns=piece.start_ns, end_ns=piece.end_ns))
+            statistics = {'bag': piece.bag.url, 'start_ns': piece.start_ns, 'end_ns': piece.end_ns,
+                          'images': summary.images, 'bad': summary.bad, 'faults': summary.faults,
+                          'results': summary.results, **piece_statistics(Path(output)),
+                          'seconds': round(time.monotonic() - began_s, 3),
+                          'cpu_seconds': round(time.process_time() - cpu_s, 3)}
+            self._store.finish(piece.address, output, statistics)
+        return statistics
+
+
+def _fetch(bag: SourceBag, folder: Path) -> str:
+    """Bring a bag onto this machine and return its path."""
+    folder.mkdir()
+    for url in bag.files:
+        system, path = fsspec.core.url_to_fs(url)
+        system.get_file(path, str(folder / path.rpartition('/')[2]))
+    return str(folder) if len(bag.files) > 1 else str(folder / bag.files[0].rpartition('/')[2])
+
+
+def _process_when_free(job: Job) -> Any:
+    end_s = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            return process(job)
+        except ConfigError:
+            if not _is_locked(f'{job.output}.partial/lock') or time.monotonic() > end_s:
+                raise
+        time.sleep(0.5)
+
+
+def _is_locked(path: str) -> bool:
+    """Return whether another process holds a file's lock."""
+    try:
+        with open(path, 'rb') as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def as_row(piece: Piece) -> dict[str, str]:
+    """Return a piece as the worker takes it."""
+    return {'piece': json.dumps(list(piece))}

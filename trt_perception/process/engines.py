@@ -1,0 +1,44 @@
+"""Opened engines that serve one job after the other: opening one takes as long as a second of video or more."""
+from typing import Dict, Tuple
+
+from ..core.engine import Engine
+from ..core.image import FrameDecoder
+from ..core.model import Model
+from ..core.settings import Settings
+from ..engines import EngineOptions, engine_options, open_engine
+
+
+class Engines:
+    """Opens each engine once; use it with `with`. For one thread.
+
+    Attributes:
+        decoder: shared by all engines, so that two tasks cost one decode.
+    """
+
+    def __init__(self) -> None:
+        self.decoder = FrameDecoder()
+        self._opened: Dict[Tuple[str, EngineOptions], Engine] = {}
+
+    def __enter__(self) -> 'Engines':
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def get(self, model: Model, settings: Settings) -> Engine:
+        """Return the engine of a model.
+
+        Raises:
+            ConfigError, EngineError: it cannot be opened.
+        """
+        options = engine_options(settings)
+        key = repr(model), options
+        if key not in self._opened:
+            self._opened[key] = open_engine(model, options, self.decoder)
+        return self._opened[key]
+
+    def close(self) -> None:
+        """Close all. The next `get` opens its engine anew, as is needed after an EngineError."""
+        for engine in self._opened.values():
+            engine.close()
+        self._opened.clear()

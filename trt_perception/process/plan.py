@@ -1,0 +1,65 @@
+"""A job, looked at: the bag opened, the cameras found, the models chosen, everything checked."""
+from typing import Dict, List, NamedTuple
+
+from ..bag import Bag
+from ..core.errors import ConfigError
+from ..core.model import Model
+from ..core.settings import Settings, defaults, find_setting
+from ..core.tasks import find_task
+from ..engines import deployed_model
+from .camera import CameraTopics, find_cameras
+from .fingerprint import describe_model, fingerprint_of
+from .job import Job
+from .output_bag import STORAGES
+
+
+class Plan(NamedTuple):
+    """What a job comes to on this machine."""
+
+    bag: Bag
+    cameras: List[CameraTopics]
+    models: Dict[str, Model]
+    """By task."""
+    settings: Settings
+    described: Dict[str, Dict[str, str]]
+    """How each task's model is run."""
+    fingerprint: str
+
+
+def settings_of(job: Job) -> Settings:
+    """Return all parameters, those that the job names and the defaults of the others.
+
+    Raises:
+        ConfigError: one is unknown or wrong.
+    """
+    settings = defaults()
+    settings.update({name: find_setting(name).check(value) for name, value in job.settings.items()})
+    return settings
+
+
+def plan_of(job: Job) -> Plan:
+    """Open the bag of a job, which the caller closes, and check everything.
+
+    Raises:
+        ConfigError: something is wrong.
+    """
+    if job.storage not in STORAGES:
+        raise ConfigError('storage: got {!r}, expected one of {}.'.format(job.storage, ', '.join(STORAGES)))
+    if job.compress and job.storage != 'mcap':
+        raise ConfigError('compress: got storage {}, expected mcap: only that is compressed in a way that every reader '
+                          'knows.'.format(job.storage))
+    for name, value in (('every', job.every), ('split', job.split)):
+        if value < 1:
+            raise ConfigError('{}: got {}, expected at least 1.'.format(name, value))
+    if job.start_ns < 0 or job.end_ns is not None and job.end_ns <= job.start_ns:
+        raise ConfigError('time range: got {} to {} ns, expected an end after a start of at least 0.'.format(
+            job.start_ns, job.end_ns))
+    settings = settings_of(job)
+    models = {task: deployed_model(task, settings) for task in job.tasks if find_task(task)}
+    if not models:
+        raise ConfigError('tasks: got none, expected at least one.')
+    bag = Bag(job.bag)
+    cameras = find_cameras(bag, job.cameras, settings['cameras'])
+    bag.keep([topic for camera in cameras for topic in (camera.image, camera.info)])
+    described = {task: describe_model(model, settings) for task, model in models.items()}
+    return Plan(bag, cameras, models, settings, described, fingerprint_of(job, bag, cameras, described, settings))
