@@ -127,8 +127,8 @@ def main() -> None:
     args = parser.parse_args()
     rclpy.init(args=[])
     camera = Camera()
-    print('| `propagate` | images with a label map | processed / segmented / carried since the start | CPU, ms an image '
-          '| age p50 / p95, ms |\n' + '|---' * 5 + '|')
+    print('| `propagate` | images with a label map | processed / segmented / carried since the start '
+          '| CPU, ms an image | age p50 / p95, ms |\n' + '|---' * 5 + '|')
     for each in args.propagate:
         measure(camera, each, args.hz, args.seconds)
     rclpy.shutdown()
