@@ -1,5 +1,6 @@
-"""Segmentation and optical flow of one camera: in one process, or each in its own; with the camera, if asked for."""
+"""Segmentation and optical flow of one or several cameras: in one process, or each in its own."""
 import os
+from typing import List
 
 import yaml
 from launch import LaunchDescription
@@ -15,8 +16,10 @@ from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
 ARGUMENTS = (
-    ('image', 'image', 'image topic to subscribe to', None),
-    ('namespace', '', 'namespace of the nodes and their topics: one per camera', None),
+    ('image', 'image', 'image topic to subscribe to; with `cameras` relative to the name of each, or with {camera} '
+     'in its place: /sensors/{camera}/image_raw', None),
+    ('namespace', '', 'namespace of the nodes and their topics', None),
+    ('cameras', '', 'names of the cameras that one node serves: front,rear,left', None),
     ('params_file', share_path('config', 'perception.yaml'), 'parameter file', None),
     ('processes', 'one', "'one': both tasks share one subscription and one decode; 'two': a process per task",
      ('one', 'two')),
@@ -55,13 +58,31 @@ def text_parameter(value):
     return ParameterValue(value, value_type=str)
 
 
+def camera_names(value):
+    """Return the names of the cameras; [] = as the parameter file says."""
+    return [name.strip() for name in value['cameras'].split(',') if name.strip()]
+
+
+def image_topics(value):
+    """Return for each image topic of the node, by the name that it has there, which topic that is."""
+    names, image = camera_names(value), value['image']
+    if not names:
+        return {'image': image}
+    if '{camera}' not in image:
+        if image.startswith('/') and len(names) > 1:
+            raise RuntimeError("image: got {!r} for {} cameras, expected a topic of each. Put '{{camera}}' where their "
+                               'names are.'.format(image, len(names)))
+        image = image if image.startswith('/') else '{camera}/' + image
+    return {name + '/image': image.replace('{camera}', name) for name in names}
+
+
 def reliability(value):
-    """Return the parameters that choose the reliability of the image subscription."""
-    topic = '/' + '/'.join(part.strip('/') for part in (value['namespace'], value['image']) if part.strip('/'))
-    if value['image'].startswith('/'):
-        topic = value['image']
+    """Return the parameters that choose the reliability of the image subscriptions."""
+    topics = [topic if topic.startswith('/') else '/' + '/'.join(
+        part.strip('/') for part in (value['namespace'], topic) if part.strip('/'))
+        for topic in image_topics(value).values()]
     return {'qos_overrides.{}.subscription.reliability'.format(name): text_parameter(value['image_reliability'])
-            for name in (topic, topic + '/compressed') if value['image_reliability']}
+            for topic in topics for name in (topic, topic + '/compressed') if value['image_reliability']}
 
 
 def end_with(node):
@@ -96,8 +117,14 @@ def actions(context):
     flags = {name: truth(name, value[name]) for name in FLAGS if value[name]}
     overrides = {parameter: text_parameter(value[name]) for name, parameter in OVERRIDES.items() if value[name]}
     overrides.update(flags, **reliability(value))
+    if value['cameras']:
+        overrides['cameras'] = ParameterValue(camera_names(value), value_type=List[str])
     programs = [(name, overrides) for name in (
         ['perception'] if value['processes'] == 'one' else ['segmentation', 'optical_flow'])]
+    topics = image_topics(value)
+    if value['camera_source'] and len(topics) > 1:
+        raise RuntimeError('camera_source: got {!r} for {} cameras, expected one camera. Start a camera_node for each, '
+                           'with its namespace.'.format(value['camera_source'], len(topics)))
     if value['camera_source']:
         camera = {'source': text_parameter(value['camera_source'])}
         if value['camera_info_url']:
@@ -105,7 +132,8 @@ def actions(context):
         camera.update((name, flags[name]) for name in ('use_sim_time',) if name in flags)
         programs.append(('camera', camera))
     nodes = [Node(package='trt_perception', executable=name + '_node', name=name, namespace=value['namespace'],
-                  parameters=[value['params_file'], parameters], remappings=[('image', value['image'])],
+                  parameters=[value['params_file'], parameters],
+                  remappings=[('image', topic) for topic in topics.values()] if name == 'camera' else topics.items(),
                   respawn=respawn, respawn_delay=2.0, output='screen')
              for name, parameters in programs]
     # A launch file that includes this one hands down its own argument of that name, unless it gives another.

@@ -16,6 +16,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogI
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import Node
+from launch_ros.utilities import evaluate_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / 'launch'
@@ -69,6 +70,8 @@ def test_replay_plays_the_bag_into_the_nodes_on_its_clock():
     ({'image_reliability': 'good'}, '"image_reliability" provided value "good" is not valid'),
     ({'start_paused': 'maybe'}, "start_paused: got 'maybe', expected true or false"),
     ({'on_exit': 'shutdown', 'respawn': 'true'}, "on_exit: got 'shutdown' with respawn: true"),
+    ({'cameras': 'front,rear', 'image': '/image'}, "image: got '/image' for 2 cameras, expected a topic of each"),
+    ({'cameras': 'front,rear', 'camera_source': 'test'}, "camera_source: got 'test' for 2 cameras, expected one"),
     ({'params_file': '/not/there.yaml'}, 'params_file: /not/there.yaml is not there'),
 ])
 def test_wrong_arguments_are_refused_by_name(arguments, text):
@@ -100,15 +103,45 @@ def test_a_camera_is_started_only_when_it_is_asked_for():
         'segmentation_node', 'optical_flow_node', 'camera_node'}
 
 
+def test_the_planner_gets_its_parameters_with_their_types():
+    context, found = described('planner.launch.py', camera_height='2', mounting='tf', use_sim_time='true')
+    [node] = [each for each in found if isinstance(each, Node)]
+    assert perform_substitutions(context, node.cmd[0][0].executable) == 'planner_node'
+    _, overrides = evaluate_parameters(context, node._Node__parameters)
+    assert overrides == {'camera.height': 2.0, 'mounting': 'tf', 'use_sim_time': True}
+
+
+@pytest.mark.parametrize(('arguments', 'text'), [
+    ({'params_file': '/not/there.yaml'}, 'params_file: /not/there.yaml is not there'),
+    ({'camera_height': 'high'}, "camera_height: got 'high', expected a number"),
+    ({'use_sim_time': 'maybe'}, "use_sim_time: got 'maybe', expected true or false")])
+def test_wrong_arguments_of_the_planner_are_refused_by_name(arguments, text):
+    with pytest.raises(RuntimeError, match=text):
+        nodes('planner.launch.py', **arguments)
+
+
 @pytest.mark.parametrize(('image', 'namespace', 'topic'), [
     ('image', '', '/image'), ('image', 'front', '/front/image'), ('raw/image', '/a/b/', '/a/b/raw/image'),
     ('/camera/image_raw', 'front', '/camera/image_raw')])
 def test_the_reliability_is_set_for_the_topic_that_is_subscribed(image, namespace, topic):
     launched = runpy.run_path(str(LAUNCH / 'perception.launch.py'))
-    parameters = launched['reliability']({'image': image, 'namespace': namespace, 'image_reliability': 'reliable'})
+    value = {'image': image, 'namespace': namespace, 'cameras': ''}
+    parameters = launched['reliability'](dict(value, image_reliability='reliable'))
     assert set(parameters) == {'qos_overrides.{}.subscription.reliability'.format(name)
                                for name in (topic, topic + '/compressed')}
-    assert launched['reliability']({'image': image, 'namespace': namespace, 'image_reliability': ''}) == {}
+    assert launched['reliability'](dict(value, image_reliability='')) == {}
+
+
+@pytest.mark.parametrize(('image', 'topics'), [
+    ('image', {'front/image': 'front/image', 'rear/image': 'rear/image'}),
+    ('image_raw', {'front/image': 'front/image_raw', 'rear/image': 'rear/image_raw'}),
+    ('/sensors/{camera}/image_raw', {'front/image': '/sensors/front/image_raw',
+                                      'rear/image': '/sensors/rear/image_raw'})])
+def test_each_camera_has_a_topic(image, topics):
+    launched = runpy.run_path(str(LAUNCH / 'perception.launch.py'))
+    value = {'image': image, 'namespace': '', 'cameras': 'front, rear', 'image_reliability': 'reliable'}
+    assert launched['image_topics'](value) == topics
+    assert len(launched['reliability'](value)) == 4
 
 
 # With real processes.
@@ -192,6 +225,17 @@ def test_a_camera_source_feeds_the_nodes_of_its_namespace(launch):
         assert {(message.height, message.width, message.header.frame_id) for message in labels + flows} == {
             (480, 640, 'camera_optical_frame')}
         assert launched.node.count_publishers('/front/raw') == 1
+
+
+@pytest.mark.parametrize('names', ['front,rear', 'front'])
+def test_named_cameras_share_one_node(launch, names):
+    topics = ['/rig/{}/segmentation/label_map'.format(name) for name in names.split(',')]
+    with launch('cameras:=' + names, 'namespace:=rig', 'image:=/sensors/{camera}/image_raw') as launched:
+        node = launched.node
+        launched.until(lambda: all(node.get_publishers_info_by_topic(topic) for topic in topics), 'the outputs')
+        launched.until(lambda: all(node.get_subscriptions_info_by_topic('/sensors/{}/image_raw'.format(name))
+                                   for name in names.split(',')), 'the subscriptions')
+        launched.until(lambda: ('perception', '/rig') in node.get_node_names_and_namespaces(), 'the one node')
 
 
 def test_a_node_that_dies_ends_the_launch_when_asked_to(launch):
