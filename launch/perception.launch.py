@@ -1,10 +1,11 @@
-"""Segmentation and optical flow of one camera: in one process, or each in its own; with the camera, if asked for."""
+"""Segmentation and optical flow of one or several cameras: in one process, or each in its own."""
 import os
+from typing import List
 
+import yaml
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -15,8 +16,10 @@ from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
 ARGUMENTS = (
-    ('image', 'image', 'image topic to subscribe to', None),
-    ('namespace', '', 'namespace of the nodes and their topics: one per camera', None),
+    ('image', 'image', 'image topic to subscribe to; with `cameras` relative to the name of each, or with {camera} '
+     'in its place: /sensors/{camera}/image_raw', None),
+    ('namespace', '', 'namespace of the nodes and their topics', None),
+    ('cameras', '', 'names of the cameras that one node serves: front,rear,left', None),
     ('params_file', share_path('config', 'perception.yaml'), 'parameter file', None),
     ('processes', 'one', "'one': both tasks share one subscription and one decode; 'two': a process per task",
      ('one', 'two')),
@@ -55,23 +58,49 @@ def text_parameter(value):
     return ParameterValue(value, value_type=str)
 
 
+def camera_names(value):
+    """Return the names of the cameras; [] = as the parameter file says."""
+    return [name.strip() for name in value['cameras'].split(',') if name.strip()]
+
+
+def image_topics(value):
+    """Return for each image topic of the node, by the name that it has there, which topic that is."""
+    names, image = camera_names(value), value['image']
+    if not names:
+        return {'image': image}
+    if '{camera}' not in image:
+        if image.startswith('/') and len(names) > 1:
+            raise RuntimeError("image: got {!r} for {} cameras, expected a topic of each. Put '{{camera}}' where their "
+                               'names are.'.format(image, len(names)))
+        image = image if image.startswith('/') else '{camera}/' + image
+    return {name + '/image': image.replace('{camera}', name) for name in names}
+
+
 def reliability(value):
-    """Return the parameters that choose the reliability of the image subscription."""
-    topic = '/' + '/'.join(part.strip('/') for part in (value['namespace'], value['image']) if part.strip('/'))
-    if value['image'].startswith('/'):
-        topic = value['image']
+    """Return the parameters that choose the reliability of the image subscriptions."""
+    topics = [topic if topic.startswith('/') else '/' + '/'.join(
+        part.strip('/') for part in (value['namespace'], topic) if part.strip('/'))
+        for topic in image_topics(value).values()]
     return {'qos_overrides.{}.subscription.reliability'.format(name): text_parameter(value['image_reliability'])
-            for name in (topic, topic + '/compressed') if value['image_reliability']}
+            for topic in topics for name in (topic, topic + '/compressed') if value['image_reliability']}
 
 
 def end_with(node):
-    """Return the action that ends the launch when a node has died by itself."""
+    """Return the action that ends the launch, with exit status 1, when a node has died by itself."""
     def ended(event, context):
-        if event.returncode == 0 or context.is_shutdown:
-            return []
-        text = '{} has died (exit status {}): the launch ends.'.format(event.process_name, event.returncode)
-        return [LogInfo(msg=text), EmitEvent(event=Shutdown(reason=text))]
+        if event.returncode != 0 and not context.is_shutdown:  # Shutdown without an error would give the status 0.
+            raise RuntimeError('{} has died (exit status {}): the launch ends.'.format(
+                event.process_name, event.returncode))
     return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))
+
+
+def nodes_in(parameters):
+    """Yield the names of the nodes, without namespaces, for which the content of a parameter file has parameters."""
+    for key, value in parameters.items() if isinstance(parameters, dict) else ():
+        if isinstance(value, dict) and 'ros__parameters' in value:
+            yield key.split('/')[-1]
+        else:
+            yield from nodes_in(value)
 
 
 def actions(context):
@@ -79,6 +108,8 @@ def actions(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _, _ in ARGUMENTS}
     if not os.path.isfile(value['params_file']):
         raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
+    with open(value['params_file']) as file:
+        meant = {*nodes_in(yaml.safe_load(file))}
     respawn = truth('respawn', value['respawn'])
     if respawn and value['on_exit']:
         raise RuntimeError('on_exit: got {!r} with respawn: true, expected one of the two. Leave one out.'.format(
@@ -86,8 +117,14 @@ def actions(context):
     flags = {name: truth(name, value[name]) for name in FLAGS if value[name]}
     overrides = {parameter: text_parameter(value[name]) for name, parameter in OVERRIDES.items() if value[name]}
     overrides.update(flags, **reliability(value))
+    if value['cameras']:
+        overrides['cameras'] = ParameterValue(camera_names(value), value_type=List[str])
     programs = [(name, overrides) for name in (
         ['perception'] if value['processes'] == 'one' else ['segmentation', 'optical_flow'])]
+    topics = image_topics(value)
+    if value['camera_source'] and len(topics) > 1:
+        raise RuntimeError('camera_source: got {!r} for {} cameras, expected one camera. Start a camera_node for each, '
+                           'with its namespace.'.format(value['camera_source'], len(topics)))
     if value['camera_source']:
         camera = {'source': text_parameter(value['camera_source'])}
         if value['camera_info_url']:
@@ -95,10 +132,15 @@ def actions(context):
         camera.update((name, flags[name]) for name in ('use_sim_time',) if name in flags)
         programs.append(('camera', camera))
     nodes = [Node(package='trt_perception', executable=name + '_node', name=name, namespace=value['namespace'],
-                  parameters=[value['params_file'], parameters], remappings=[('image', value['image'])],
+                  parameters=[value['params_file'], parameters],
+                  remappings=[('image', topic) for topic in topics.values()] if name == 'camera' else topics.items(),
                   respawn=respawn, respawn_delay=2.0, output='screen')
              for name, parameters in programs]
-    return [end_with(node) for node in nodes if value['on_exit']] + nodes
+    # A launch file that includes this one hands down its own argument of that name, unless it gives another.
+    foreign = [LogInfo(msg='params_file: {} has no parameters for {}: these have their defaults.'.format(
+        value['params_file'], ', '.join(name for name, _ in programs)))]
+    return foreign * (not meant & {'*', '**', *(name for name, _ in programs)}) + [
+        end_with(node) for node in nodes if value['on_exit']] + nodes
 
 
 def generate_launch_description():

@@ -184,8 +184,9 @@ def test_every_parameter_file_has_only_known_parameters_with_allowed_values(name
         (planner.get(key) if name == 'planner.yaml' else find_setting(key)).check(value)
 
 
-def test_the_transport_profile_has_room_for_images_and_keeps_the_network():
-    with open(share_path('config', 'fastdds_shm.xml')) as file:
+@pytest.mark.parametrize('path', sorted(glob(share_path('config', '*.xml'))))
+def test_the_transport_profile_has_room_for_images_and_keeps_the_network(path):
+    with open(path) as file:
         root = ElementTree.fromstring(re.sub(' xmlns="[^"]*"', '', file.read(), count=1).partition('?>')[2])
 
     def texts(path):

@@ -1,9 +1,11 @@
 """Labels carried along the flow, through the node: on which images they live, what is counted, which flow is used."""
+import threading
+
 import networks
 import numpy as np
 import pytest
 from moving_scene import SIZE, agreement, scene, truth
-from rig import DEEP, header, image, pixels_of, stamp_of
+from rig import DEEP, PATIENCE_S, header, image, pixels_of, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.tasks import SEGMENTATION, TASKS
@@ -143,6 +145,35 @@ def test_labels_are_not_carried_over_images_that_the_task_did_not_see(rig, argum
     show(rig, [3, 4], labels)
     np.testing.assert_array_equal(pixels_of(labels[2]), truth(3))
     assert diagnosed(rig) == [('4', '2', '2')]
+
+
+def test_at_0_an_image_that_others_wait_for_gets_carried_labels(rig, arguments, runs):
+    labels = rig.watch(Image, LABELS)
+    rig.start([SEGMENTATION], *arguments, '-p', 'propagate:=0')
+    rig.watched(LABELS)
+    gate = threading.Event()
+    infer = rig.worker.tasks[0].engine._infer
+    rig.worker.tasks[0].engine._infer = lambda wanted: gate.wait(PATIENCE_S) and infer(wanted)
+    taken = []
+    process = rig.feed.tasks[0].process
+
+    def waiting(frame):
+        taken.append(frame.stamp_ns)
+        if len(taken) == 2:  # While the second is in hand, the third comes.
+            rig.worker.put(0, shown(2))
+        return process(frame)
+    rig.feed.tasks[0].process = waiting
+    rig.camera.publish(shown(0))
+    rig.until(lambda: taken, 'the first image')
+    rig.camera.publish(shown(1))
+    rig.until(lambda: not rig.worker._mailbox.is_empty(), 'the second image to wait')
+    gate.set()
+    rig.until(lambda: len(labels) == 3, 'the label maps')
+    assert [stamp_of(message) for message in labels] == [10**9 + number * PERIOD_NS for number in range(3)]
+    assert runs == {'tiny': 2, 'dis_ultrafast': 1}
+    assert agreement(pixels_of(labels[1]), 1) > 0.95
+    np.testing.assert_array_equal(pixels_of(labels[2]), truth(2))
+    assert diagnosed(rig) == [('3', '2', '1')]
 
 
 def test_each_camera_carries_labels_of_its_own(rig, arguments, runs):

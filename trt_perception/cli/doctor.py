@@ -11,17 +11,19 @@ from typing import Iterator, Tuple
 
 from ..core.errors import ConfigError
 from ..core.model import load_model, model_names
-from ..core.share import share_directory, share_path
+from ..core.share import share_directory
 from ..engines import BACKENDS, available_backends
 from ..transport import (
     LEAST_BUFFER,
     PROFILE_VARIABLES,
     RAISE_BUFFER,
+    both_ways_profile,
+    is_isolated,
     profile_file,
     profile_variable,
     receive_buffer_limit,
+    udp_profile,
 )
-from . import main_of
 
 OK, NOTE, FAIL = 'ok', 'note', 'FAIL'
 _SEGMENT_BYTES = 64 * 2**20
@@ -80,19 +82,23 @@ def check_ros() -> Iterator[Finding]:
         return
     if free < 2 * _SEGMENT_BYTES:
         yield FAIL, '/dev/shm', 'only {} MB free; each node takes 64. Enlarge it (docker: --shm-size=1g), or delete ' \
-                                'stale /dev/shm/fastdds_* of killed processes'.format(free // 2**20)
+                                'what killed processes of other users left: `fastdds shm clean`'.format(free // 2**20)
     else:
         yield OK, '/dev/shm', '{} MB free'.format(free // 2**20)
 
 
 def _check_transport() -> Iterator[Finding]:
-    both_ways = share_path('config', 'fastdds_shm_both.xml')
+    both_ways = both_ways_profile()
     chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
+    if is_isolated() and not chosen:
+        yield NOTE, 'transport', 'ROS_LOCALHOST_ONLY: no profile is chosen, as it would reach other machines. Images ' \
+                                 'of more than 512 KB get lost: give each program a profile with larger segments'
+        return
     if both_ways in chosen:
         yield OK, 'transport', 'shared memory both ways: every camera on this machine must have the same profile, ' \
                                + both_ways
         return
-    if share_path('config', 'fastdds_shm.xml') in chosen or not chosen:
+    if udp_profile() in chosen or not chosen:
         yield OK, 'transport', 'nodes and launch files choose {}; a camera needs no profile'.format(profile_file())
     else:
         yield NOTE, 'transport', 'your own profile {}. See that its buffers hold several images'.format(
@@ -138,8 +144,3 @@ def execute(args: argparse.Namespace) -> int:
             failed |= level == FAIL
             print('{:5} {:26} {}'.format(level, subject, text))
     return int(failed)
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception doctor`."""
-    return main_of('doctor')

@@ -12,7 +12,7 @@ from .image import NearestResizer, resize_flow, scale_flow
 
 GRID = (104, 136)
 """(height, width) of the grid on which motion is followed, px."""
-DOUBT_PER_GAP = 0.1
+DOUBT_PER_GAP = 0.05
 """By which part of itself doubt (1 - confidence) grows per image where the flow has no confidence at all."""
 DOUBT_PER_IMAGE = 1
 """What is added to the doubt per image, of 255. Both are fits to labelled video: docs/measurements/propagate.md."""

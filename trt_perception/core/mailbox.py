@@ -37,6 +37,10 @@ class Mailbox(Generic[Item]):
                 return None
             return self._waiting.pop(max(self._waiting, key=self._priorities.__getitem__))  # The first of several.
 
+    def is_empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self._waiting
+
     def close(self) -> None:
         """Wake whoever waits; from now on `take` gives None."""
         with self._changed:

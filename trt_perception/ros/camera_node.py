@@ -198,8 +198,3 @@ def run(args: Optional[List[str]] = None) -> int:
         print('camera: {}: {}'.format(type(error).__name__, error), file=sys.stderr)
         return 1
     return 0
-
-
-def main(args: Optional[List[str]] = None) -> int:
-    """Run the node."""
-    return run(args)

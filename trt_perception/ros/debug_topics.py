@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
-from .qos import RELIABLE
+from .qos import NO_PUBLISHER_EVENTS, RELIABLE
 
 
 def _stamped() -> Optional[type]:
@@ -34,7 +34,8 @@ class DebugTopics:
         self._stamped = _stamped()
         prefix = '~/debug/{}/'.format(camera) if camera else '~/debug/'
         self._publishers: Dict[str, Any] = {
-            name: node.create_publisher(self._stamped or Float64, prefix + name, RELIABLE)
+            name: node.create_publisher(self._stamped or Float64, prefix + name, RELIABLE,
+                                        event_callbacks=NO_PUBLISHER_EVENTS)
             for name in ('processing_time_ms', 'pipeline_latency_ms', 'cyclic_time_ms')}
         self._clock = node.get_clock()
         self._last_s: Optional[float] = None

@@ -23,7 +23,7 @@ from .managed_node import ManagedNode, Stage
 from .memory import keep_freed_memory
 from .node_sink import ROS
 from .parameters import declare_parameters, on_change
-from .qos import RELIABLE
+from .qos import NO_PUBLISHER_EVENTS, RELIABLE
 from .session import session
 from .worker import Worker
 
@@ -57,7 +57,8 @@ class PerceptionNode(ManagedNode):
         on_change(self, self._settings, self._settings_changed)
         self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
         self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'))
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE,
+                                                            event_callbacks=NO_PUBLISHER_EVENTS)
         # Of the steady clock: that the node's own stands still is one of the things that the status is to tell.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._watch_timer = self.create_timer(WATCH_PERIOD_S, self._watch_cameras, clock=steady)
@@ -180,8 +181,3 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
         print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
         return 1
     return 0
-
-
-def main(args: Optional[List[str]] = None) -> int:
-    """Run the node with both tasks."""
-    return run('perception', tuple(TASKS), args)
