@@ -62,7 +62,7 @@ def execute(args: argparse.Namespace) -> int:
     print(f'Numbers   {args.out}/report.json')
     print(f'Topics    {args.out}/recording   (ROS 2 bag, mcap)')
     print(f'View      trt_perception_tools view {args.out}/recording {args.bag}   (in a browser, with Rerun)')
-    print(f'          or open {args.out}/recording in Foxglove')
+    print(f'          or open {args.out}/recording in Foxglove, with the layout config/foxglove.json')
     return 0
 
 
