@@ -81,7 +81,7 @@ class RecordedRun(Run):
                 if topic.role == consumer.CLASSES:
                     self.classes[topic.camera] = label_set_of(message)
                 elif topic.role == consumer.FLOW_INTERVAL:
-                    self.intervals_ns[topic.camera, stamp_ns] = round(consumer.interval_of(message) * 1e9)
+                    self.intervals_ns[topic.camera, stamp_ns] = abs(stamp_ns - consumer.other_stamp_ns(message))
                 elif topic.role == FLOW_INFO:
                     at_ns, interval_ns = flow_info_of(message)
                     self.intervals_ns[topic.camera, at_ns] = interval_ns

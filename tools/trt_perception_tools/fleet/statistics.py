@@ -45,6 +45,7 @@ def piece_statistics(folder: Path) -> dict[str, Any]:
                 frames += 1
         except FrameError:  # What a damaged disk made of our own results; the images were counted by `process`.
             continue
+    recording.close()
     shares: dict[str, float] = {}
     total = sum(int(each.sum()) for each in counts.values())
     for camera, each in counts.items():
