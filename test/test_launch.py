@@ -293,6 +293,26 @@ def test_a_node_that_starts_paused_waits_for_enable(launch):
         launched.until(lambda: labels, 'a label map')
 
 
+def test_a_node_without_autostart_is_driven_by_the_lifecycle_command(launch):
+    with launch('camera_source:=test', 'autostart:=false') as launched:
+        labels = launched.listen('/segmentation/label_map')
+        launched.until(lambda: ('perception', '/') in launched.node.get_node_names_and_namespaces(), 'the node')
+
+        def lifecycle(*arguments):
+            done = subprocess.run(['ros2', 'lifecycle'] + list(arguments) + ['--no-daemon', '--spin-time', '5'],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                                  timeout=60, check=False)
+            if 'invalid choice' in done.stdout:
+                pytest.skip('no ros2lifecycle here')
+            return done.stdout.strip()
+        assert lifecycle('get', '/perception').startswith('unconfigured')
+        assert lifecycle('set', '/perception', 'configure') == 'Transitioning successful'
+        assert lifecycle('get', '/perception').startswith('inactive')
+        assert labels == []
+        assert lifecycle('set', '/perception', 'activate') == 'Transitioning successful'
+        launched.until(lambda: labels, 'a label map')
+
+
 @pytest.mark.parametrize(('arguments', 'text'), [
     (['bag:=/no/such/bag'], 'bag /no/such/bag: no such file or folder.'),
     (['bag:={}'.format(ROOT / 'demo' / 'street'), 'rate:=0'], '--rate: got 0, expected a number above 0.')])
