@@ -3,7 +3,8 @@
     .venv/bin/python docs/measurements/fleet.py [--bags 200 --images 40 --kills 20] [--video solidWhiteRight.mp4]
 
 Bags are cut from the demo's clip and, where there is one, from a video; each has other images. Ray runs on this
-machine, with two workers of one thread. Rates are per CPU second of the workers, so that a busy machine does not decide them.
+machine, with two workers of one thread. Rates are per CPU second of the workers, so that a busy machine does not decide
+them.
 """
 from __future__ import annotations
 
@@ -133,7 +134,7 @@ class Fleet:
         killed: list[str] = []
         driver = self.start()
         while len(killed) < kills and self.finished() < pieces:
-            time.sleep(chance.uniform(1, 6))
+            time.sleep(chance.uniform(0.5, 4))
             if driver.poll() is not None:
                 driver = self.start()
                 continue
@@ -177,7 +178,8 @@ def main() -> None:
         folder = Path(name)
         video = args.video if args.video.is_file() else None
         paths = write_bags(folder / 'drives', args.bags, args.images, video)
-        print(f'{len(paths)} bags of {args.images} images, cut from the clip{" and a video" if video else ""}', flush=True)
+        places = 'the clip and a video' if video else 'the clip'
+        print(f'{len(paths)} bags of {args.images} images, cut from {places}', flush=True)
         fleet = Fleet(folder)
         few = paths[:max(1, min(8, len(paths)))]
         rates = [bare_rate(few)]

@@ -96,9 +96,11 @@ class ObstacleFinder:
         plane, stride = self._plane, self._stride
         inside = runs[:, group.left:group.right]
         columns = slice(group.left * stride, min(group.right * stride, len(free.rows)))
+        middle = (group.left + group.right) // 2 * stride
         foot = int(np.median(free.rows[columns][free.states[columns] == OBSTACLE]))
+        if not math.isfinite(plane.ranges[foot, middle]):  # A rolled camera: the horizon is lower there.
+            foot = int(free.rows[middle])
         top = int(np.median(np.argmax(inside, axis=0)[inside.any(axis=0)])) * stride
-        middle = (columns.start + columns.stop) // 2
         position = plane.edges[foot, middle].astype(np.float64)
         depth, depth_error = self._depth(foot, middle)
         size = ((columns.stop - columns.start) * depth / self._focal, max(foot + 1 - top, 1) * depth / self._focal)
