@@ -10,7 +10,7 @@ CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test docs lint types bindings gstreamer tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
+.PHONY: help demo models test docs soak lint types bindings gstreamer tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(M
 docs: .venv/docs  ## Build the documentation, API reference included, as a site: out/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Built: out/docs/index.html"
+
+soak: .venv/demo  ## Run the node for 10 minutes under load, with faults injected, and hold it to config/budget.yaml
+	$(BIN)/trt_perception_tools soak --seconds 600 --load 1
 
 lint: .venv/test  ## Ruff
 	$(BIN)/ruff check .

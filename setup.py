@@ -44,18 +44,8 @@ setup(
     maintainer_email='maintainers@trt-perception.invalid',
     description='Semantic segmentation and dense optical flow for ROS 2, with TensorRT or ONNX Runtime',
     license='Apache-2.0',
-    entry_points={'console_scripts': [
-        'perception_node = trt_perception.ros.perception_node:main',
-        'planner_node = trt_perception.ros.planner_node:main',
-        'segmentation_node = trt_perception.ros.segmentation_node:main',
-        'optical_flow_node = trt_perception.ros.optical_flow_node:main',
-        'camera_node = trt_perception.ros.camera_node:main',
-        'trt_perception = trt_perception.cli:main',
-        'replay = trt_perception.cli.replay:main',
-        'process = trt_perception.cli.process:main',
-        'doctor = trt_perception.cli.doctor:main',
-        'build_engine = trt_perception.cli.build_engine:main',
-        'bench = trt_perception.cli.bench:main',
-        'calibrate_capture = trt_perception.cli.calibrate_capture:main',
-    ]},
+    entry_points={'console_scripts': ['trt_perception = trt_perception.cli:main'] + [
+        '{0} = trt_perception.cli.programs:{0}'.format(each) for each in (
+            'perception_node', 'segmentation_node', 'optical_flow_node', 'camera_node', 'planner_node', 'replay',
+            'process', 'doctor', 'build_engine', 'bench', 'calibrate_capture')]},
 )

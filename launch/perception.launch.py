@@ -2,10 +2,10 @@
 import os
 from typing import List
 
+import yaml
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -86,13 +86,21 @@ def reliability(value):
 
 
 def end_with(node):
-    """Return the action that ends the launch when a node has died by itself."""
+    """Return the action that ends the launch, with exit status 1, when a node has died by itself."""
     def ended(event, context):
-        if event.returncode == 0 or context.is_shutdown:
-            return []
-        text = '{} has died (exit status {}): the launch ends.'.format(event.process_name, event.returncode)
-        return [LogInfo(msg=text), EmitEvent(event=Shutdown(reason=text))]
+        if event.returncode != 0 and not context.is_shutdown:  # Shutdown without an error would give the status 0.
+            raise RuntimeError('{} has died (exit status {}): the launch ends.'.format(
+                event.process_name, event.returncode))
     return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))
+
+
+def nodes_in(parameters):
+    """Yield the names of the nodes, without namespaces, for which the content of a parameter file has parameters."""
+    for key, value in parameters.items() if isinstance(parameters, dict) else ():
+        if isinstance(value, dict) and 'ros__parameters' in value:
+            yield key.split('/')[-1]
+        else:
+            yield from nodes_in(value)
 
 
 def actions(context):
@@ -100,6 +108,8 @@ def actions(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _, _ in ARGUMENTS}
     if not os.path.isfile(value['params_file']):
         raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
+    with open(value['params_file']) as file:
+        meant = {*nodes_in(yaml.safe_load(file))}
     respawn = truth('respawn', value['respawn'])
     if respawn and value['on_exit']:
         raise RuntimeError('on_exit: got {!r} with respawn: true, expected one of the two. Leave one out.'.format(
@@ -126,7 +136,11 @@ def actions(context):
                   remappings=[('image', topic) for topic in topics.values()] if name == 'camera' else topics.items(),
                   respawn=respawn, respawn_delay=2.0, output='screen')
              for name, parameters in programs]
-    return [end_with(node) for node in nodes if value['on_exit']] + nodes
+    # A launch file that includes this one hands down its own argument of that name, unless it gives another.
+    foreign = [LogInfo(msg='params_file: {} has no parameters for {}: these have their defaults.'.format(
+        value['params_file'], ', '.join(name for name, _ in programs)))]
+    return foreign * (not meant & {'*', '**', *(name for name, _ in programs)}) + [
+        end_with(node) for node in nodes if value['on_exit']] + nodes
 
 
 def generate_launch_description():

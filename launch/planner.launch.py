@@ -21,9 +21,23 @@ ARGUMENTS = (
     ('class_costs', '', 'file that says which classes are ground, and their costs'),
     ('use_sim_time', '', 'true: take the time from /clock (a replayed bag)'),
 )
-OVERRIDES = {'base_frame': ('base_frame', str), 'mounting': ('mounting', str), 'class_costs': ('class_costs', str),
-             'camera_height': ('camera.height', float), 'camera_pitch': ('camera.pitch', float),
-             'use_sim_time': ('use_sim_time', bool)}
+TEXTS = ('base_frame', 'mounting', 'class_costs')
+NUMBERS = {'camera_height': 'camera.height', 'camera_pitch': 'camera.pitch'}
+
+
+def number(name, text):
+    """Return the number that an argument's text means."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise RuntimeError('{}: got {!r}, expected a number.'.format(name, text)) from error
+
+
+def truth(name, text):
+    """Return the bool that an argument's text means."""
+    if text.lower() not in ('true', 'false'):
+        raise RuntimeError('{}: got {!r}, expected true or false.'.format(name, text))
+    return text.lower() == 'true'
 
 
 def node(context):
@@ -31,8 +45,10 @@ def node(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     if not os.path.isfile(value['params_file']):
         raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
-    overrides = {parameter: ParameterValue(value[name], value_type=kind)
-                 for name, (parameter, kind) in OVERRIDES.items() if value[name]}
+    # Typed as strings: launch would turn a frame named 12 into a number.
+    overrides = {name: ParameterValue(value[name], value_type=str) for name in TEXTS if value[name]}
+    overrides.update((parameter, number(name, value[name])) for name, parameter in NUMBERS.items() if value[name])
+    overrides.update((name, truth(name, value[name])) for name in ('use_sim_time',) if value[name])
     return [Node(package='trt_perception', executable='planner_node', name='planner', namespace=value['namespace'],
                  parameters=[value['params_file'], overrides], remappings=[('imu', value['imu'])], output='screen')]
 

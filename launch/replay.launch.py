@@ -31,8 +31,14 @@ def player(context):
     # The nodes subscribe only once they are up: wait, or the first images are lost.
     node = Node(package='trt_perception', executable='replay', output='screen',
                 arguments=[value['bag'], '--rate', value['rate'], '--wait', '30'] + flags)
-    end = EmitEvent(event=Shutdown(reason='the replay has ended'))
-    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[end])), node]
+    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)), node]
+
+
+def ended(event, context):
+    """Return the action that ends the launch with the bag; a replay that failed gives it the exit status 1."""
+    if event.returncode != 0 and not context.is_shutdown:
+        raise RuntimeError('the replay has failed (exit status {}): the launch ends.'.format(event.returncode))
+    return [EmitEvent(event=Shutdown(reason='the replay has ended'))]
 
 
 def generate_launch_description():

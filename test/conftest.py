@@ -3,6 +3,7 @@
 `rig` imports rclpy, so the fixtures import it only when a test asks for them.
 """
 import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,11 @@ _TEST = os.path.dirname(os.path.abspath(__file__))
 for _folder in (os.path.dirname(_TEST), _TEST):
     if _folder not in sys.path:
         sys.path.insert(0, _folder)
+
+
+def pytest_configure():
+    # A shell without job control starts `pytest &` with Ctrl-C ignored, and the programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

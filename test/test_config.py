@@ -176,7 +176,7 @@ def test_the_parameter_file_holds_every_parameter_at_its_default():
 
 
 @pytest.mark.parametrize('name', [os.path.basename(path) for path in glob(share_path('config', '*.yaml'))
-                                  if not path.endswith('aggregator.yaml')])  # That one is for another node.
+                                  if not path.endswith(('aggregator.yaml', 'budget.yaml'))])  # Not for the node.
 def test_every_parameter_file_has_only_known_parameters_with_allowed_values(name):
     parameters, planner = parameters_of(name), {setting.name: setting for setting in PLANNER_SETTINGS}
     assert parameters
@@ -184,8 +184,9 @@ def test_every_parameter_file_has_only_known_parameters_with_allowed_values(name
         (planner.get(key) if name == 'planner.yaml' else find_setting(key)).check(value)
 
 
-def test_the_transport_profile_has_room_for_images_and_keeps_the_network():
-    with open(share_path('config', 'fastdds_shm.xml')) as file:
+@pytest.mark.parametrize('path', sorted(glob(share_path('config', '*.xml'))))
+def test_the_transport_profile_has_room_for_images_and_keeps_the_network(path):
+    with open(path) as file:
         root = ElementTree.fromstring(re.sub(' xmlns="[^"]*"', '', file.read(), count=1).partition('?>')[2])
 
     def texts(path):

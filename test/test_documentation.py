@@ -56,7 +56,7 @@ def test_named_commands_exist(page):
         assert verb in cli.VERBS, verb
     for verb in re.findall(r'trt_perception_tools ([a-z]+(?:-[a-z]+)*)\b', text_of(page)):
         assert verb in tools_cli.VERBS, verb
-    scripts = re.findall(r"'(\w+) = trt_perception", (ROOT / 'setup.py').read_text())
+    scripts = re.findall(r"'(\w+)'", (ROOT / 'setup.py').read_text().partition('console_scripts')[2])
     for script in re.findall(r'ros2 run trt_perception (\w+)', text_of(page)):
         assert script in scripts, script
 

@@ -12,10 +12,11 @@ import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2, not with pip')
 from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogInfo, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import Node
+from launch_ros.utilities import evaluate_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / 'launch'
@@ -78,6 +79,18 @@ def test_wrong_arguments_are_refused_by_name(arguments, text):
         nodes('perception.launch.py', **arguments)
 
 
+@pytest.mark.parametrize(('text', 'said'), [
+    ('controller:\n  ros__parameters: {x: 1}\n', True), ('', True), ('front: {camera: {ros__parameters: {}}}', True),
+    ('/**:\n  ros__parameters: {lazy: false}\n', False), ('/front/perception: {ros__parameters: {}}\n', False),
+    ('front: {perception: {ros__parameters: {}}}', False), ('/front/*: {ros__parameters: {}}', False)])
+def test_a_parameter_file_for_other_nodes_is_noticed(tmp_path, text, said):
+    (tmp_path / 'params.yaml').write_text(text)
+    context, found = described('perception.launch.py', params_file=str(tmp_path / 'params.yaml'))
+    lines = [perform_substitutions(context, entity.msg) for entity in found if isinstance(entity, LogInfo)]
+    assert lines == [line for line in ['params_file: {}/params.yaml has no parameters for perception: these have their '
+                                       'defaults.'.format(tmp_path)] if said]
+
+
 def test_missing_bag_is_asked_for():
     context, found = LaunchContext(), PythonLaunchDescriptionSource(str(LAUNCH / 'replay.launch.py'))
     arguments = found.get_launch_description(context).get_launch_arguments()
@@ -88,6 +101,23 @@ def test_a_camera_is_started_only_when_it_is_asked_for():
     assert nodes('perception.launch.py', camera_source='test')[1] == {'perception_node', 'camera_node'}
     assert nodes('tx2.launch.py', camera_source='csi:0', processes='two')[1] == {
         'segmentation_node', 'optical_flow_node', 'camera_node'}
+
+
+def test_the_planner_gets_its_parameters_with_their_types():
+    context, found = described('planner.launch.py', camera_height='2', mounting='tf', use_sim_time='true')
+    [node] = [each for each in found if isinstance(each, Node)]
+    assert perform_substitutions(context, node.cmd[0][0].executable) == 'planner_node'
+    _, overrides = evaluate_parameters(context, node._Node__parameters)
+    assert overrides == {'camera.height': 2.0, 'mounting': 'tf', 'use_sim_time': True}
+
+
+@pytest.mark.parametrize(('arguments', 'text'), [
+    ({'params_file': '/not/there.yaml'}, 'params_file: /not/there.yaml is not there'),
+    ({'camera_height': 'high'}, "camera_height: got 'high', expected a number"),
+    ({'use_sim_time': 'maybe'}, "use_sim_time: got 'maybe', expected true or false")])
+def test_wrong_arguments_of_the_planner_are_refused_by_name(arguments, text):
+    with pytest.raises(RuntimeError, match=text):
+        nodes('planner.launch.py', **arguments)
 
 
 @pytest.mark.parametrize(('image', 'namespace', 'topic'), [
@@ -155,6 +185,18 @@ class Launched:
         self.node.create_subscription(Image, topic, messages.append, QoSProfile(depth=10))
         return messages
 
+    def parameter(self, node, name):
+        """Return the value of a bool parameter; None while the node is not there."""
+        from rcl_interfaces.srv import GetParameters
+        client = self.node.create_client(GetParameters, node + '/get_parameters')
+        try:
+            self.until(client.service_is_ready, 'parameters of ' + node)
+            future = client.call_async(GetParameters.Request(names=[name]))
+            self.until(future.done, name)
+            return future.result().values[0].bool_value
+        finally:
+            self.node.destroy_client(client)
+
     def until(self, condition, what, seconds=60):
         end = time.monotonic() + seconds
         while not condition():
@@ -172,7 +214,8 @@ def launch(domain, tmp_path):
         (tmp_path / task).mkdir()
         make(tmp_path / task)
     models = ['{0}_model:={1}/{0}/tiny.yaml'.format(task, tmp_path) for task in ('segmentation', 'optical_flow')]
-    return lambda *arguments: Launched(tmp_path / 'output', 'perception.launch.py', *(models + list(arguments)))
+    return lambda *arguments, file='perception.launch.py': Launched(
+        tmp_path / 'output', file, *(models + list(arguments)))
 
 
 def test_a_camera_source_feeds_the_nodes_of_its_namespace(launch):
@@ -200,6 +243,7 @@ def test_a_node_that_dies_ends_the_launch_when_asked_to(launch):
         launched.until(lambda: launched.process.poll() is not None, 'the launch to end by itself')
         assert 'source: /dev/video99 is not there' in launched.output
         assert 'has died (exit status 1): the launch ends.' in launched.output
+        assert launched.process.returncode == 1
 
 
 def test_a_node_that_dies_leaves_the_others_alone_by_default(launch):
@@ -222,6 +266,7 @@ def test_ctrl_c_with_on_exit_is_no_death(launch):
         launched.process.send_signal(signal.SIGINT)
         launched.until(lambda: launched.process.poll() is not None, 'the end')
         assert 'has died' not in launched.output
+        assert launched.process.returncode == 0
 
 
 @pytest.mark.parametrize('reliability', ['reliable', 'best_effort'])
@@ -248,6 +293,72 @@ def test_a_node_that_starts_paused_waits_for_enable(launch):
         launched.until(lambda: labels, 'a label map')
 
 
+def test_a_node_without_autostart_is_driven_by_the_lifecycle_command(launch):
+    with launch('camera_source:=test', 'autostart:=false') as launched:
+        labels = launched.listen('/segmentation/label_map')
+        launched.until(lambda: ('perception', '/') in launched.node.get_node_names_and_namespaces(), 'the node')
+
+        def lifecycle(*arguments):
+            done = subprocess.run(['ros2', 'lifecycle'] + list(arguments) + ['--no-daemon', '--spin-time', '5'],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                                  timeout=60, check=False)
+            if 'invalid choice' in done.stdout:
+                pytest.skip('no ros2lifecycle here')
+            return done.stdout.strip()
+        assert lifecycle('get', '/perception').startswith('unconfigured')
+        assert lifecycle('set', '/perception', 'configure') == 'Transitioning successful'
+        assert lifecycle('get', '/perception').startswith('inactive')
+        assert labels == []
+        assert lifecycle('set', '/perception', 'activate') == 'Transitioning successful'
+        launched.until(lambda: labels, 'a label map')
+
+
+@pytest.mark.parametrize(('arguments', 'text'), [
+    (['bag:=/no/such/bag'], 'bag /no/such/bag: no such file or folder.'),
+    (['bag:={}'.format(ROOT / 'demo' / 'street'), 'rate:=0'], '--rate: got 0, expected a number above 0.')])
+def test_a_replay_that_fails_ends_the_launch_with_an_error(launch, arguments, text):
+    with launch(*arguments, file='replay.launch.py') as launched:
+        launched.until(lambda: launched.process.poll() is not None, 'the launch to end by itself')
+        assert text in launched.output
+        assert 'the replay has failed (exit status 2): the launch ends.' in launched.output
+        assert launched.process.returncode == 1
+
+
+def test_the_launch_ends_with_its_bag_whose_other_topics_nobody_waits_for(launch, tmp_path):
+    from bags import images, write_bag
+    sent = sorted(images(20, '/front/image_raw') + images(20, '/rear/image_raw'), key=lambda each: each[2])
+    with launch('bag:=' + write_bag(tmp_path / 'bag', sent), 'image:=/front/image_raw', 'rate:=0.2',
+                file='replay.launch.py') as launched:
+        labels = launched.listen('/segmentation/label_map')
+        launched.until(lambda: launched.process.poll() is not None, 'the launch to end by itself')
+        assert 'Nobody has subscribed to /rear/image_raw.' in launched.output
+        assert launched.process.returncode == 0
+        assert labels
+
+
+PARENT = """
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import SetParameter
+def generate_launch_description():
+    return LaunchDescription([{before}IncludeLaunchDescription(
+        PythonLaunchDescriptionSource({file!r}), launch_arguments={given!r}.items())])
+"""
+
+
+@pytest.mark.parametrize(('before', 'arguments'), [
+    ('', {'params_file': '{folder}/simtime.yaml'}), ("SetParameter('use_sim_time', True), ", {}),
+    ('', {'use_sim_time': '1'})], ids=['parameter file', 'parent', 'argument'])
+def test_sim_time_comes_from_wherever_it_is_set(launch, tmp_path, before, arguments):
+    (tmp_path / 'simtime.yaml').write_text('/**:\n  ros__parameters:\n    use_sim_time: true\n')
+    given = {name: value.format(folder=tmp_path) for name, value in arguments.items()}
+    (tmp_path / 'parent.launch.py').write_text(
+        PARENT.format(before=before, given=given, file=str(LAUNCH / 'perception.launch.py')))
+    with launch(file=str(tmp_path / 'parent.launch.py')) as launched:
+        launched.until(lambda: launched.parameter('/perception', 'use_sim_time') is True, 'use_sim_time to be true')
+
+
 @pytest.mark.skipif(shutil.which('ros2') is None, reason='no `ros2` command here')
 def test_replayed_street_comes_out_as_label_maps_and_flow_with_its_own_stamps(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', str(random.randrange(1, 100)))
@@ -264,19 +375,20 @@ def test_replayed_street_comes_out_as_label_maps_and_flow_with_its_own_stamps(mo
         node.create_subscription(Image, '/front/' + topic, lambda m, topic=topic: stamps.setdefault(topic, []).append(
             (m.header.stamp.sec, m.header.stamp.nanosec, m.header.frame_id)), QoSProfile(depth=10))
     launched = subprocess.Popen(
+        # So slow that no image is too old, however busy the machine is.
         ['ros2', 'launch', str(LAUNCH / 'replay.launch.py'), 'bag:={}'.format(ROOT / 'demo' / 'street'),
-         'decompress:=true', 'image:=/camera/image', 'namespace:=front', 'processes:=two', 'loop:=true'],
+         'decompress:=true', 'image:=/camera/image', 'namespace:=front', 'processes:=two', 'rate:=0.1', 'loop:=true'],
         env=dict(os.environ))
     try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and (len(stamps) < 2 or min(map(len, stamps.values())) < 20):
+        end = time.monotonic() + 120
+        while time.monotonic() < end and (len(stamps) < 2 or min(map(len, stamps.values())) < 3):
             rclpy.spin_once(node, timeout_sec=0.1)
     finally:
         launched.send_signal(signal.SIGINT)
         launched.wait(20)
         node.destroy_node()
         rclpy.shutdown()
-    assert min(map(len, stamps.values())) >= 20
+    assert min(map(len, stamps.values())) >= 3
     assert {frame for seen in stamps.values() for _, _, frame in seen} == {'camera_optical_frame'}
     assert {(sec - 1700000000 < 8, nanosec % 100000000) for seen in stamps.values() for sec, nanosec, _ in seen} == {
         (True, 0)}

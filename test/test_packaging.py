@@ -71,6 +71,10 @@ def test_colcon_builds_a_clean_clone_that_ros_tools_can_use(clone):
     prefix = clone / 'install' / 'trt_perception'
     executables = {path.name for path in (prefix / 'lib' / 'trt_perception').iterdir()}
     assert {'perception_node', 'segmentation_node', 'optical_flow_node', 'replay', 'trt_perception'} <= executables
+    for name in executables:
+        shown = subprocess.run([str(prefix / 'lib' / 'trt_perception' / name), '--help'], stdout=subprocess.PIPE,
+                               env=dict(os.environ, PYTHONPATH=str(next(prefix.glob('lib/python*/site-packages')))))
+        assert (shown.returncode, shown.stdout[:6]) == (0, b'usage:'), name
     assert (prefix / 'share/ament_index/resource_index/packages/trt_perception').is_file()
     share = prefix / 'share' / 'trt_perception'
     for pattern in ('config/*.yaml', 'config/*.xml', 'config/*.rviz', 'config/*.json', 'config/models/*.yaml',

@@ -1,6 +1,9 @@
-"""How images reach this process: the Fast DDS profile that suits this machine, and the remedy for losses."""
+"""How images reach this process: the Fast DDS profile that suits this machine, its shared memory, and lost images."""
+import fcntl
 import importlib
 import os
+import time
+from glob import glob
 from typing import Dict
 
 from .core.share import share_path
@@ -13,7 +16,11 @@ LEAST_BUFFER = 2**21
 """1280x720 in colour arrives whole with so many bytes, and not with half of it: docs/measurements/transport.md."""
 
 _FAST_DDS_2 = ('foxy', 'galactic', 'humble', 'iron', 'jazzy')
+_ISOLATED_BY_TRANSPORTS = ('foxy', 'galactic', 'humble')
 _BUFFER_LIMIT = '/proc/sys/net/core/rmem_max'
+_SEGMENT_LOCKS = '/dev/shm/fastdds_' + 16 * '[0-9a-f]' + '_el'
+_NEW_S = 10.0
+"""A younger segment may belong to a process that has not locked it yet."""
 
 
 def receive_buffer_limit() -> int:
@@ -25,31 +32,54 @@ def receive_buffer_limit() -> int:
         return 0
 
 
+def _fast_dds() -> int:
+    """Return the major version of this machine's Fast DDS: 2, or 3 from Kilted on."""
+    distribution = os.environ.get('ROS_DISTRO')
+    if distribution:
+        return 2 if distribution in _FAST_DDS_2 else 3
+    try:  # ROS from pip sets no ROS_DISTRO. importlib.metadata came with Python 3.8, as ROS from pip did.
+        version = importlib.import_module('importlib.metadata').version('ros-rmw-fastrtps-cpp')
+        return 2 if int(version.split('.')[0]) < 9 else 3
+    except ImportError:
+        return 2
+
+
+def _profile(name: str) -> str:
+    return share_path('config', 'fastdds{}_{}.xml'.format(_fast_dds(), name))
+
+
+def udp_profile() -> str:
+    """Return the path of the profile whose images come in over UDP: cameras need no profile."""
+    return _profile('shm')
+
+
+def both_ways_profile() -> str:
+    """Return the path of the profile whose images come in over shared memory: cameras must have it, too."""
+    return _profile('shm_both')
+
+
 def profile_file() -> str:
     """Return the path of the shipped profile that suits this machine.
 
     Images come in over UDP where the kernel's buffers hold one, so that a camera driver without any profile is heard;
     elsewhere over shared memory, which serves cameras that have a profile.
     """
-    over_udp = receive_buffer_limit() >= LEAST_BUFFER
-    return share_path('config', 'fastdds_shm.xml' if over_udp else 'fastdds_shm_both.xml')
+    return udp_profile() if receive_buffer_limit() >= LEAST_BUFFER else both_ways_profile()
 
 
 def profile_variable() -> str:
-    """Return the variable that this machine's Fast DDS reads: version 3 (Kilted) warns of the older name."""
-    distribution = os.environ.get('ROS_DISTRO')
-    if distribution:
-        return PROFILE_VARIABLES[distribution in _FAST_DDS_2]
-    try:  # ROS from pip sets no ROS_DISTRO. importlib.metadata came with Python 3.8, as ROS from pip did.
-        version = importlib.import_module('importlib.metadata').version('ros-rmw-fastrtps-cpp')
-        return PROFILE_VARIABLES[int(version.split('.')[0]) < 9]
-    except ImportError:
-        return PROFILE_VARIABLES[1]
+    """Return the variable that this machine's Fast DDS reads: version 3 warns of the older name."""
+    return PROFILE_VARIABLES[_fast_dds() == 2]
+
+
+def is_isolated() -> bool:
+    """Return whether rmw keeps to this machine by transports of its own, which a profile would undo: up to Humble."""
+    return os.environ.get('ROS_LOCALHOST_ONLY') == '1' and os.environ.get('ROS_DISTRO') in _ISOLATED_BY_TRANSPORTS
 
 
 def profile_environment() -> Dict[str, str]:
-    """Return the environment that selects the shipped profile; empty where the user has chosen one."""
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+    """Return the environment that selects the shipped profile; empty where the user wants another, or isolation."""
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES) or is_isolated():
         return {}
     return {profile_variable(): profile_file()}
 
@@ -59,6 +89,28 @@ def use_shared_memory_profile() -> None:
     os.environ.update(profile_environment())
 
 
+def remove_stale_segments() -> int:
+    """Remove this user's segments of Fast DDS whose processes were killed, and return their number of bytes.
+
+    A process holds a lock beside its segment, 64 MB with our profiles, as long as it lives; killed, it leaves both.
+    """
+    removed = 0
+    for lock_path in glob(_SEGMENT_LOCKS):
+        path = lock_path[:-len('_el')]
+        try:
+            status = os.stat(path)
+            if status.st_uid != os.geteuid() or time.time() - status.st_mtime < _NEW_S:
+                continue
+            with open(lock_path, 'rb') as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.remove(path)
+                os.remove(lock_path)
+        except OSError:  # Its process lives, or another program was faster.
+            continue
+        removed += status.st_size
+    return removed
+
+
 def loss_remedy(image_bytes: int) -> str:
     """Return what to do where images of this size get lost between a camera and this process."""
     limit = receive_buffer_limit()
@@ -66,4 +118,4 @@ def loss_remedy(image_bytes: int) -> str:
         return 'The kernel buffers {} bytes per socket, less than {}. Run: {}'.format(
             limit, 'one image' if limit < image_bytes else 'the packets of one image need', RAISE_BUFFER)
     return 'Let the camera publish reliable, or start it from a shell with: export {}={}'.format(
-        profile_variable(), share_path('config', 'fastdds_shm_both.xml'))
+        profile_variable(), both_ways_profile())

@@ -1,6 +1,7 @@
 """How right planner_node's free space, times to contact and moving obstacles are, on rendered scenes with exact truth.
 
-    .venv/bin/python docs/measurements/planner.py [--scenes 40] [--flows exact noise blobs dis_medium tinypwc]
+    .venv/bin/python docs/measurements/planner.py [--scenes 24] [--flows exact noise blobs dis_medium tinypwc]
+    .venv/bin/python docs/measurements/planner.py --times
 
 Prints Markdown tables; planner.md holds them. Each scene has up to six boxes, still or moving, a vehicle that drives,
 turns and nods, and a camera that looks slightly down. Label maps are exact, or as of a network at half the resolution.
@@ -8,13 +9,15 @@ turns and nods, and a camera that looks slightly down. Label maps are exact, or 
 import argparse
 import itertools
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from trt_perception.core.class_costs import load_class_costs
+from trt_perception.core.class_costs import ClassCosts, load_class_costs
 from trt_perception.core.ground_plane import mounting_of
 from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
@@ -84,15 +87,45 @@ def share(counts: list[int]) -> str:
     return f'{right / max(told, 1):.2f} ({told}) / {hit / max(there, 1):.2f} ({there})'
 
 
+def print_times(costs: ClassCosts, settings: dict[str, Any]) -> None:
+    """Print the median CPU time of each step, interleaved, and as a share of dis_medium's."""
+    scene = random_scene(np.random.default_rng(2))
+    view = render(scene, 0.0, 0.1)
+    planner = Planner(scene.camera, mounting_of(*scene.mounting), CLASSES, costs, settings)
+    free, previous = planner.free_space(view.labels), planner.previous_rays(view.flow)
+    motion = planner.ego_motion(view.labels, previous, None)
+    model, stamps_ns = load_model('dis_medium'), itertools.count(10**9, 10**8)
+    pipeline = OpticalFlowPipeline(open_engine(model), model)
+    image = np.repeat(textured(view, scene)[..., np.newaxis], 3, axis=2)
+    steps: dict[str, Callable[[], object]] = {
+        'dis_medium': lambda: pipeline.process(frame_from_array(image, stamp_ns=next(stamps_ns))),
+        'free space': lambda: planner.free_space(view.labels), 'scan': lambda: planner.beams.scan(free),
+        'grid': lambda: planner.occupancy(view.labels, free), 'previous rays': lambda: planner.previous_rays(view.flow),
+        'own motion': lambda: planner.ego_motion(view.labels, previous, None),
+        'obstacles': lambda: planner.obstacles(view.labels, free, previous, motion, 0.1)}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(30):
+        for name, step in steps.items():
+            start = time.process_time()
+            step()
+            times[name].append((time.process_time() - start) * 1e3)
+    print('| step | ms of CPU, median | share of dis_medium |\n|---|---|---|')
+    for name, each in times.items():
+        print(f'| {name} | {np.median(each):.1f} | {np.median(each) / np.median(times["dis_medium"]):.2f} |')
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--scenes', type=int, default=40)
+    parser.add_argument('--scenes', type=int, default=24)
     parser.add_argument('--interval', type=float, default=0.1, help='between two images, s (default: 0.1)')
     parser.add_argument('--flows', nargs='+', default=['exact', 'noise', 'blobs', 'dis_medium', 'tinypwc'])
+    parser.add_argument('--times', action='store_true', help='measure what each step takes instead')
     args = parser.parse_args()
     settings = {setting.name: setting.default for setting in PLANNER_SETTINGS}
     costs = load_class_costs(share_path('config', 'class_costs', 'default.yaml'))
+    if args.times:
+        return print_times(costs, settings)
     flows: dict[str, Flow] = {'exact': exact, 'noise': noise, 'blobs': blobs}
     flows.update((name, network(name)) for name in args.flows if name not in flows)
     scores = {(name, labels, gyro): Score() for name in args.flows for labels in ('exact', 'coarse')

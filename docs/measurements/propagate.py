@@ -1,6 +1,7 @@
 """Labels carried along the optical flow: how far they agree with the network's own, and what they cost.
 
-    .venv/bin/python docs/measurements/propagate.py [--data ../shared/data] [--image docs/propagate.jpg]
+    .venv/bin/python docs/measurements/propagate.py [--data ../shared/data] [--clips highway street CamVid]
+        [--image docs/propagate.jpg]
 
 Prints Markdown tables; propagate.md holds them. Each network and each method of flow runs once on every image of a
 clip; what is carried is then LabelCarrier's. Times are CPU times of one thread, of pipelines that take turns.
@@ -180,21 +181,24 @@ def report_validity(clip: Clip, recorded: Recorded, every: int = 3) -> None:
 
 def report_confidence(clip: Clip, recorded: Recorded) -> None:
     """Print how well the confidence of carried labels says which are right, by how it falls."""
-    print(f'\n{clip.title}, {FLOWS[0]}, confidence against the truth:\n')
+    right = clip.truth or recorded.labels
+    print(f'\n{clip.title}, {FLOWS[0]}, confidence against {"the truth" if clip.truth else "its own labels"}:\n')
     row('confidence', *(f'{what}, every {every}.' for every in EVERY[1:] for what in ('mean - right', 'ECE', 'AUROC')))
     row(*['---'] * (1 + 3 * len(EVERY[1:])))
 
     def scored(title: str, given: Callable[[Carried], tuple[np.ndarray, np.ndarray]]) -> None:
         cells = []
         for every in EVERY[1:]:
-            score = reliability(sum(confidence_counts(clip.truth[each.number], *given(each), CLASSES)
+            score = reliability(sum(confidence_counts(right[each.number], *given(each), CLASSES)
                                     for each in carried(recorded, FLOWS[0], every)).sum(0))
             cells += [f'{100 * (score.confidence - score.right):+.1f}', f'{100 * score.ece:.2f}', f'{score.auroc:.3f}']
         row(title, *cells)
 
-    scored('of the network, every image', lambda each: (recorded.labels[each.number], recorded.confidence[each.number]))
+    if clip.truth:
+        scored('of the network, every image',
+               lambda each: (recorded.labels[each.number], recorded.confidence[each.number]))
     shipped = label_carrier.DOUBT_PER_GAP, label_carrier.DOUBT_PER_IMAGE
-    for constants in ((0, 0), (0, 1), (0.1, 0), shipped, (0.2, 1), (0.1, 2)):
+    for constants in ((0, 0), (0, 1), (0.05, 0), shipped, (0.1, 1), (0.2, 1), (0.05, 2)):
         label_carrier.DOUBT_PER_GAP, label_carrier.DOUBT_PER_IMAGE = constants
         scored('carried, + {:.0%} of the doubt per gap, + {}/255 per image'.format(*constants)
                + (' **(shipped)**' if constants == shipped else ''), lambda each: (each.labels, each.confidence))
@@ -251,15 +255,15 @@ def report_times(options: EngineOptions, images: list[np.ndarray]) -> None:
             *(f'{share:.3f}' for share in one))
 
 
-def draw(path: Path, clip: Clip, recorded: Recorded, every: int = 10, number: int = 59) -> None:
+def draw(path: Path, clip: Clip, recorded: Recorded, every: int = 5, number: int = 29) -> None:
     """Save a part of an image with its own labels, those of an image before it, and these carried, side by side."""
     palette = label_palette(load_model(MODEL).labels)
-    top, left, height, width = 130, 200, 300, 400
+    part = np.s_[180:330, 360:560]
     tiles = []
     for labels in (recorded.labels[number], recorded.labels[number - number % every],
                    next(each.labels for each in carried(recorded, FLOWS[0], every) if each.number == number)):
         image = overlay_labels(np.ascontiguousarray(clip.images[number][..., ::-1]), labels, palette, 0.5)
-        tiles.append(image[top:top + height, left:left + width])
+        tiles.append(cv2.resize(image[part], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
     cv2.imwrite(str(path), np.hstack(tiles)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
@@ -267,18 +271,20 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, default=Path('../shared/data'), metavar='DIR')
+    parser.add_argument('--clips', nargs='+', default=['highway', 'street', 'CamVid'], metavar='NAME')
     parser.add_argument('--image', type=Path, metavar='JPG', help='save the image of propagate.md')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     options = EngineOptions('onnxruntime', '', 1)
-    for number, clip in enumerate(clips(args.data)):
-        if not number:
+    for clip in clips(args.data):
+        if clip.title not in args.clips:
+            continue
+        if clip.title == 'highway':
             report_times(options, clip.images[:60])
         recorded = record(clip, options)
         report_agreement(clip, recorded)
         report_validity(clip, recorded)
-        if clip.truth:
-            report_confidence(clip, recorded)
+        report_confidence(clip, recorded)
         if clip.title == 'street' and args.image:
             draw(args.image, clip, recorded)
 

@@ -7,13 +7,14 @@ import pytest
 from rig import ROOT, trt_perception
 
 from trt_perception import __version__, cli
-from trt_perception.cli import doctor, replay
+from trt_perception.cli import doctor
 from trt_perception.core.errors import ConfigError, EngineError
 
 OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
-                   '--use-sim-time', '{perception,segmentation,optical_flow}'],
+                   '--use-sim-time', '{perception,segmentation,optical_flow,camera}'],
            'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
                       '--wait S'],
+           'process': ['--output DIR', '--every N'],
            'build-engine': ['--precision {fp32,fp16,bf16,int8}', '--cache-dir FOLDER', '--force',
                             '--max-workspace-size BYTES', '--dla-core N', '--gpu-id N', '--calibration FOLDER',
                             '--output FILE'],
@@ -91,23 +92,6 @@ def test_ctrl_c_gives_the_status_that_shells_expect(monkeypatch):
         raise KeyboardInterrupt
     monkeypatch.setattr(doctor, 'execute', interrupted)
     assert cli.main(['doctor']) == 130
-
-
-@pytest.mark.parametrize(('verb', 'module', 'argv', 'expected'), [
-    ('doctor', doctor, [], {}),
-    ('doctor', doctor, ['--ros-args', '-r', '__node:=doctor'], {}),
-    ('replay', replay, ['street', '--rate', '2', '--ros-args', '--params-file', 'x'],
-     {'bag': 'street', 'rate': 2.0, 'loop': False}),
-])
-def test_as_a_program_of_its_own_a_verb_drops_what_launch_adds(monkeypatch, verb, module, argv, expected):
-    calls = []
-    monkeypatch.setattr(module, 'execute', lambda args: calls.append(vars(args)) or 0)
-    monkeypatch.setattr(sys, 'argv', ['trt_perception_' + verb] + argv)
-    assert module.main() == 0
-    [given] = calls
-    assert {key: given[key] for key in expected} == expected
-    assert cli.main_of(verb, argv) == 0
-    assert calls == [given, given]
 
 
 def test_without_docstrings_every_verb_still_works():

@@ -115,20 +115,16 @@ def test_a_broken_model_file_is_a_finding_and_not_the_end(capsys, monkeypatch, t
     assert 'model tinypwc' in found
 
 
-def profile(name='fastdds_shm.xml'):
-    return share_path('config', name)
-
-
 def test_without_a_transport_profile_the_nodes_choose_one(capsys):
     assert findings(capsys)[1]['transport'] == (
-        'ok', 'nodes and launch files choose {}; a camera needs no profile'.format(profile()))
+        'ok', 'nodes and launch files choose {}; a camera needs no profile'.format(transport.udp_profile()))
 
 
 @pytest.mark.parametrize('variable', PROFILE_VARIABLES)
 def test_the_transport_profile_of_the_shell_is_recognised(capsys, monkeypatch, variable):
-    monkeypatch.setenv(variable, profile())
-    assert findings(capsys)[1]['transport'][1].startswith('nodes and launch files choose ' + profile())
-    monkeypatch.setenv(variable, profile('fastdds_shm_both.xml'))
+    monkeypatch.setenv(variable, transport.udp_profile())
+    assert findings(capsys)[1]['transport'][1].startswith('nodes and launch files choose ' + transport.udp_profile())
+    monkeypatch.setenv(variable, transport.both_ways_profile())
     found = findings(capsys)[1]
     assert found['transport'][1].startswith('shared memory both ways: every camera on this machine must have the same ')
     assert 'net.core.rmem_max' not in found
@@ -138,10 +134,18 @@ def test_the_transport_profile_of_the_shell_is_recognised(capsys, monkeypatch, v
     assert text.startswith('your own profile /etc/mine.xml. ')
 
 
+def test_isolation_from_other_machines_is_told_with_its_price(capsys, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'humble')
+    monkeypatch.setenv('ROS_LOCALHOST_ONLY', '1')
+    level, text = findings(capsys)[1]['transport']
+    assert level == 'note'
+    assert text.startswith('ROS_LOCALHOST_ONLY: no profile is chosen, as it would reach other machines. ')
+
+
 @pytest.mark.parametrize(('limit', 'level', 'text'), [
     (212992, 'note', '212992 bytes: images from a camera without a Fast DDS profile get lost. Run: {}. Or give the '
                      'camera shared memory: export {}={}'.format(
-                         transport.RAISE_BUFFER, profile_variable(), profile('fastdds_shm_both.xml'))),
+                         transport.RAISE_BUFFER, profile_variable(), transport.both_ways_profile())),
     (2**22, 'note',
      '4194304 bytes: a best-effort camera loses images larger than that. Run: ' + transport.RAISE_BUFFER),
     (2**25, 'ok', '33554432 bytes')])
@@ -174,3 +178,14 @@ def test_another_middleware_is_noted(capsys, monkeypatch):
     assert found['rclpy'][1].endswith('on rmw_cyclonedds_cpp')
     assert found['transport'][0] == 'note'
     assert found['transport'][1].startswith('rmw_cyclonedds_cpp: ')
+
+
+@pytest.mark.parametrize(('missing', 'level', 'text'), [
+    ({}, 'ok', 'GStreamer'),
+    ({'gstreamer': "No module named 'gi'"}, 'note', "no GStreamer (No module named 'gi'): CSI cameras and "
+                                                    'pipelines cannot be read. apt install python3-gst-1.0')])
+def test_what_camera_node_can_read_is_told(capsys, monkeypatch, missing, level, text):
+    monkeypatch.setattr(doctor, 'unavailable', lambda: missing)
+    found = findings(capsys)[1]['camera_node']
+    assert found[0] == level
+    assert found[1].startswith(text)

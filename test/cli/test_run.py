@@ -22,6 +22,10 @@ def test_without_arguments_the_shipped_parameters_are_taken():
     assert run.ros_arguments(args) == ['--ros-args', '--params-file', share_path('config', 'perception.yaml')]
 
 
+def test_the_planner_has_a_parameter_file_of_its_own():
+    assert run.ros_arguments(arguments('planner'))[2] == share_path('config', 'planner.yaml')
+
+
 def test_every_argument_becomes_what_rclpy_understands(tmp_path):
     files = [networks.write_yaml(tmp_path / name, {}) for name in ('a.yaml', 'b.yaml')]
     args = arguments('segmentation', '--params-file', files[0], '--params-file', files[1], '-p', 'max_frame_age:=0.5',

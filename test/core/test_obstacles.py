@@ -13,18 +13,17 @@ COSTS = load_class_costs(share_path('config', 'class_costs', 'default.yaml'))
 MOUNTING = (0.5, 0.0, 1.4, 0.0, 0.06, 0.0)
 
 
-def obstacles_of(*boxes, speed=4.0, noise=0.0, labels=None, gyro=True, flow=True, **options):
-    """Return the obstacles of a scene, with the box that each is of, by number."""
+def obstacles_of(*boxes, speed=4.0, noise=0.0, gyro=True, flow=True, **options):
+    """Return the obstacles of a scene, from left to right."""
     scene = Scene(boxes, speed=speed, yaw_rate=0.15, mounting=MOUNTING)
     view = render(scene)
     planner = Planner(scene.camera, mounting_of(*scene.mounting), CLASSES, COSTS, dict(SETTINGS, **options))
     field = view.flow + np.random.default_rng(0).normal(0, noise, view.flow.shape).astype(np.float32)
     if not flow:
         field[:] = np.nan
-    labels = view.labels if labels is None else labels(view)
-    free, previous = planner.free_space(labels), planner.previous_rays(field)
-    motion = planner.ego_motion(labels, previous, view.turn if gyro else None)
-    return planner.obstacles(labels, free, previous, motion, 0.1)
+    free, previous = planner.free_space(view.labels), planner.previous_rays(field)
+    motion = planner.ego_motion(view.labels, previous, view.turn if gyro else None)
+    return planner.obstacles(view.labels, free, previous, motion, 0.1)
 
 
 @pytest.mark.parametrize('noise', [0.0, 0.3])

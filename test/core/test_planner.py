@@ -64,6 +64,32 @@ def test_a_camera_that_is_not_calibrated_is_refused():
         planner_of(Scene(camera=CameraModel(CAMERA.size, np.zeros((3, 3)))))
 
 
+@pytest.mark.parametrize('seed', range(8))
+def test_labels_and_flow_of_any_kind_give_numbers(seed):
+    rng = np.random.default_rng(seed)
+    scene = Scene(camera=CAMERA._replace(size=(120, 160), matrix=np.array([[130.0, 0, 80], [0, 130, 60], [0, 0, 1]])),
+                  mounting=(0.3, 0.1, 1.2, rng.uniform(-1, 1), rng.uniform(-0.3, 0.6), rng.uniform(-0.5, 0.5)))
+    planner = Planner(scene.camera, mounting_of(*scene.mounting), CLASSES, COSTS, dict(SETTINGS, max_range=1000.0))
+    for size in (1, 4, 16, 40):
+        blocks = rng.choice([*CLASSES, 3, 3, 3, 77, 255], (120 // size + 1, 160 // size + 1))
+        labels = np.repeat(np.repeat(blocks, size, axis=0), size, axis=1)[:120, :160].astype(np.uint8)
+        labels = labels[(np.arange(120)[:, None] + rng.integers(0, 9, 160)) % 120, np.arange(160)]
+        flow = rng.normal(0, 10.0**rng.integers(-2, 3), (120, 160, 2)).astype(np.float32)
+        flow[rng.random((120, 160)) < 0.1] = rng.choice([np.nan, np.inf])
+        free, previous = planner.free_space(labels), planner.previous_rays(flow)
+        scan = planner.beams.scan(free)
+        assert ((scan > 0) | np.isnan(scan)).all()
+        grid = planner.occupancy(labels, free)
+        assert ((grid >= -1) & (grid <= 100)).all()
+        for gyro in (None, np.eye(3)):
+            motion = planner.ego_motion(labels, previous, gyro)
+            for each in planner.obstacles(labels, free, previous, motion, 0.1):
+                assert np.isfinite([each.distance, each.bearing, *each.position, *each.size]).all()
+                assert 0 <= each.confidence <= 1
+                assert each.time_to_contact > 0
+                assert each.velocity is None or np.isfinite(each.velocity).all()
+
+
 def test_an_odd_size_is_planned_as_well():
     scene = Scene(camera=CAMERA._replace(size=(101, 157), matrix=np.array([[120.0, 0, 78], [0, 120, 40], [0, 0, 1]])),
                   speed=3.0)

@@ -18,12 +18,10 @@ SIZE = (6, 8)
 
 
 class Backend:
-    """Writes tiny networks for one back-end and opens them.
+    """Writes tiny networks for one back-end and opens them."""
 
-    Args:
-        module: writes them: networks, tflite_networks or tensorrt_networks.
-    """
-
+    writer = 'networks'
+    """Module of the tests that writes them."""
     precision = 'fp32'
     suffix = 'onnx'
     library = ''
@@ -33,16 +31,16 @@ class Backend:
     image = TensorSpec('image', (1,) + SIZE + (3,), np.dtype(np.uint8))
     """The input of a segmentation network."""
 
-    def __init__(self, name, module, folder):
+    def __init__(self, name, folder):
         self.name = name
-        self._module = module
+        self._writer = importlib.import_module(self.writer)
         self._folder = folder
 
     def model(self, kind):
         """Return a `segmentation_model` or `flow_model`."""
         fields = getattr(networks, kind.replace('model', 'fields'))()
         fields['files'] = {self.name: {'fp32': 'tiny.' + self.suffix}}
-        return getattr(self._module, kind)(self._folder, fields=fields)
+        return getattr(self._writer, kind)(self._folder, fields=fields)
 
     def file(self, model):
         """Return the network file of a model, as error texts write it."""
@@ -78,6 +76,7 @@ class OpenVino(Backend):
 class TFLite(Backend):
     """The same networks as TFLite files."""
 
+    writer = 'tflite_networks'
     suffix = 'tflite'
     library = 'TensorFlow Lite'
     handle = '_interpreter'
@@ -86,6 +85,7 @@ class TFLite(Backend):
 class TensorRT(Backend):
     """TensorRT of one generation, on the doubles."""
 
+    writer = 'tensorrt_networks'
     precision = 'fp16'
     suffix = 'engine'
     library = 'TensorRT'
@@ -93,7 +93,7 @@ class TensorRT(Backend):
     image = TensorSpec('image', (1, 3) + SIZE, np.dtype(np.float32))
 
     def __init__(self, generation, folder):
-        super().__init__('tensorrt', tensorrt_networks, folder)
+        super().__init__('tensorrt', folder)
         self._generation = generation
 
     def open(self, model):
@@ -114,8 +114,8 @@ class OpenCv(Backend):
         return self.open(self.model('flow_model'))
 
 
-ON_THE_CPU = ['onnxruntime', 'openvino', 'tflite']
-NETWORKS = ON_THE_CPU + ['tensorrt ' + generation for generation in VERSIONS]
+ON_THE_CPU = {'onnxruntime': OnnxRuntime, 'openvino': OpenVino, 'tflite': TFLite}
+NETWORKS = list(ON_THE_CPU) + ['tensorrt ' + generation for generation in VERSIONS]
 
 
 def test_each_back_end_of_the_table_is_tested_here():
@@ -136,16 +136,14 @@ def any_backend(request, tmp_path):
 
 def backend_of(request, tmp_path):
     name, _, generation = request.param.partition(' ')
-    if name == 'opencv':
-        return OpenCv(name, networks, tmp_path)
     if name == 'tensorrt':
         request.getfixturevalue('use_gpu')(generation)
         return TensorRT(generation, tmp_path)
+    if BACKENDS[name].missing:
+        pytest.skip(BACKENDS[name].missing + ' is not installed')
     if name == 'tflite':
         pytest.importorskip('ai_edge_litert', reason='tiny TFLite files are written with its schema')
-        return TFLite(name, importlib.import_module('tflite_networks'), tmp_path)
-    pytest.importorskip(name)
-    return {'onnxruntime': OnnxRuntime, 'openvino': OpenVino}[name](name, networks, tmp_path)
+    return dict(ON_THE_CPU, opencv=OpenCv)[name](name, tmp_path)
 
 
 def error_of(backend, model):
@@ -258,7 +256,7 @@ def test_results_are_the_engines_own_arrays_and_are_reused(backend):
     assert (kept != before).any()
 
 
-@pytest.mark.parametrize('backend', ON_THE_CPU, indirect=True)
+@pytest.mark.parametrize('backend', list(ON_THE_CPU), indirect=True)
 def test_results_in_the_cpus_memory_outlive_the_engine(backend):
     engine = backend.segmentation()
     engine.put_image('image', frame_showing(random_image(0)))

@@ -185,7 +185,8 @@ def test_the_number_of_threads_reaches_the_compiled_network(tmp_path, monkeypatc
 
     monkeypatch.setattr(openvino_engine, '_core', Core)
     OpenVinoEngine(segmentation_model(tmp_path), 'fp32', EngineOptions(num_threads=count))
-    assert seen == [(count, 1, False)]
+    # It takes no more threads than this process has cores.
+    assert seen == [(min(count, len(os.sched_getaffinity(0))), 1, False)]
 
 
 def test_a_file_that_is_no_network_is_refused_with_the_librarys_text(tmp_path):
@@ -263,9 +264,6 @@ def test_a_signal_after_two_engines_were_closed_interrupts_as_always(tmp_path):
         (tmp_path / name).mkdir()
         fields = dict(networks.segmentation_fields(), files={'onnx': {'fp32': 'tiny.onnx'}})
         paths.append(networks.segmentation_model(tmp_path / name, fields=fields).path)
-    # On a loaded machine, OpenVINO swallowed the signal in one run of some twenty; it must never end the process.
-    ended = [subprocess.run([sys.executable, '-c', SIGNAL_AFTER_TWO_ENGINES] + paths, stdout=subprocess.PIPE,
-                            cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-             for _ in range(3)]
-    assert {each.returncode for each in ended} == {0}
-    assert b'interrupted\n' in {each.stdout for each in ended}
+    done = subprocess.run([sys.executable, '-c', SIGNAL_AFTER_TWO_ENGINES] + paths, stdout=subprocess.PIPE,
+                          cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    assert (done.returncode, done.stdout) == (0, b'interrupted\n')

@@ -1,11 +1,14 @@
 """Labels carried along the flow, through the node: on which images they live, what is counted, which flow is used."""
+import threading
+
 import networks
 import numpy as np
 import pytest
 from moving_scene import SIZE, agreement, scene, truth
-from rig import DEEP, header, image, pixels_of, stamp_of
+from rig import DEEP, PATIENCE_S, image, pixels_of, stamp_of
 from sensor_msgs.msg import Image
 
+from trt_perception.core.image import FrameDecoder
 from trt_perception.core.tasks import SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
 from trt_perception.ros import node_task
@@ -56,8 +59,7 @@ def show(rig, numbers, labels):
 
 def diagnosed(rig):
     """Return what the diagnostics say of segmented and carried frames, by status."""
-    statuses = rig.node._diagnostics.array(header(5, ''), 1.0).status
-    values = [{value.key: value.value for value in status.values} for status in statuses]
+    values = [{value.key: value.value for value in status.values} for status in rig.diagnostics(5, 1.0)]
     return [(each['frames processed'], each['frames segmented'], each['frames carried']) for each in values]
 
 
@@ -88,7 +90,7 @@ def test_by_default_every_image_is_segmented(rig, arguments, runs):
     rig.watched(LABELS)
     show(rig, range(4), labels)
     assert runs == {'tiny': 4}
-    status = rig.node._diagnostics.array(header(5, ''), 1.0).status[0]
+    [status] = rig.diagnostics(5, 1.0)
     assert not any('carried' in value.key for value in status.values)
 
 
@@ -103,6 +105,25 @@ def test_labels_go_along_the_flow_that_the_node_computes_anyway(rig, arguments, 
     assert runs == {'tiny': 2, 'dis_fast': 5, 'dis_ultrafast': 0}
     for number in range(6):
         assert agreement(pixels_of(labels[number]), number) > 0.95
+
+
+@pytest.mark.parametrize('tasks', [[SEGMENTATION], TASKS], ids=['labels', 'labels and flow'])
+def test_an_image_is_decoded_once(rig, arguments, monkeypatch, tasks):
+    decoded = []
+    decode = FrameDecoder._decoded
+
+    def noted(self, frame):
+        decoded.append(frame.stamp_ns)
+        return decode(self, frame)
+    monkeypatch.setattr(FrameDecoder, '_decoded', noted)
+    labels = rig.watch(Image, LABELS)
+    rig.watch(Image, FLOW)
+    rig.start(tasks, *arguments)
+    rig.watched(LABELS)
+    if tasks == TASKS:
+        rig.watched(FLOW)
+    show(rig, range(4), labels)
+    assert decoded == [10**9 + number * PERIOD_NS for number in range(4)]
 
 
 def test_flow_on_the_previous_grid_is_not_what_labels_need(rig, arguments, runs):
@@ -143,6 +164,35 @@ def test_labels_are_not_carried_over_images_that_the_task_did_not_see(rig, argum
     show(rig, [3, 4], labels)
     np.testing.assert_array_equal(pixels_of(labels[2]), truth(3))
     assert diagnosed(rig) == [('4', '2', '2')]
+
+
+def test_at_0_an_image_that_others_wait_for_gets_carried_labels(rig, arguments, runs):
+    labels = rig.watch(Image, LABELS)
+    rig.start([SEGMENTATION], *arguments, '-p', 'propagate:=0')
+    rig.watched(LABELS)
+    gate = threading.Event()
+    infer = rig.worker.tasks[0].engine._infer
+    rig.worker.tasks[0].engine._infer = lambda wanted: gate.wait(PATIENCE_S) and infer(wanted)
+    taken = []
+    process = rig.feed.tasks[0].process
+
+    def waiting(frame):
+        taken.append(frame.stamp_ns)
+        if len(taken) == 2:  # While the second is in hand, the third comes.
+            rig.worker.put(0, shown(2))
+        return process(frame)
+    rig.feed.tasks[0].process = waiting
+    rig.camera.publish(shown(0))
+    rig.until(lambda: taken, 'the first image')
+    rig.camera.publish(shown(1))
+    rig.until(lambda: not rig.worker._mailbox.is_empty(), 'the second image to wait')
+    gate.set()
+    rig.until(lambda: len(labels) == 3, 'the label maps')
+    assert [stamp_of(message) for message in labels] == [10**9 + number * PERIOD_NS for number in range(3)]
+    assert runs == {'tiny': 2, 'dis_ultrafast': 1}
+    assert agreement(pixels_of(labels[1]), 1) > 0.95
+    np.testing.assert_array_equal(pixels_of(labels[2]), truth(2))
+    assert diagnosed(rig) == [('3', '2', '1')]
 
 
 def test_each_camera_carries_labels_of_its_own(rig, arguments, runs):

@@ -229,3 +229,13 @@ def test_a_change_through_the_service_reaches_the_flow_pipeline(rig, tmp_path):
     rig.until(lambda: len(fields) >= 2, 'the flow')
     rig.work(0.1)
     assert [stamp_of(field) for field in fields] == [1_400_000_000, 2_600_000_000]
+
+
+def test_a_parameter_that_no_node_has_is_named_with_the_one_that_was_meant(rig, tmp_path, capfd):
+    networks.segmentation_model(tmp_path)
+    rig.start([SEGMENTATION], '-p', 'segmentation.model:={}/tiny.yaml'.format(tmp_path), '-p', 'max_frameage:=0.7',
+              '-p', 'optical_flow.color_max:=3.0', '-p', 'use_sim_time:=false', '-p', 'zzz:=1',
+              '-p', 'qos_overrides./image.subscription.depth:=2')
+    warned = [line.partition(']: ')[2] for line in capfd.readouterr().err.splitlines() if ' parameter ' in line]
+    assert warned == ["parameter max_frameage: this node has none of that name. Did you mean 'max_frame_age'?",
+                      'parameter zzz: this node has none of that name.']

@@ -1,6 +1,7 @@
 """planner_node over DDS, on rendered scenes: what it publishes is what the scene is made of."""
 import json
 import math
+import signal
 import sys
 import time
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import OccupancyGrid
 from rendered_scene import BUILDING, CAR, CLASSES, PEDESTRIAN, Box, Scene, render, textured
-from rig import header, image, stamp_of
+from rig import Program, header, image, stamp_of, trt_perception
 from sensor_msgs.msg import CameraInfo, Image, Imu, LaserScan, TimeReference
 from std_msgs.msg import String
 from visualization_msgs.msg import Marker, MarkerArray
@@ -241,6 +242,30 @@ def test_what_does_not_come_is_named(rig, perception, start, view):
     rig.node = node
     rig.until(lambda: rig.logged('Nothing comes on /segmentation/camera_info'), 'the warning')
     rig.node = None
+
+
+def test_the_command_runs_it_with_its_parameter_file_until_it_is_told_to_stop(rig, tmp_path):
+    with Program(trt_perception('run', 'planner', '--namespace', 'front'), tmp_path / 'output') as program:
+        rig.until(lambda: ('planner', '/front') in rig.outside.get_node_names_and_namespaces(), 'the node')
+        rig.until(lambda: rig.outside.count_publishers('/front/planner/scan'), 'its topics')
+        assert program.end(signal.SIGINT) == 0, program.output
+        assert program.output == ''
+
+
+def test_a_wrong_parameter_ends_the_command_with_one_line(domain, tmp_path):
+    with Program(trt_perception('run', 'planner', '-p', 'scan.beams:=1'), tmp_path / 'output') as program:
+        assert program.end(None) == 1
+        assert program.output.startswith('planner: ConfigError: parameter scan.beams: ')
+
+
+def test_images_of_one_stamp_are_told_apart(rig, perception, start, view):
+    scans = rig.watch(LaserScan, 'planner/scan')
+    start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    for number, each in enumerate((view, render(SCENE._replace(boxes=()))), 1):
+        perception.show(each, 0, flow=False)
+        rig.until(lambda n=number: len(scans) == n, 'the scan')
+    assert [range_at(scan, 10, 0) < 11 for scan in scans] == [True, False]
 
 
 @pytest.mark.parametrize(('size', 'other_ns', 'text'), [

@@ -41,6 +41,7 @@ VERBS = {
     'view': Verb('view.command', 'look at a recording or at live topics in Rerun, in a browser'),
     'compare': Verb('compare.command', 'compare two recordings of the same images, or one with the truth'),
     'process': Verb('fleet.command', 'process many bags, on a Ray cluster or here; nothing twice'),
+    'soak': Verb('soak.command', 'run the node with faults injected, and hold it to a budget'),
     'demo': Verb('demo.command', 'run the nodes on a street clip and make images of what they publish'),
     'street-bag': Verb('demo.street_bag', "make the demo's clip from a video"),
     'readme': Verb('readme', 'renew the generated parts of the documentation and of config/perception.yaml'),

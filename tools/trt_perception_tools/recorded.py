@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,8 +136,16 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = find_bag(path)
         self._store = get_typestore(Stores.LATEST)
-        with self._open() as reader:
-            self.topics = sorted({topic_of(c.topic, c.msgtype) for c in reader.connections})
+        try:
+            self._reader = AnyReader([self.path], default_typestore=self._store)
+            self._reader.open()
+        except Exception as error:  # A damaged bag makes rosbags raise anything.
+            raise self._error(error) from error
+        self.topics = sorted({topic_of(c.topic, c.msgtype) for c in self._reader.connections})
+
+    def close(self) -> None:
+        """Close the files."""
+        self._reader.close()
 
     def messages(self, wanted: Callable[[Topic], bool]) -> Iterator[Recorded]:
         """Yield the messages of the wanted topics, in the order of their recording.
@@ -146,47 +153,33 @@ class Recording:
         Raises:
             ConfigError: the bag is damaged.
         """
-        with self._open() as reader:
-            chosen = [c for c in reader.connections
-                      if c.msgtype in self._store.types and wanted(topic_of(c.topic, c.msgtype))]
-            messages = reader.messages(chosen) if chosen else iter(())
-            delay_ns: int | None = None
-            early: list[tuple[Topic, int, Any]] = []
-            for topic, time_ns, message in self._deserialized(reader, messages):
-                stamp_ns = stamp_of(message)
-                if stamp_ns:
-                    delay_ns = time_ns - stamp_ns
-                    yield from (Recorded(each, before_ns - delay_ns, was) for each, before_ns, was in early)
-                    early.clear()
-                    yield Recorded(topic, stamp_ns, message)
-                elif delay_ns is not None:
-                    yield Recorded(topic, time_ns - delay_ns, message)
-                else:
-                    early.append((topic, time_ns, message))
-            yield from (Recorded(*each) for each in early)
+        chosen = [c for c in self._reader.connections
+                  if c.msgtype in self._store.types and wanted(topic_of(c.topic, c.msgtype))]
+        delay_ns: int | None = None
+        early: list[tuple[Topic, int, Any]] = []
+        for topic, time_ns, message in self._deserialized(self._reader.messages(chosen) if chosen else iter(())):
+            stamp_ns = stamp_of(message)
+            if stamp_ns:
+                delay_ns = time_ns - stamp_ns
+                yield from (Recorded(each, before_ns - delay_ns, was) for each, before_ns, was in early)
+                early.clear()
+                yield Recorded(topic, stamp_ns, message)
+            elif delay_ns is not None:
+                yield Recorded(topic, time_ns - delay_ns, message)
+            else:
+                early.append((topic, time_ns, message))
+        yield from (Recorded(*each) for each in early)
 
-    def _deserialized(self, reader: AnyReader, messages: Iterator[Any]) -> Iterator[tuple[Topic, int, Any]]:
+    def _deserialized(self, messages: Iterator[Any]) -> Iterator[tuple[Topic, int, Any]]:
         while True:
             try:
                 connection, time_ns, data = next(messages)
-                message = reader.deserialize(data, connection.msgtype)
+                message = self._reader.deserialize(data, connection.msgtype)
             except StopIteration:
                 return
-            except Exception as error:  # A damaged bag makes rosbags raise anything.
+            except Exception as error:  # As above.
                 raise self._error(error) from error
             yield topic_of(connection.topic, connection.msgtype), time_ns, message
-
-    @contextmanager
-    def _open(self) -> Iterator[AnyReader]:
-        try:
-            reader = AnyReader([self.path], default_typestore=self._store)
-            reader.open()
-        except Exception as error:  # As above.
-            raise self._error(error) from error
-        try:
-            yield reader
-        finally:
-            reader.close()
 
     def _error(self, error: Exception) -> ConfigError:
         reason = ' '.join(str(error).split()).rstrip('.') or type(error).__name__

@@ -48,20 +48,20 @@ def distribution(values: np.ndarray) -> Distribution:
 
 
 def medians(values: np.ndarray, block: int) -> np.ndarray:
-    """Return the median of each turn; an incomplete last one counts only when it is the only one."""
+    """Return (turns,) medians of (frames,) values; an incomplete last turn counts only when it is the only one."""
     whole = values[:max(values.size // block, 1) * block]
     return np.median(whole.reshape(-1, min(block, whole.size)), axis=1)
 
 
 def ratio(values: np.ndarray, reference: np.ndarray, block: int) -> Ratio:
-    """Return how values compare with those of the reference, which took turns with them."""
+    """Return how (frames,) values compare with those of the reference, (frames,), which took turns with them."""
     ratios = medians(values, block) / medians(reference, block)
     q1, median, q3 = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
     return Ratio(median, q1, q3, ratios.size)
 
 
 def overhead(values: np.ndarray, reference: np.ndarray, block: int) -> Ratio:
-    """Return by which share values exceed the reference's, turn by turn: 0.04 = 4 %."""
+    """Return by which share (frames,) values exceed the reference's, turn by turn: 0.04 = 4 %."""
     quotient = ratio(values, reference, block)
     return Ratio(quotient.median - 1, quotient.q1 - 1, quotient.q3 - 1, quotient.turns)
 

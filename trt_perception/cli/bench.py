@@ -12,7 +12,6 @@ from typing import Any, List, Sequence
 
 from ..bench.request import Plan, Request
 from ..core.errors import ConfigError
-from . import main_of
 
 _FORMS = {'json': 'numbers, every frame among them, and tables', 'markdown': 'tables'}
 
@@ -96,8 +95,3 @@ def _words(args: argparse.Namespace) -> List[str]:
         words.append('--' + name.replace('_', '-'))
         words += [] if value is True else [str(each) for each in (value if isinstance(value, list) else [value])]
     return words
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception bench`."""
-    return main_of('bench')

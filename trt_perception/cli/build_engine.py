@@ -12,7 +12,6 @@ import time
 from ..core.errors import ConfigError
 from ..core.model import PRECISIONS, load_model
 from ..engines import EngineOptions, prepare_engine
-from . import main_of
 
 _QUIET_S = 10.0
 
@@ -92,8 +91,3 @@ def _copy(source: str, target: str) -> None:
         os.replace(part, target)
     except OSError as error:
         raise ConfigError('--output {}: {}. Give a file that can be written.'.format(target, error.strerror)) from error
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception build_engine`."""
-    return main_of('build-engine')

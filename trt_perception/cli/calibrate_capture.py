@@ -9,7 +9,7 @@ import argparse
 import os
 
 from ..core.errors import ConfigError
-from . import main_of, ros_missing
+from . import ros_missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +46,3 @@ def execute(args: argparse.Namespace) -> int:
     saved = capture(CaptureOptions(args.topic, args.output, args.count, args.every, args.wait))
     print('{}: {} of {} images saved'.format(args.output, saved, args.count))
     return 0
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception calibrate_capture`."""
-    return main_of('calibrate-capture')

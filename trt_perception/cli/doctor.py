@@ -11,17 +11,20 @@ from typing import Iterator, Tuple
 
 from ..core.errors import ConfigError
 from ..core.model import load_model, model_names
-from ..core.share import share_directory, share_path
+from ..core.share import share_directory
 from ..engines import BACKENDS, available_backends
+from ..sources import GSTREAMER, INSTALL_GSTREAMER, unavailable
 from ..transport import (
     LEAST_BUFFER,
     PROFILE_VARIABLES,
     RAISE_BUFFER,
+    both_ways_profile,
+    is_isolated,
     profile_file,
     profile_variable,
     receive_buffer_limit,
+    udp_profile,
 )
-from . import main_of
 
 OK, NOTE, FAIL = 'ok', 'note', 'FAIL'
 _SEGMENT_BYTES = 64 * 2**20
@@ -80,19 +83,23 @@ def check_ros() -> Iterator[Finding]:
         return
     if free < 2 * _SEGMENT_BYTES:
         yield FAIL, '/dev/shm', 'only {} MB free; each node takes 64. Enlarge it (docker: --shm-size=1g), or delete ' \
-                                'stale /dev/shm/fastdds_* of killed processes'.format(free // 2**20)
+                                'what killed processes of other users left: `fastdds shm clean`'.format(free // 2**20)
     else:
         yield OK, '/dev/shm', '{} MB free'.format(free // 2**20)
 
 
 def _check_transport() -> Iterator[Finding]:
-    both_ways = share_path('config', 'fastdds_shm_both.xml')
+    both_ways = both_ways_profile()
     chosen = {os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)}
+    if is_isolated() and not chosen:
+        yield NOTE, 'transport', 'ROS_LOCALHOST_ONLY: no profile is chosen, as it would reach other machines. Images ' \
+                                 'of more than 512 KB get lost: give each program a profile with larger segments'
+        return
     if both_ways in chosen:
         yield OK, 'transport', 'shared memory both ways: every camera on this machine must have the same profile, ' \
                                + both_ways
         return
-    if share_path('config', 'fastdds_shm.xml') in chosen or not chosen:
+    if udp_profile() in chosen or not chosen:
         yield OK, 'transport', 'nodes and launch files choose {}; a camera needs no profile'.format(profile_file())
     else:
         yield NOTE, 'transport', 'your own profile {}. See that its buffers hold several images'.format(
@@ -105,6 +112,16 @@ def _check_transport() -> Iterator[Finding]:
     elif limit < _LARGE_IMAGE_BYTES:
         text += ': a best-effort camera loses images larger than that. Run: ' + RAISE_BUFFER
     yield OK if limit >= _LARGE_IMAGE_BYTES else NOTE, 'net.core.rmem_max', text
+
+
+def check_cameras() -> Iterator[Finding]:
+    """Look at what camera_node reads cameras with."""
+    missing = unavailable()
+    if GSTREAMER in missing:
+        yield NOTE, 'camera_node', 'no GStreamer ({}): CSI cameras and pipelines cannot be read. {}'.format(
+            missing[GSTREAMER], INSTALL_GSTREAMER)
+    else:
+        yield OK, 'camera_node', 'GStreamer'
 
 
 def check_models() -> Iterator[Finding]:
@@ -133,13 +150,8 @@ def check_models() -> Iterator[Finding]:
 def execute(args: argparse.Namespace) -> int:
     """Print the findings; exit status 1 if something must be fixed."""
     failed = False
-    for check in (check_libraries, check_backends, check_ros, check_models):
+    for check in (check_libraries, check_backends, check_ros, check_cameras, check_models):
         for level, subject, text in check():
             failed |= level == FAIL
             print('{:5} {:26} {}'.format(level, subject, text))
     return int(failed)
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception doctor`."""
-    return main_of('doctor')

@@ -17,7 +17,6 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..core.errors import ConfigError, PerceptionError
 from ..core.parameter_file import read_parameter, read_parameters
 from ..core.tasks import TASKS
-from . import main_of
 from .progress import ProgressBar
 
 
@@ -127,8 +126,3 @@ def _outputs(bags: List[str], folder: str) -> List[str]:
             raise ConfigError('BAG: {} have the name {!r}, and would have the same folder in {}. Process them one by '
                               'one.'.format(names.count(name), name, folder))
     return [os.path.join(folder, name) for name in names]
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception process`."""
-    return main_of('process')

@@ -9,7 +9,7 @@ import sys
 
 from ..bag import Bag
 from ..core.errors import ConfigError
-from . import main_of, ros_missing
+from . import ros_missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='publish TOPIC/compressed as raw bgr8 images on TOPIC')
     parser.add_argument('--no-clock', action='store_true', help='do not publish /clock')
     parser.add_argument('--wait', type=float, default=0.0, metavar='S',
-                        help='wait up to S seconds until every image topic has a subscriber (default: 0)')
+                        help='wait up to S seconds for subscribers of the image topics (default: 0)')
     parser.add_argument('--longest-gap', type=float, default=30.0, metavar='S',
                         help='skip what is longer without messages; 0 = play all of it (default: 30)')
 
@@ -51,8 +51,3 @@ def execute(args: argparse.Namespace) -> int:
     play(bag, PlayOptions(args.rate, args.loop, tuple(args.remap), args.decompress, not args.no_clock, args.wait,
                           args.longest_gap))
     return 0
-
-
-def main() -> int:
-    """Run as `ros2 run trt_perception replay`."""
-    return main_of('replay')

@@ -12,14 +12,17 @@ from . import ros_missing
 
 ALL_TASKS = 'perception'
 CAMERA = 'camera'
+PLANNER = 'planner'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('node', nargs='?', choices=[ALL_TASKS] + list(TASKS) + [CAMERA],
-                        default=ALL_TASKS, help='all tasks, one of them, or camera_node (default: perception)')
+    parser.add_argument('node', nargs='?', choices=[ALL_TASKS] + list(TASKS) + [CAMERA, PLANNER],
+                        default=ALL_TASKS,
+                        help='all tasks, one of them, camera_node or planner_node (default: perception)')
     parser.add_argument('--params-file', metavar='YAML', action='append', default=[],
-                        help='parameter file; repeatable, later ones win (default: the shipped perception.yaml)')
+                        help='parameter file; repeatable, later ones win (default: the shipped perception.yaml, of the '
+                             'planner planner.yaml)')
     parser.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
                         help='one parameter; wins over the files; repeatable')
     parser.add_argument('--image', metavar='TOPIC', help='image topic to subscribe to (default: image)')
@@ -32,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def ros_arguments(args: argparse.Namespace) -> list:
     """Return the command line as rclpy understands it."""
     result = ['--ros-args']
-    for path in args.params_file or [share_path('config', 'perception.yaml')]:
+    shipped = 'planner.yaml' if args.node == PLANNER else 'perception.yaml'
+    for path in args.params_file or [share_path('config', shipped)]:
         try:
             open(path).close()
         except OSError as error:
@@ -53,7 +57,10 @@ def execute(args: argparse.Namespace) -> int:
     try:
         if args.node == CAMERA:
             from ..ros import camera_node
-            return camera_node.main(ros_arguments(args))
+            return camera_node.run(ros_arguments(args))
+        if args.node == PLANNER:
+            from ..ros import planner_node
+            return planner_node.run(ros_arguments(args))
         from ..ros.perception_node import run
     except ImportError as error:
         raise ros_missing(error) from error

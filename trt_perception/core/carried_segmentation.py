@@ -12,6 +12,8 @@ from .pipeline import NETWORK, Allocate, allocate_array
 from .segmentation import SegmentationPipeline
 from .timing import StageTimer
 
+LONGEST = 10
+"""Frames from one that is segmented to the next, where `propagate` leaves it to the time that there is."""
 FLOW_MODEL = 'dis_ultrafast'
 """The model in config/models whose flow labels are carried along where no other is computed anyway."""
 
@@ -27,12 +29,15 @@ class FlowSource(abc.ABC):
 class CarriedSegmentation(SegmentationPipeline):
     """Segments every n-th frame, n being the setting `propagate`, and carries its labels to the frames in between.
 
+    With 0 a frame is segmented if there is time for it, and every 10th in any case.
+
     A frame to which no flow leads is segmented, whatever its number: the first one, and one after a gap or a change of
     the image (see OpticalFlowPipeline). Labels and confidence are as LabelCarrier says.
 
     Args:
         flow_engine, flow_model: compute the flow that nobody else needs; FLOW_MODEL is what was measured.
         shared_flow: returns what computes the flow of the frame in hand anyway, on the grid 'current'; None = nothing.
+        has_time: returns whether the frame in hand may take long: no other waits.
         counts: where the numbers of frames `segmented` and `carried` are added up.
     """
 
@@ -40,11 +45,12 @@ class CarriedSegmentation(SegmentationPipeline):
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
                  wants: Callable[[str], bool] = lambda role: True, camera: int = 0, *, flow_engine: Engine,
                  flow_model: Model, shared_flow: Callable[[], Optional[FlowSource]] = lambda: None,
-                 counts: Optional[Dict[str, int]] = None) -> None:
+                 has_time: Callable[[], bool] = lambda: True, counts: Optional[Dict[str, int]] = None) -> None:
         # Its confidence matters to that of the labels alone.
         self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence,
                                              camera=camera)
         self._shared_flow = shared_flow
+        self._has_time = has_time
         self.counts: Dict[str, int] = Counter() if counts is None else counts
         self._is_known = False
         super().__init__(engine, model, settings, timer, allocate, wants, camera)
@@ -71,7 +77,7 @@ class CarriedSegmentation(SegmentationPipeline):
 
     def _flow_to(self, frame: Frame) -> Optional[FlowField]:
         """Return the flow from the frame before along which labels are to be carried; None where they are not."""
-        carries = self._is_known and self._carrier.age + 1 < self._every
+        carries = self._is_known and not self._is_due()
         shared = self._shared_flow()
         if shared is not None:
             self._own_flow.reset()
@@ -81,6 +87,11 @@ class CarriedSegmentation(SegmentationPipeline):
             return self._own_flow.process(frame)
         self._own_flow.begin(frame)
         return None
+
+    def _is_due(self) -> bool:
+        if self._every:
+            return self._carrier.age + 1 >= self._every
+        return self._has_time() or self._carrier.age + 1 >= LONGEST
 
     def _segment(self, frame: Frame) -> LabelMap:
         self._is_known = False  # Unless all goes well.

@@ -50,7 +50,8 @@ def group_columns(runs: np.ndarray, ranges: np.ndarray, classes: np.ndarray, flo
     weights = (runs & np.isfinite(flow[..., 0])).astype(np.float64)
     counts = weights.sum(axis=0)
     means = np.nan_to_num(flow * weights[..., np.newaxis]).sum(axis=0) / np.maximum(counts, 1)[:, np.newaxis]
-    jump = np.abs(np.diff(ranges)) > np.maximum(_JUMP_M, _JUMP * np.minimum(ranges[1:], ranges[:-1]))
+    with np.errstate(invalid='ignore'):  # Columns that see no ground are at inf, and in no group.
+        jump = np.abs(np.diff(ranges)) > np.maximum(_JUMP_M, _JUMP * np.minimum(ranges[1:], ranges[:-1]))
     moves = (np.abs(np.diff(means, axis=0)).max(axis=1) > _SHIFT_PX) & (counts[1:] > 0) & (counts[:-1] > 0)
     breaks = jump | moves | (classes[1:] != classes[:-1])
     occupied = runs.max(axis=0)

@@ -39,9 +39,9 @@ class LabelMap(NamedTuple):
     confidence: Optional[np.ndarray]
     """(H, W) uint8 probability of that class, 255 = certain; None when the network does not give it."""
     stamp_ns: int
-    """Of the image that was segmented, ns."""
+    """Of the image whose pixel grid the labels live on, ns; they may have been carried there from an earlier one."""
     frame_id: str
-    """Of the image that was segmented."""
+    """Of the same image."""
 
 
 class FlowField(NamedTuple):

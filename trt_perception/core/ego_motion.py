@@ -38,7 +38,7 @@ class EgoMotion(NamedTuple):
 
 
 def rotation_vector_matrix(vector: np.ndarray) -> np.ndarray:
-    """Return the rotation matrix of an angle times an axis, rad (Rodrigues)."""
+    """Return the (3, 3) rotation matrix of an angle times an axis, (3,), rad (Rodrigues)."""
     angle = float(np.linalg.norm(vector))
     if angle < 1e-12:
         return np.eye(3)

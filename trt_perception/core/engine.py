@@ -140,7 +140,7 @@ class Engine(abc.ABC):
             raise self._failure('exchange its inputs', error) from error
 
     def infer(self, wanted: Optional[Collection[str]] = None) -> Dict[str, np.ndarray]:
-        """Run the network once.
+        """Run the network once and return its outputs by name, of the shapes in `outputs` unless resized.
 
         THE ARRAYS BELONG TO THE ENGINE and are valid until the next call.
 

@@ -28,7 +28,7 @@ class Mounting(NamedTuple):
 
 
 def rotation_of(roll: float, pitch: float, yaw: float) -> np.ndarray:
-    """Return the rotation matrix of angles as in ROS, rad: about the fixed x, y and z axes, in this order."""
+    """Return the (3, 3) rotation matrix of angles as in ROS, rad: about the fixed x, y and z axes, in this order."""
     (sr, sp, sy), (cr, cp, cy) = np.sin([roll, pitch, yaw]), np.cos([roll, pitch, yaw])
     about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
     about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
@@ -37,7 +37,7 @@ def rotation_of(roll: float, pitch: float, yaw: float) -> np.ndarray:
 
 
 def quaternion_rotation(x: float, y: float, z: float, w: float) -> np.ndarray:
-    """Return the rotation matrix of a unit quaternion."""
+    """Return the (3, 3) rotation matrix of a unit quaternion."""
     return np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
                      [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
                      [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])

@@ -12,7 +12,7 @@ from .image import NearestResizer, resize_flow, scale_flow
 
 GRID = (104, 136)
 """(height, width) of the grid on which motion is followed, px."""
-DOUBT_PER_GAP = 0.1
+DOUBT_PER_GAP = 0.05
 """By which part of itself doubt (1 - confidence) grows per image where the flow has no confidence at all."""
 DOUBT_PER_IMAGE = 1
 """What is added to the doubt per image, of 255. Both are fits to labelled video: docs/measurements/propagate.md."""
@@ -72,11 +72,12 @@ class LabelCarrier:
         _gather(self._path, self._there, self._next_path, cv2.INTER_LINEAR)
         self._next_path += self._step
         self._path, self._next_path = self._next_path, self._path
-        if confidence is not None:
+        if self.has_confidence:
             _gather(self._gaps, self._there, self._next_gaps, cv2.INTER_LINEAR)
-            np.copyto(self._gap, cv2.resize(confidence, (width, height), interpolation=cv2.INTER_NEAREST))
-            np.subtract(255, self._gap, out=self._gap)
-            self._next_gaps += self._gap
+            if confidence is not None:
+                np.copyto(self._gap, cv2.resize(confidence, (width, height), interpolation=cv2.INTER_NEAREST))
+                np.subtract(255, self._gap, out=self._gap)
+                self._next_gaps += self._gap
             self._gaps, self._next_gaps = self._next_gaps, self._gaps
         self.age += 1
 

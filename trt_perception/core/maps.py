@@ -43,7 +43,7 @@ class MapOutput:
         self._resizer = None if done else NearestResizer(self.size, result.shape)
 
     def read(self, output: np.ndarray) -> np.ndarray:
-        """Return the result, filled from what the engine gave."""
+        """Return the result, (H, W) uint8, filled from what the engine gave: (1, h, w) uint8."""
         if self._resizer is None:
             np.copyto(self.result, output.reshape(self.result.shape))
             return self.result

@@ -96,21 +96,32 @@ class ObstacleFinder:
         plane, stride = self._plane, self._stride
         inside = runs[:, group.left:group.right]
         columns = slice(group.left * stride, min(group.right * stride, len(free.rows)))
+        middle = (group.left + group.right) // 2 * stride
         foot = int(np.median(free.rows[columns][free.states[columns] == OBSTACLE]))
+        if not math.isfinite(plane.ranges[foot, middle]):  # A rolled camera: the horizon is lower there.
+            foot = int(free.rows[middle])
         top = int(np.median(np.argmax(inside, axis=0)[inside.any(axis=0)])) * stride
-        middle = (columns.start + columns.stop) // 2
         position = plane.edges[foot, middle].astype(np.float64)
         depth, depth_error = self._depth(foot, middle)
         size = ((columns.stop - columns.start) * depth / self._focal, max(foot + 1 - top, 1) * depth / self._focal)
-        growth, velocity, is_moving = NO_GROWTH, None, False
-        if motion is not None:
-            now, before, numbers = (each[:, group.left:group.right][inside]
-                                    for each in (self._rays, derotated, self._columns))
-            down = plane.mounting.down
-            growth = measure_growth(now, before, numbers, down, float(_shift(motion) @ down) / depth,
-                                    math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
-        approach, error, may_move = growth.approach, growth.error, False
-        if motion is not None and motion.inliers > 0 and math.isfinite(error) and foot + 2 < self._bottom:
+        now, before, numbers = (each[:, group.left:group.right][inside]
+                                for each in (self._rays, derotated, self._columns))
+        growth = NO_GROWTH if motion is None else measure_growth(
+            now, before, numbers, plane.mounting.down, float(_shift(motion) @ plane.mounting.down) / depth,
+            math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
+        if foot + 2 >= self._bottom:  # Then it is nearer than its foot says.
+            depth_error = math.inf
+        time, confidence, velocity, is_moving = self._contact(growth, depth, depth_error, motion, interval_s)
+        return Obstacle(
+            group.class_id, (columns.start, top, columns.stop, foot + 1), position, size,
+            float(np.hypot(*(position - plane.mounting.position[:2]))), math.atan2(position[1], position[0]), time,
+            velocity, is_moving, confidence)
+
+    def _contact(self, growth: Growth, depth: float, depth_error: float, motion: Optional[EgoMotion],
+                 interval_s: float) -> Tuple[float, float, Optional[np.ndarray], bool]:
+        """Return time to contact, its confidence, velocity, and whether it moves: see Obstacle."""
+        approach, error, velocity, is_moving, may_move = growth.approach, growth.error, None, False, False
+        if motion is not None and motion.inliers > 0 and math.isfinite(error) and math.isfinite(depth_error):
             velocity = self._velocity(growth, depth, motion, interval_s)
             deviations = self._own_motion(growth, depth, depth_error, motion)
             is_moving = any(size > max(self._min_speed * interval_s, _MOVES * spread) for size, spread in deviations)
@@ -123,10 +134,7 @@ class ObstacleFinder:
         confidence = self._confidence(time, approach, error, interval_s)
         if may_move:
             confidence = (confidence + self._confidence(time, growth.approach, growth.error, interval_s)) / 2
-        return Obstacle(
-            group.class_id, (columns.start, top, columns.stop, foot + 1), position, size,
-            float(np.hypot(*(position - plane.mounting.position[:2]))), math.atan2(position[1], position[0]), time,
-            velocity, is_moving, confidence)
+        return time, confidence, velocity, is_moving
 
     def _depth(self, row: int, column: int) -> Tuple[float, float]:
         """Return the optical z of the ground at the lower edge of a pixel, m, and its standard deviation."""

@@ -1,5 +1,5 @@
 """A local occupancy grid by inverse perspective mapping of a label map: what ground was seen, and at what cost."""
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class GridShape(NamedTuple):
     """Side of a cell, m."""
 
     @property
-    def cells(self) -> tuple:
+    def cells(self) -> Tuple[int, int]:
         """(rows, columns): along y and along x, as in nav_msgs/OccupancyGrid."""
         return int(round(self.width / self.resolution)), int(round(self.length / self.resolution))
 

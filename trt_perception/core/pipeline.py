@@ -22,7 +22,7 @@ Result = TypeVar('Result', bound=Tuple[Any, ...])
 
 
 def allocate_array(name: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
-    """Allocate the memory of a result as a plain array."""
+    """Allocate the memory of a result as a plain array of that shape."""
     return np.empty(shape, dtype)
 
 
@@ -85,7 +85,7 @@ class Pipeline(abc.ABC, Generic[Result]):
     @staticmethod
     @abc.abstractmethod
     def difference(result: np.ndarray, other: np.ndarray) -> str:
-        """Return how far the arrays of two results for one frame agree, human-readable."""
+        """Return how far the arrays of two results for one frame, of one shape, agree, human-readable."""
 
     @abc.abstractmethod
     def _process(self, frame: Frame) -> Optional[Result]:

@@ -9,14 +9,15 @@ from ..bag import Bag
 from ..core.model import Model
 from ..core.network_files import network_sha256
 from ..core.settings import Settings
+from ..core.tasks import find_task
 from ..engines import BACKENDS, engine_options, resolve
 from .camera import CameraTopics
 from .job import Job
 
 _END_BYTES = 2**20
-# Parameters of a node that change nothing here: see docs/processing.md.
-_WITHOUT_EFFECT = ('engine_cache_dir', 'force_engine_update', 'serve_while_building', 'build_only', 'image_transport',
-                   'max_frame_age', 'lazy', 'engine', 'precision', 'cameras', 'camera_priorities')
+# Parameters that count, beside those of the tasks. Models, engines and cameras are told by what they come to; the
+# others, docs/processing.md has them, change nothing here.
+_COMMON = ('num_threads', 'mono16_bits', 'output_size', 'max_workspace_size', 'dla_core')
 
 
 def describe_model(model: Model, settings: Settings) -> Dict[str, str]:
@@ -37,8 +38,9 @@ def fingerprint_of(job: Job, bag: Bag, cameras: List[CameraTopics], models: Mapp
     """Return 64 hexadecimal digits for all that decides the output: content, not places and names of files."""
     parts: Dict[str, Any] = {
         'version': __version__, 'bag': _digests(bag), 'cameras': cameras, 'models': models,
-        'settings': {name: value for name, value in settings.items()
-                     if name not in _WITHOUT_EFFECT and not name.endswith('.model')},
+        'settings': {name: settings[name] for name in _COMMON + tuple(
+            setting.name for task in job.tasks for setting in find_task(task).settings
+            if setting.name not in (task + '.model', 'propagate'))},
         'options': [job.start_ns, job.end_ns, job.every, job.outputs, job.storage, job.compress, job.with_input,
                     job.split]}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

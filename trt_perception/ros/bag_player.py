@@ -22,6 +22,7 @@ from .session import session
 _TICK_NS = 10 * 10**6
 _END_OF_TIME_NS = 2**31 * 10**9
 _DISCOVERY_S = 5.0
+_MORE_SUBSCRIBERS_S = 2.0
 _SUFFIX = '/compressed'
 _CLASSES = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -41,7 +42,7 @@ class PlayOptions(NamedTuple):
     clock: bool = True
     """Publish /clock."""
     wait_s: float = 0.0
-    """Longest time to wait until every image topic has a subscriber."""
+    """Longest time to wait for subscribers of the image topics."""
     longest_gap_s: float = 30.0
     """Time without messages that is played; of a longer one the rest is skipped. 0 = everything is played."""
 
@@ -78,12 +79,24 @@ class BagPlayer(Node):
                               '/clock, --no-clock helps, too.'.format(name, reason)) from error
 
     def wait(self) -> None:
-        """Wait until every image topic has a subscriber, at most as long as the options say."""
-        end_s = time.monotonic() + self._options.wait_s
-        images = [self._topics[topic] for topic, kind in self._bag.types.items()
-                  if kind != CAMERA_INFO and topic in self._topics]
-        while time.monotonic() < end_s and not all(image.get_subscription_count() for image in images):
+        """Wait for subscribers to every image topic, or to some and no more for a while, as long as the options say."""
+        began_s = now_s = time.monotonic()
+        end_s = began_s + self._options.wait_s
+        silent = [topic for topic, kind in self._bag.types.items() if kind != CAMERA_INFO and topic in self._topics]
+        is_said = False
+        while silent and now_s < end_s:
+            heard = {topic for topic in silent if self._topics[topic].get_subscription_count()}
+            if heard:
+                silent = [topic for topic in silent if topic not in heard]
+                end_s = min(began_s + self._options.wait_s, now_s + _MORE_SUBSCRIBERS_S)
+            elif not is_said and now_s > began_s + _MORE_SUBSCRIBERS_S:
+                is_said = True
+                self.get_logger().info('Waiting for a subscriber to {}, {:g} s at most.'.format(
+                    ' or '.join(silent), self._options.wait_s))
             time.sleep(0.05)
+            now_s = time.monotonic()
+        if silent and self._options.wait_s:
+            self.get_logger().warning('Nobody has subscribed to {}.'.format(', '.join(silent)))
 
     def _wait_until_heard(self, topic: str) -> float:
         """Wait until the first message of a topic is acknowledged; return how long that took, s.

@@ -27,6 +27,7 @@ class CameraTask(FlowSource):
         pipeline: None while the engine is not open.
         counts: frames `segmented` and `carried`, where labels are carried.
         shared_flow: returns the task that computes the flow of the frame in hand anyway; None = none does.
+        has_time: returns whether the frame in hand may take long.
     """
 
     def __init__(self, name: str, publishers: TaskPublishers) -> None:
@@ -35,6 +36,7 @@ class CameraTask(FlowSource):
         self.pipeline: Optional[Pipeline] = None
         self.counts: Dict[str, int] = Counter()
         self.shared_flow: Callable[[], Optional[FlowSource]] = lambda: None
+        self.has_time: Callable[[], bool] = lambda: True
         self._frame: Optional[Frame] = None
         self._result: Any = None
 
@@ -87,14 +89,14 @@ class NodeTask:
         """
         self.engine = open_engine(self.model, options, self._decoder, built)
         kind, more = pipeline_class(self.name), {}
-        if self.name == SEGMENTATION and self._settings['propagate'] > 1:
+        if self.name == SEGMENTATION and self._settings['propagate'] != 1:
             flow_model = load_model(FLOW_MODEL)
             self._flow_engine = open_engine(
                 flow_model, EngineOptions('opencv', num_threads=options.num_threads), self._decoder)
             kind, more = CarriedSegmentation, {'flow_engine': self._flow_engine, 'flow_model': flow_model}
         for number, camera in enumerate(self.cameras):
             if more:
-                more.update(shared_flow=camera.shared_flow, counts=camera.counts)
+                more.update(shared_flow=camera.shared_flow, has_time=camera.has_time, counts=camera.counts)
             camera.pipeline = kind(self.engine, self.model, self._settings, self._timer, camera.publishers.allocate,
                                    camera.publishers.wants, number, **more)
         return self.engine

@@ -28,7 +28,7 @@ class OpticalFlowPublishers(TaskPublishers):
         self._create('flow_info', self._types.String)
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
-        """Give the pipeline the message memory for its 'flow' or 'confidence'."""
+        """Give the pipeline the message memory for its 'flow', (H, W, 2) float32, or 'confidence', (H, W) uint8."""
         return self._images[role].array(shape, dtype)
 
     def wants(self, role: str) -> bool:

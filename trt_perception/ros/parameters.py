@@ -12,7 +12,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ..core.errors import ConfigError
+from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
+from ..core.errors import ConfigError, did_you_mean
+from ..core.planner_settings import PLANNER_SETTINGS
 from ..core.setting import Setting
 from ..core.settings import Settings, settings_for
 
@@ -31,7 +33,7 @@ def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
 
 
 def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
-    """Declare settings and return their values.
+    """Declare settings and return their values; warn of parameters that no node of this package has.
 
     Raises:
         ConfigError: a value from the command line or a parameter file is wrong.
@@ -43,6 +45,7 @@ def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
         except ParameterException as error:
             raise ConfigError('parameter {}: {} Expected {}.'.format(setting.name, error, setting.expected)) from error
         settings[setting.name] = setting.check(value)
+    _warn_of_unknown(node)
     return settings
 
 
@@ -70,6 +73,19 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(callback)
+
+
+def _warn_of_unknown(node: Node) -> None:
+    """Warn of parameters from the command line or a file that the node does not have.
+
+    It is no error: a file with parameters for all nodes (`/**`) has those of others, too.
+    """
+    names = [setting.name for setting in settings_for() + list(CAMERA_NODE_SETTINGS + PLANNER_SETTINGS)]
+    # rclpy has no public way to ask for them, from Foxy to Kilted. Those for QoS are declared as topics are created.
+    for name in sorted(getattr(node, '_parameter_overrides', {})):
+        if name not in names and not node.has_parameter(name) and not name.startswith('qos_overrides.'):
+            node.get_logger().warning('parameter {}: this node has none of that name{}'.format(
+                name, did_you_mean(name, names)))
 
 
 def _descriptor(setting: Setting) -> ParameterDescriptor:

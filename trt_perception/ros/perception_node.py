@@ -181,8 +181,3 @@ def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> in
         print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
         return 1
     return 0
-
-
-def main(args: Optional[List[str]] = None) -> int:
-    """Run the node with both tasks."""
-    return run('perception', tuple(TASKS), args)

@@ -70,7 +70,7 @@ class PlannerNode(Node):
         self._status.publish(DiagnosticArray(header=header, status=[status]))
 
 
-def main(args: Optional[List[str]] = None) -> int:
+def run(args: Optional[List[str]] = None) -> int:
     """Run the node until it is told to stop and return the exit status: 1 when it could not do its work."""
     try:
         with session(args) as running:

@@ -37,13 +37,13 @@ class Output(NamedTuple):
 
 
 class _Space(NamedTuple):
-    results: Results
+    labels: np.ndarray
     planner: Planner
     free: FreeSpace
 
 
 class _Motion(NamedTuple):
-    results: Results
+    flow: np.ndarray
     motion: Optional[EgoMotion]
     obstacles: List[Obstacle]
 
@@ -82,12 +82,12 @@ class PlannerOutputs:
 
     def _space_of(self, results: Results) -> Optional[_Space]:
         """Return the free space of an image; None while its camera's mounting is not known."""
-        if self._space is None or not _same_image(self._space.results, results):
+        assert results.labels is not None
+        if self._space is None or not _same_message(self._space.labels, results.labels):
             planner = self._planner_of(results)
             if planner is None:
                 return None
-            assert results.labels is not None
-            self._space = _Space(results, planner, planner.free_space(results.labels))
+            self._space = _Space(results.labels, planner, planner.free_space(results.labels))
         return self._space
 
     def _planner_of(self, results: Results) -> Optional[Planner]:
@@ -107,15 +107,14 @@ class PlannerOutputs:
 
     def _motion_of(self, space: _Space, results: Results) -> _Motion:
         """Return own motion and obstacles of an image."""
-        if self._motion is None or not _same_image(self._motion.results, results):
-            planner, labels, flow = space.planner, results.labels, results.flow
-            assert labels is not None
-            assert flow is not None
+        assert results.flow is not None
+        if self._motion is None or not _same_message(self._motion.flow, results.flow):
+            planner, labels = space.planner, space.labels
             gyro, mount = self._rotation(results), planner.plane.mounting.rotation
-            previous = planner.previous_rays(flow)
+            previous = planner.previous_rays(results.flow)
             motion = planner.ego_motion(labels, previous, None if gyro is None else mount.T @ gyro @ mount)
             obstacles = planner.obstacles(labels, space.free, previous, motion, results.interval_s)
-            self._motion = _Motion(results, motion, obstacles)
+            self._motion = _Motion(results.flow, motion, obstacles)
         return self._motion
 
     def _rotation(self, results: Results) -> Optional[np.ndarray]:
@@ -142,9 +141,8 @@ class PlannerOutputs:
     def _publish_grid(self, results: Results) -> None:
         space = self._space_of(results)
         if space is not None:
-            assert results.labels is not None
             self._topics['grid'].publish(planner_messages.occupancy_grid(
-                self._header(results), space.planner.occupancy(results.labels, space.free), space.planner.grid_shape))
+                self._header(results), space.planner.occupancy(space.labels, space.free), space.planner.grid_shape))
 
     def _publish_json(self, results: Results) -> None:
         space = self._space_of(results)
@@ -192,8 +190,9 @@ class PlannerOutputs:
             self._integrator[1].integrate(results.flow), results.interval_s, turn))
 
 
-def _same_image(one: Results, other: Results) -> bool:
-    return (one.stamp_ns, one.frame_id) == (other.stamp_ns, other.frame_id)
+def _same_message(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether both arrays are views of one message; of a stamp, a bad driver may send several."""
+    return bool(np.may_share_memory(one, other))
 
 
 def _key(camera: CameraModel) -> Tuple[Any, ...]:

@@ -37,7 +37,7 @@ class SegmentationPublishers(TaskPublishers):
                 messages.label_info(self._types, model.labels, stamp))
 
     def allocate(self, role: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
-        """Give the pipeline the message memory for its 'labels' or 'confidence'."""
+        """Give the pipeline the message memory for its 'labels' or 'confidence', (H, W) uint8."""
         return self._images[{'labels': 'label_map', 'confidence': 'confidence'}[role]].array(shape, dtype)
 
     def wants(self, role: str) -> bool:

@@ -8,7 +8,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from ..core.errors import ConfigError
-from ..transport import use_shared_memory_profile
+from ..transport import remove_stale_segments, use_shared_memory_profile
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -56,6 +56,7 @@ def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[],
         ConfigError: rclpy does not understand the arguments.
     """
     use_shared_memory_profile()
+    remove_stale_segments()
 
     def interrupt(number: int, frame: Any) -> None:
         # Only once: Ctrl-C in `ros2 launch` reaches the node twice, and the second must not cut the clean-up short.

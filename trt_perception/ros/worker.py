@@ -46,6 +46,9 @@ class Worker(threading.Thread):
         self.feeds = [Feed(node, camera, [task.cameras[number] for task in self.tasks], settings, frame_of)
                       for number, camera in enumerate(cameras)]
         self._mailbox: Mailbox[Arrival] = Mailbox([camera.priority for camera in cameras])
+        for task in self.tasks:
+            for each in task.cameras:
+                each.has_time = self._mailbox.is_empty
         self._busy_since_s: Optional[float] = None
         self._node = node
         self._log = node.get_logger()

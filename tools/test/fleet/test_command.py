@@ -191,8 +191,8 @@ def test_wrong_input_is_refused_in_words(drives: Path, tmp_path: Path, model: st
 
 def test_a_killed_worker_and_a_killed_driver_lose_nothing(tmp_path: Path, model: str):
     pytest.importorskip('ray')
-    for number in range(6):
-        write_camera(tmp_path / 'drives' / f'{number}', number, 40)
+    for number in range(4):
+        write_camera(tmp_path / 'drives' / f'{number}', number, 20)
     output = tmp_path / 'out'
     line = [sys.executable, '-m', 'trt_perception_tools', 'process', str(tmp_path / 'drives'), '--output', str(output),
             '--tasks', 'segmentation', '-p', f'segmentation.model:={model}', '--ray', '--workers', '1']
@@ -203,14 +203,14 @@ def test_a_killed_worker_and_a_killed_driver_lose_nothing(tmp_path: Path, model:
     driver = subprocess.Popen(line)
     killed = _kill_when(driver.pid, lambda: finished() >= 1)
     assert killed, 'a worker was at work'
-    _wait(lambda: finished() >= 3)
+    _wait(lambda: finished() >= 2)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     status = subprocess.run(line, check=False).returncode
     assert status == 0
     report = json.loads((output / 'report.json').read_text())
-    assert report['images'] == 6 * 40
-    assert len({piece['folder'] for bag in report['bags'] for piece in bag['pieces']}) == 6 == finished()
+    assert report['images'] == 4 * 20
+    assert len({piece['folder'] for bag in report['bags'] for piece in bag['pieces']}) == 4 == finished()
     assert not list(output.glob('pieces/*/*.partial'))
 
 

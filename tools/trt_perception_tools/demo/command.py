@@ -62,7 +62,7 @@ def execute(args: argparse.Namespace) -> int:
     print(f'Numbers   {args.out}/report.json')
     print(f'Topics    {args.out}/recording   (ROS 2 bag, mcap)')
     print(f'View      trt_perception_tools view {args.out}/recording {args.bag}   (in a browser, with Rerun)')
-    print(f'          or open {args.out}/recording in Foxglove')
+    print(f'          or open {args.out}/recording in Foxglove, with the layout config/foxglove.json')
     return 0
 
 
@@ -180,14 +180,14 @@ def format_table(report: dict[str, Any]) -> str:
 
 
 def pixels(message: Any) -> np.ndarray:
-    """Return the pixels of a recorded rgb8, mono8 or 32FC2 image."""
+    """Return the pixels of a recorded image: (H, W, 3) of rgb8, (H, W) of mono8, (H, W, 2) of 32FC2."""
     if message.encoding == '32FC2':
         return np.frombuffer(message.data, np.float32).reshape(message.height, message.width, 2)
     return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, -1)
 
 
 def legend(width: int, classes: list[dict[str, Any]]) -> np.ndarray:
-    """Return a strip that explains the colours: the classes, and the wheel of directions. RGB uint8."""
+    """Return an (H, W, 3) strip that explains the colours: classes, and the wheel of directions. RGB uint8."""
     strip = np.full((64, 2 * width, 3), 255, np.uint8)
     column = width // 4
     for number, each in enumerate(classes[:12]):

@@ -49,11 +49,11 @@ class CarriedLabels:
         """
         carried = self._pipeline.counts.get('carried', 0)
         start = time.perf_counter()
-        labels = self._pipeline.process(frame).labels
+        result = self._pipeline.process(frame)
         self._seconds += time.perf_counter() - start
         self._all_seconds += own_seconds
-        if self._pipeline.counts.get('carried', 0) > carried:
-            labels = labels if self._table is None else self._table[labels]
+        if result is not None and self._pipeline.counts.get('carried', 0) > carried:
+            labels = result.labels if self._table is None else self._table[result.labels]
             self._counts += confusion_matrix(own, labels, len(self._counts))
 
     def result(self) -> Carried:

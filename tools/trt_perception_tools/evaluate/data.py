@@ -187,7 +187,7 @@ def _of_frames(title: str, names: Sequence[str], frame: Callable[[int], Frame], 
 
 
 def check_size(path: Path, truth: np.ndarray, frame: Frame) -> None:
-    """Refuse a truth, read from `path`, of another size than its frame."""
+    """Refuse a truth, (H, W) or (H, W, 2), read from `path`, of another size than its frame."""
     if truth.shape[:2] != (frame.height, frame.width):
         raise ConfigError(f'{path}: got {truth.shape[0]}x{truth.shape[1]}, expected the size of its image, '
                           f'{frame.height}x{frame.width}. Restore the file.')

@@ -39,13 +39,13 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(confusion: np.ndarray) -> float:
-    """Return the mean IoU of the classes that occur, 0..1."""
+    """Return the mean IoU of the classes that occur in a (classes, classes) confusion matrix, 0..1."""
     iou = class_iou(confusion)
     return float(np.nanmean(iou)) if np.isfinite(iou).any() else float('nan')
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
-    """Return the share of pixels with the right class, 0..1."""
+    """Return the share of pixels with the right class in a (classes, classes) confusion matrix, 0..1."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else float('nan')
 
@@ -101,12 +101,12 @@ def flow_score(flow: np.ndarray, truth: np.ndarray, confidence: np.ndarray | Non
 
 
 def label_agreement(labels: np.ndarray, reference: np.ndarray) -> float:
-    """Return the share of pixels with the same label, 0..1."""
+    """Return the share of pixels with the same label in two (H, W) maps, 0..1."""
     return float((labels == reference).mean())
 
 
 def flow_difference(flow: np.ndarray, reference: np.ndarray) -> float:
-    """Return the mean length of the difference, px, over the pixels that both know; NaN where there are none."""
+    """Return the mean length of the difference of two (H, W, 2) fields over pixels that both know, px; NaN = none."""
     return _mean(np.linalg.norm((flow - reference)[np.isfinite(flow + reference).all(axis=2)], axis=1))
 
 

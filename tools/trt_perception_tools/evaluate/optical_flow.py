@@ -63,7 +63,7 @@ class OpticalFlowScorer(Scorer):
 
     @staticmethod
     def agree(result: np.ndarray, reference: np.ndarray) -> float:
-        """Return the mean difference, px."""
+        """Return the mean difference of two (H, W, 2) fields, px."""
         return flow_difference(result, reference)
 
     @staticmethod

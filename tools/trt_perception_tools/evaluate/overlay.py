@@ -103,7 +103,7 @@ def draw(pipeline: Pipeline[Any], model: Model, images: Sequence[np.ndarray], al
 
 
 def label_shares(labels: np.ndarray, label_set: LabelSet) -> dict[str, float]:
-    """Return the share of pixels of each class that occurs, by name; others as their number."""
+    """Return the share of pixels of each class that occurs in (H, W) labels, by name; others as their number."""
     names = {VOID: 'no class', **{each.id: each.name for each in label_set.classes}}
     counts = np.bincount(labels.ravel(), minlength=256)
     return {names.get(number, f'id {number}'): float(count / labels.size)

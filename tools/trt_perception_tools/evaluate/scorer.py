@@ -15,7 +15,7 @@ from trt_perception.core.model import Model
 
 from .data import Dataset
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Measure(NamedTuple):

@@ -77,12 +77,12 @@ class SegmentationScorer(Scorer):
 
     @staticmethod
     def agree(result: np.ndarray, reference: np.ndarray) -> float:
-        """Return the share of labels that are equal, 0..1."""
+        """Return the share of labels that are equal in two (H, W) maps, 0..1."""
         return label_agreement(result, reference)
 
     @staticmethod
     def deviate(result: np.ndarray, reference: np.ndarray) -> float:
-        """Return the share of labels that differ, 0..1."""
+        """Return the share of labels that differ in two (1, H, W) outputs, 0..1."""
         return 1 - label_agreement(result, reference)
 
     @staticmethod

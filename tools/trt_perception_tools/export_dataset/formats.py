@@ -192,7 +192,7 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an image, making its folder.
+    """Write an (H, W) or (H, W, 3) image, making its folder.
 
     Raises:
         ConfigError: it cannot be written.

@@ -56,6 +56,7 @@ def totals(bags: Sequence[BagResult], seconds: float) -> dict[str, Any]:
     return {**{state: states.count(state) for state in ('done', 'skipped', 'failed')},
             'images': sum(each.sum('images') for each in bags), 'bad_images': sum(each.sum('bad') for each in bags),
             'new_images': new_images, 'seconds': round(seconds, 3), 'rate_hz': round(new_images / seconds, 3),
+            'cpu_seconds': round(sum(each['cpu_seconds'] for each in new.values()), 3),
             'worker_seconds': round(sum(each['seconds'] for each in new.values()), 3),
             'classes': dict(sorted(shares.items(), key=lambda entry: -entry[1])),
             'uncertain': [list(each) for each in uncertain]}

@@ -58,7 +58,7 @@ class Worker:
             return {'state': FAILED, 'error': f'{type(error).__name__}: {error}'}
 
     def _processed(self, piece: Piece) -> dict[str, Any]:
-        began_s = time.monotonic()
+        began_s, cpu_s = time.monotonic(), time.process_time()
         with tempfile.TemporaryDirectory(prefix='trt_perception_fleet_') as scratch:
             bag = piece.bag.url if piece.bag.is_local else _fetch(piece.bag, Path(scratch) / 'bag')
             output = self._store.piece(piece.address) if self._store.is_local else str(Path(scratch) / piece.address)
@@ -68,7 +68,8 @@ class Worker:
             statistics = {'bag': piece.bag.url, 'start_ns': piece.start_ns, 'end_ns': piece.end_ns,
                           'images': summary.images, 'bad': summary.bad, 'faults': summary.faults,
                           'results': summary.results, **piece_statistics(Path(output)),
-                          'seconds': round(time.monotonic() - began_s, 3)}
+                          'seconds': round(time.monotonic() - began_s, 3),
+                          'cpu_seconds': round(time.process_time() - cpu_s, 3)}
             self._store.finish(piece.address, output, statistics)
         return statistics
 

@@ -38,7 +38,7 @@ def example_frames(size: Size) -> list[list[np.ndarray]]:
 
 
 def recorded_frames(folder: Path, size: Size) -> list[list[np.ndarray]]:
-    """Return images of a folder, each with the next one, resized: as `example_frames`, RGB.
+    """Return (H, W, 3) images of a folder, each with the next one, resized: as `example_frames`, RGB.
 
     Raises:
         ConfigError: there is no such folder, or fewer than two images in it.

@@ -169,11 +169,11 @@ class Gpu:
                                        block=launch.block, stream=self._stream)
 
     def copy_host_to_device(self, source: np.ndarray, destination: int) -> None:
-        """Queue a copy from page-locked memory to the device."""
+        """Queue a copy from page-locked memory, of any shape, to the device."""
         cuda.memcpy_htod_async(destination, source, self._stream)
 
     def copy_device_to_host(self, source: int, destination: np.ndarray) -> None:
-        """Queue a copy from the device to page-locked memory."""
+        """Queue a copy from the device to page-locked memory of any shape."""
         cuda.memcpy_dtoh_async(destination, source, self._stream)
 
     def record(self, event: Any) -> None:

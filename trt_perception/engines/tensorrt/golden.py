@@ -111,7 +111,7 @@ def reference(model: Model, network: str, frames: Sequence[Frame] = ()) -> Golde
 
 
 def synthetic_images(model: Model, size: Size) -> Dict[str, np.ndarray]:
-    """Draw soft patches as images for a model; of two images, the second has them 2 px further right."""
+    """Draw soft patches as (H, W, C) uint8 images for a model; of two, the second has them 2 px further right."""
     height, width = size
     channels, color = CHANNELS[model.input.color], model.input.color
     rows, columns = height // 16 + 1, (width + 2) // 16 + 1

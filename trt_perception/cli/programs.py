@@ -1,0 +1,91 @@
+"""What `ros2 run` and launch files start: the nodes, and verbs as programs of their own."""
+import argparse
+import sys
+import textwrap
+from functools import partial
+from typing import Any, List, Optional, Sequence, Tuple
+
+from ..interrupt import exit_on_interrupt
+from . import INTERRUPTED, execute, module_of
+
+_NODE_USAGE = '%(prog)s [-h] [--ros-args [-p NAME:=VALUE] [--params-file YAML] [-r FROM:=TO] ...]'
+
+
+def run_node(name: str) -> int:
+    """Run the node of one task, of all (`perception`), or another one, and return its exit status."""
+    with exit_on_interrupt(0):  # As the node itself ends.
+        _node_parser(name).parse_args(_split(sys.argv[1:])[0])
+        from ..ros import camera_node, perception_node, planner_node
+    if name in ('camera', 'planner'):
+        return {'camera': camera_node, 'planner': planner_node}[name].run()
+    return perception_node.run(name, _tasks(name))
+
+
+def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
+    """Run one verb and return its exit status; of the arguments for ROS it takes rules that remap topics."""
+    with exit_on_interrupt(INTERRUPTED):
+        module = module_of(verb)
+    parser = argparse.ArgumentParser(prog=verb, description=module.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    own, ros = _split(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(own)
+    # launch adds a name and a namespace of its own, which mean nothing to these programs.
+    rules = [value for option, value in zip(ros, ros[1:])
+             if option in ('-r', '--remap') and not value.startswith('__')]
+    if rules and not hasattr(args, 'remap'):
+        parser.error('--ros-args: {} has no topics to remap'.format(verb))
+    if rules:
+        args.remap = args.remap + rules
+    return execute(verb, args)
+
+
+perception_node = partial(run_node, 'perception')
+segmentation_node = partial(run_node, 'segmentation')
+optical_flow_node = partial(run_node, 'optical_flow')
+camera_node = partial(run_node, 'camera')
+planner_node = partial(run_node, 'planner')
+replay = partial(run_verb, 'replay')
+process = partial(run_verb, 'process')
+doctor = partial(run_verb, 'doctor')
+build_engine = partial(run_verb, 'build-engine')
+bench = partial(run_verb, 'bench')
+calibrate_capture = partial(run_verb, 'calibrate-capture')
+
+
+def _tasks(name: str) -> Sequence[str]:
+    from ..core.tasks import TASKS
+    return (name,) if name in TASKS else tuple(TASKS)
+
+
+def _node_parser(name: str) -> argparse.ArgumentParser:
+    from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
+    from ..core.planner_settings import PLANNER_SETTINGS
+    from ..core.settings import settings_for
+    published, settings = {
+        'camera': ('images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS),
+        'planner': ('free space and obstacles, from label maps and flow', PLANNER_SETTINGS),
+    }.get(name, (' and '.join(_tasks(name)) + ' of the camera images on `image`', settings_for(_tasks(name))))
+    lines = [textwrap.fill('{}:={}  {}'.format(each.name, _yaml(each.default), each.description), 100,
+                           initial_indent='  ', subsequent_indent=8 * ' ') for each in settings]
+    return argparse.ArgumentParser(
+        prog=name + '_node', usage=_NODE_USAGE, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Publish {}.'.format(published),
+        epilog='parameters, with their defaults:\n' + '\n'.join(lines))
+
+
+def _split(argv: Sequence[str]) -> Tuple[List[str], List[str]]:
+    """Return the program's own arguments, and those for ROS: from --ros-args to `--`, or to the end."""
+    own: List[str] = []
+    ros: List[str] = []
+    is_own = True
+    for word in argv:
+        if word == '--ros-args' or (word == '--' and not is_own):
+            is_own = word == '--'
+        else:
+            (own if is_own else ros).append(word)
+    return own, ros
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or "''"
