@@ -134,7 +134,7 @@ class Fleet:
         killed: list[str] = []
         driver = self.start()
         while len(killed) < kills and self.finished() < pieces:
-            time.sleep(chance.uniform(1, 6))
+            time.sleep(chance.uniform(0.5, 4))
             if driver.poll() is not None:
                 driver = self.start()
                 continue

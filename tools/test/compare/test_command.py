@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recordings import CLASSES, PERIOD_NS, START_NS, header, image, ros, write_bag, write_run
+from recordings import CLASSES, PERIOD_NS, START_NS, header, image, label_info, ros, write_bag, write_run
 
 from trt_perception_tools import cli
 
@@ -217,3 +217,13 @@ def _green(image: np.ndarray) -> float:
     """Return the share of pixels in which green leads clearly."""
     blue, green, red = (image[..., n].astype(int) for n in range(3))
     return float(((green > red + 30) & (green > blue + 30)).mean())
+
+
+def test_an_exported_dataset_is_a_reference_with_images(tmp_path: Path):
+    lawn = image(np.full((48, 64, 3), (0, 255, 0), np.uint8), START_NS, 'rgb8')
+    second = write_bag(tmp_path / 'b', [('/segmentation/label_info_json', label_info()), ('/image', lawn),
+                                        ('/segmentation/label_map', image(ROAD, START_NS, 'mono8'))])
+    assert cli.main(['export-dataset', str(second), str(tmp_path / 'truth'), '--format', 'labels']) == 0
+    first = write_run(tmp_path / 'a', [with_cars(100)])
+    assert compared(tmp_path, first, tmp_path / 'truth')[1]['labels.agreement'] == pytest.approx(1 - 100 / ROAD.size)
+    assert max(_green(data) for data in _images(tmp_path / 'out' / 'index.html')) > 0.3

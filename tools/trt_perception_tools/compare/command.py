@@ -14,18 +14,20 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from trt_perception.core.errors import ConfigError, FrameError
 from trt_perception.core.image import FrameDecoder
 
+from ..datasets.images import read_image
 from ..recorded import CAMERA_IMAGE, Recording, frame_of, with_cameras
 from .comparison import Comparison
 from .criteria import Criterion, judge, read_criteria
 from .frame import AGREEMENT, EPE
 from .page import comparison_page, number_rows, verdict_rows, write_page
-from .run import Key, open_run
+from .run import Key, is_folder, open_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +96,11 @@ def find_images(keys: set[Key], places: Iterable[Path]) -> dict[Key, np.ndarray]
     decoder = FrameDecoder()
     cameras = {camera for camera, _ in keys}
     for place in places:
-        if keys <= set(found) or any((place / name).is_dir() for name in ('labels', 'flow')):
+        if keys <= set(found):
+            break
+        if is_folder(place):
+            found.update((key, cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB)) for key in keys - set(found)
+                         for path in (place / 'images').glob(f'{key[1]}.*'))
             continue
         recording = Recording(place)
         topics = with_cameras(recording.topics)

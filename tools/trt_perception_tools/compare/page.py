@@ -12,7 +12,7 @@ from markupsafe import Markup
 from trt_perception.core.colors import color_flow, color_labels, label_palette, overlay_labels
 from trt_perception.core.model import LabelSet
 
-from ..evaluate.page import legend
+from ..evaluate.page import legend, png
 from ..report import html
 from .comparison import Comparison, Pair
 from .criteria import Verdict
@@ -76,12 +76,12 @@ def _body(names: tuple[str, str], comparison: Comparison, numbers: Mapping[str, 
         yield html.paragraph(f'From left to right: {names[0]}, {names[1]}, and where they differ.')
         if measure == AGREEMENT:
             for each in {label_set.classes: label_set for label_set in comparison.classes.values()}.values():
-                yield html.image(_png(legend(each)))
+                yield html.image(png(legend(each)))
         for pair in pairs:
             camera, stamp_ns = pair.frame.key
             tiles = draw(pair, images.get(pair.frame.key), comparison.classes[camera])
             caption = f'stamp {stamp_ns / 1e9:.3f} s: {measure} {pair.frame.numbers[measure]:.4g}'
-            yield html.image(_png(_side_by_side(tiles)), f'{camera}, {caption}' if camera else caption)
+            yield html.image(png(_side_by_side(tiles)), f'{camera}, {caption}' if camera else caption)
 
 
 def _course(comparison: Comparison) -> Iterator[Markup]:
@@ -125,10 +125,6 @@ def _side_by_side(tiles: Sequence[np.ndarray]) -> np.ndarray:
     shown = width if width < _WIDTH_PX else _WIDTH_PX
     return np.hstack([cv2.resize(tile, (shown, round(height * shown / width)), interpolation=cv2.INTER_AREA)
                       for tile in tiles])
-
-
-def _png(image: np.ndarray) -> bytes:
-    return cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
 
 
 def write_page(path: Path, page: str) -> None:

@@ -119,7 +119,7 @@ class RecordedRun(Run):
 class LabelledFolder(Run):
     """Truth as files: `labels/STAMP.png` with class ids, `flow/STAMP.flo` or KITTI's `.png`, and `classes.json`.
 
-    STAMP is that of the image, ns. `classes.json` has what the node publishes on segmentation/label_info_json.
+    STAMP is that of the image, ns. The labels are in the layout that `trt_perception_tools export-dataset` writes.
 
     Raises:
         ConfigError: there are no such files, or classes.json is missing or damaged.
@@ -153,9 +153,12 @@ def open_run(path: Path) -> Run:
     Raises:
         ConfigError: it is none of them.
     """
-    if any((path / field).is_dir() for field in _RESULTS):
-        return LabelledFolder(path)
-    return RecordedRun(path)
+    return LabelledFolder(path) if is_folder(path) else RecordedRun(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether results are files in a folder, and no bag."""
+    return any((path / field).is_dir() for field in _RESULTS)
 
 
 def common_classes(first: LabelSet | None, second: LabelSet | None) -> tuple[LabelSet, np.ndarray, np.ndarray]:

@@ -57,11 +57,11 @@ def _body(scores: Sequence[Score], worst: Mapping[str, Sequence[tuple[str, np.nd
         yield html.paragraph(f'From left to right: the image; {"the truth" if parts else "FP32"}; the result; where '
                              'they differ.')
         if labels is not None:
-            yield html.image(_png(legend(labels)))
+            yield html.image(png(legend(labels)))
     for contender, panels in worst.items():
         yield html.heading(contender, 3)
         for caption, panel in panels:
-            yield html.image(_png(panel), caption)
+            yield html.image(png(panel), caption)
 
 
 def legend(labels: LabelSet) -> np.ndarray:
@@ -75,6 +75,7 @@ def legend(labels: LabelSet) -> np.ndarray:
     return strip
 
 
-def _png(image: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
+    """Return an image, (H, W, 3) uint8 RGB, as a PNG file."""
     _, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return data.tobytes()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from trt_perception import consumer
 from trt_perception.core.data import VOID
 from trt_perception.core.errors import FrameError
 
-from ..recorded import LABEL_MAP_PNG, Recording, label_set_of, labels_of
+from ..recorded import LABEL_MAP_PNG, Recorded, Recording, label_set_of, labels_of
 
 KEPT = 20
 """How many uncertain frames of a piece are kept."""
@@ -25,14 +26,11 @@ def piece_statistics(folder: Path) -> dict[str, Any]:
     classes: share of the pixels by class, 0..1; frames: how many label maps; uncertain: [mean confidence 0..1, stamp in
     ns, camera] of the frames with the least, those first.
     """
-    recording = Recording(folder)
-    raw = any(each.role == consumer.LABEL_MAP for each in recording.topics)
-    roles = {consumer.CLASSES, consumer.LABEL_CONFIDENCE, consumer.LABEL_MAP if raw else LABEL_MAP_PNG}
     names: dict[str, dict[int, str]] = {}
     counts: dict[str, np.ndarray] = {}
     uncertain: list[tuple[float, int, str]] = []
     frames = 0
-    for topic, stamp_ns, message in recording.messages(lambda topic: topic.role in roles):
+    for topic, stamp_ns, message in _messages(folder):
         try:
             if topic.role == consumer.CLASSES:
                 names[topic.camera] = {each.id: each.name for each in label_set_of(message).classes}
@@ -45,7 +43,6 @@ def piece_statistics(folder: Path) -> dict[str, Any]:
                 frames += 1
         except FrameError:  # What a damaged disk made of our own results; the images were counted by `process`.
             continue
-    recording.close()
     shares: dict[str, float] = {}
     total = sum(int(each.sum()) for each in counts.values())
     for camera, each in counts.items():
@@ -53,3 +50,17 @@ def piece_statistics(folder: Path) -> dict[str, Any]:
             name = 'no class' if number == VOID else names.get(camera, {}).get(number, f'id {number}')
             shares[name] = shares.get(name, 0.0) + int(each[number]) / total
     return {'classes': shares, 'frames': frames, 'uncertain': [list(each) for each in uncertain]}
+
+
+def _messages(folder: Path) -> Iterator[Recorded]:
+    """Yield classes, label maps and confidences of a bag, file by file: its metadata.yaml is slow to read."""
+    for file in sorted(each for each in folder.iterdir() if each.suffix in ('.mcap', '.db3')):
+        yield from _messages_of(file)
+
+
+def _messages_of(file: Path) -> Iterator[Recorded]:
+    recording = Recording(file)
+    raw = any(each.role == consumer.LABEL_MAP for each in recording.topics)
+    roles = {consumer.CLASSES, consumer.LABEL_CONFIDENCE, consumer.LABEL_MAP if raw else LABEL_MAP_PNG}
+    yield from recording.messages(lambda topic: topic.role in roles)
+    recording.close()
