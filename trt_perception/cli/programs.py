@@ -1,5 +1,6 @@
 """What `ros2 run` and launch files start: the nodes, and verbs as programs of their own."""
 import argparse
+import importlib
 import sys
 import textwrap
 from functools import partial
@@ -15,10 +16,10 @@ def run_node(name: str) -> int:
     """Run the node of one task, of all (`perception`), or another one, and return its exit status."""
     with exit_on_interrupt(0):  # As the node itself ends.
         _node_parser(name).parse_args(_split(sys.argv[1:])[0])
-        from ..ros import camera_node, perception_node, planner_node
-    if name in ('camera', 'planner'):
-        return {'camera': camera_node, 'planner': planner_node}[name].run()
-    return perception_node.run(name, _tasks(name))
+        # Only this one: planner_node needs message packages that the others do not.
+        own = name if name in ('camera', 'planner') else 'perception'
+        node = importlib.import_module('..ros.{}_node'.format(own), __package__)
+    return int(node.run(name, _tasks(name)) if own == 'perception' else node.run())
 
 
 def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
