@@ -37,7 +37,7 @@ setup(
         'cpu': ['onnxruntime', 'opencv-python-headless', 'simplejpeg'],
         'replay': ['rosbags'],
         # Where there is none of this name, `colcon test` runs unittest, which finds nothing and says OK.
-        'test': ['pytest', 'onnx'],
+        'test': ['pytest', 'onnx', 'hypothesis'],
     },
     zip_safe=True,
     maintainer='trt_perception maintainers',

@@ -150,6 +150,16 @@ def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='u
     return load_model(write_model(folder, fields))
 
 
+def ros_arguments(folder):
+    """Write a model of each task, each into a folder of its own, and return the ROS arguments that choose them."""
+    arguments = []
+    for task, make in (('segmentation', segmentation_model), ('optical_flow', flow_model)):
+        (folder / task).mkdir()
+        make(folder / task)
+        arguments += ['-p', '{0}.model:={1}/{0}/tiny.yaml'.format(task, folder)]
+    return arguments
+
+
 def network_path(model):
     """Return the path of a tiny model's ONNX file, as error texts write it."""
     return os.path.join(os.path.dirname(model.path), 'tiny.onnx')

@@ -36,6 +36,12 @@ class Bag:
             raise self._error('no such file or folder')
         self.files = _storage_files(Path(path)) or [Path(path)]
         self._sources = self._opened()
+        for file in self.files:
+            log = Path(str(file) + '-wal')
+            if log.is_file() and log.stat().st_size:  # rosbags reads the file alone.
+                self._complain("{} has messages that are not read: the recorder was killed, or is recording. To get "
+                               "them into {}: sqlite3 {} 'PRAGMA wal_checkpoint'.".format(
+                                   log.name, file.name, file.name))
         every = {topic: kind for source in self._sources for topic, kind in source.types.items()}
         self.types = {topic: kind for topic, kind in every.items()
                       if kind in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO) and (topics is None or topic in topics)}

@@ -21,6 +21,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from trt_perception.core.image import FrameDecoder
+from trt_perception.transport import use_shared_memory_profile
 from trt_perception_tools.evaluate.data import open_video
 
 START_S = 60.0
@@ -92,7 +93,7 @@ def measure(camera: Camera, propagate: int, hz: float, seconds: float) -> None:
     with tempfile.TemporaryFile() as log:
         node = subprocess.Popen(
             [sys.executable, '-m', 'trt_perception', 'run', 'segmentation', '--image', '/image', '-p', 'num_threads:=1',
-             '-p', f'propagate:={propagate}'], stdout=log, stderr=log)
+             '-p', 'max_frame_age:=0.0', '-p', f'propagate:={propagate}'], stdout=log, stderr=log)
         try:
             end_s = time.monotonic() + START_S
             camera.ages_s.clear()
@@ -125,6 +126,7 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=10.0, help='a row (default: %(default)s)')
     parser.add_argument('--propagate', type=int, nargs='+', default=[1, 3, 5, 0], metavar='N')
     args = parser.parse_args()
+    use_shared_memory_profile()  # The node inherits it.
     rclpy.init(args=[])
     camera = Camera()
     print('| `propagate` | images with a label map | processed / segmented / carried since the start '

@@ -46,9 +46,9 @@ def received(arguments, seconds):
     counts = [0]
 
     def take(array):
-        [status] = array.status
-        if status.hardware_id == TOPIC:
-            counts.append(int({value.key: value.value for value in status.values}['frames received']))
+        values = {value.key: value.value for status in array.status if status.hardware_id == TOPIC
+                  for value in status.values}
+        counts.append(int(values.get('frames received', 0)))
     rclpy.init(args=[])
     node = rclpy.create_node('listener')
     node.create_subscription(DiagnosticArray, '/diagnostics', take, 10)

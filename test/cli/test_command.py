@@ -11,7 +11,7 @@ from trt_perception.cli import doctor
 from trt_perception.core.errors import ConfigError, EngineError
 
 OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
-                   '--use-sim-time', '{perception,segmentation,optical_flow,camera}'],
+                   '--use-sim-time', '{perception,segmentation,optical_flow,camera,planner}'],
            'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
                       '--wait S'],
            'process': ['--output DIR', '--every N'],

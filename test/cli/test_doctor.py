@@ -178,3 +178,14 @@ def test_another_middleware_is_noted(capsys, monkeypatch):
     assert found['rclpy'][1].endswith('on rmw_cyclonedds_cpp')
     assert found['transport'][0] == 'note'
     assert found['transport'][1].startswith('rmw_cyclonedds_cpp: ')
+
+
+@pytest.mark.parametrize(('missing', 'level', 'text'), [
+    ({}, 'ok', 'GStreamer'),
+    ({'gstreamer': "No module named 'gi'"}, 'note', "no GStreamer (No module named 'gi'): CSI cameras and "
+                                                    'pipelines cannot be read. apt install python3-gst-1.0')])
+def test_what_camera_node_can_read_is_told(capsys, monkeypatch, missing, level, text):
+    monkeypatch.setattr(doctor, 'unavailable', lambda: missing)
+    found = findings(capsys)[1]['camera_node']
+    assert found[0] == level
+    assert found[1].startswith(text)

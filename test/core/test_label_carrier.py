@@ -161,13 +161,14 @@ def test_confidence_moves_with_its_labels_and_falls_with_every_image():
         before = inside.max()
 
 
-def test_doubt_grows_where_the_flow_is_unsure_and_stays_with_the_pixels():
+@pytest.mark.parametrize('following', [np.full(GRID, 255, np.uint8), None], ids=['a flow that is sure', 'unknown'])
+def test_doubt_grows_where_the_flow_is_unsure_and_stays_with_the_pixels(following):
     carrier = LabelCarrier(GRID)
     carrier.keep(labels_at((0, 0)), sure(155))
     unsure = sure()
     unsure[40:80, 40:80] = 0
     carrier.move(flow_of(0, 0), unsure)
-    carrier.move(flow_of(10, 0), sure())
+    carrier.move(flow_of(10, 0), following)
     result = confidence_of(carrier).astype(int)
     assert result[20, 100] == 155 - 2 * DOUBT_PER_IMAGE
     assert result[60, 70] == pytest.approx(155 - 100 * DOUBT_PER_GAP - 2 * DOUBT_PER_IMAGE, abs=1)

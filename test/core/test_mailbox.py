@@ -104,7 +104,7 @@ def test_of_every_sender_the_newest_item_wins():
     assert [mailbox.take(0) for _ in range(3)] == ['a2', 'b2', None]
 
 
-def test_the_sender_that_has_waited_longest_is_next_however_often_others_send():
+def test_the_sender_whose_last_turn_is_longest_ago_is_next_however_often_others_send():
     mailbox = Mailbox([0, 0, 0])
     for sender in (2, 0, 1, 0, 2, 2):
         mailbox.put(sender, sender)
@@ -121,6 +121,19 @@ def test_a_fast_sender_gets_no_more_turns_than_the_others_while_they_wait_too():
             mailbox.put(sender, sender)
         turns[mailbox.take(0)] += 1
     assert set(turns.values()) == {25}
+
+
+def test_senders_that_always_send_in_one_order_get_equal_turns_though_some_rounds_are_too_short_for_all():
+    mailbox = Mailbox([0] * 4)
+    turns = Counter()
+    for number in range(40):
+        for sender in range(4):
+            mailbox.put(sender, sender)
+        for _ in range((3, 8)[number % 2]):
+            turns[mailbox.take(0)] += 1
+    del turns[None]
+    assert sum(turns.values()) == 20 * 7
+    assert set(turns.values()) == {35}
 
 
 def test_a_higher_priority_goes_first_and_equals_take_turns():

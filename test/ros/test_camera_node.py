@@ -198,11 +198,13 @@ def grays_of(images):
 
 def test_the_node_ends_with_its_video(rig, camera, tmp_path):
     images = rig.watch(Image, 'image')
+    rig.until(lambda: rig.outside.count_subscribers('/image'), 'the subscription')
     node = camera('-p', 'source:=' + video(tmp_path / 'a.avi'), '-p', 'reader:=opencv')
     rig.until(node.stopped.done, 'the end of the video')
     assert node.stopped.result() is None
     rig.work(0.2)
     assert grays_of(images) <= {60, 120, 180}
+    assert grays_of(images[-1:]) == {180}
 
 
 def test_a_video_in_a_loop_goes_on(rig, camera, tmp_path):

@@ -158,7 +158,7 @@ def test_while_the_engine_is_busy_the_cameras_wait_in_turns_and_each_keeps_its_n
         feed.process = noting(feed.process, order, name)
     opened[0].gate.set()
     rig.until(lambda: sum(len(received) for received in cameras.received.values()) == 4, 'the label maps')
-    assert order == ['left', 'front', 'rear']
+    assert order == ['left', 'rear', 'front']
     stamps = {name: [stamp_of(each) - 10**9 for each in cameras.received[name, LABELS]] for name in NAMES}
     assert stamps == {'front': [0, 6], 'left': [5], 'rear': [3]}
     assert {name: feed.counts['replaced'] for name, feed in cameras.feeds.items()} == {'front': 2, 'left': 1, 'rear': 0}
@@ -169,14 +169,14 @@ def test_a_camera_of_higher_priority_is_served_first(rig, arguments, opened):
     opened[0].gate.clear()
     cameras.publish('front', image(random_image(0), 10**9))
     rig.until(lambda: rig.worker.busy_s > 0, 'the worker to take the first image')
-    for name in ('front', 'rear', 'left'):
+    for name in ('rear', 'front', 'left'):
         cameras.publish(name, image(random_image(1), 10**9 + 1))
     order = []
     for name, feed in cameras.feeds.items():
         feed.process = noting(feed.process, order, name)
     opened[0].gate.set()
     rig.until(lambda: len(order) == 3, 'the turns')
-    assert order == ['left', 'front', 'rear']
+    assert order == ['left', 'rear', 'front']
 
 
 def noting(process, order, name):

@@ -21,10 +21,7 @@ STAGES = ['preprocess', 'infer', 'decode', 'publish', 'latency', 'age']
 @pytest.fixture
 def arguments(tmp_path):
     """Return the ROS arguments that choose tiny models."""
-    for task, make in ((SEGMENTATION, networks.segmentation_model), (OPTICAL_FLOW, networks.flow_model)):
-        (tmp_path / task).mkdir()
-        make(tmp_path / task)
-    return [a for task in TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, tmp_path / task))]
+    return networks.ros_arguments(tmp_path)
 
 
 def status_of(rig, interval_s=1.0):

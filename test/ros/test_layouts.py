@@ -7,14 +7,7 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 
 from trt_perception.core.share import share_path
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
-
-
-def models(folder):
-    for task, make in ((SEGMENTATION, networks.segmentation_model), (OPTICAL_FLOW, networks.flow_model)):
-        (folder / task).mkdir()
-        make(folder / task)
-    return [a for task in TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, folder / task))]
+from trt_perception.core.tasks import TASKS
 
 
 def rviz_topics():
@@ -47,7 +40,7 @@ def test_every_panel_of_the_foxglove_layout_is_configured_and_shown():
 
 
 def test_the_layouts_show_topics_that_the_node_publishes(rig, tmp_path):
-    rig.start(TASKS, *models(tmp_path))
+    rig.start(TASKS, *networks.ros_arguments(tmp_path))
     published = dict(rig.node.get_publisher_names_and_types_by_node('perception', '/'))
     for topic, display in rviz_topics().items():
         assert published[topic] == ['sensor_msgs/msg/' + display]
@@ -71,7 +64,7 @@ def test_the_aggregator_finds_the_statuses_of_all_nodes(rig, tmp_path):
             assert analyzer['type'] == 'diagnostic_aggregator/GenericAnalyzer'
     [pattern] = parameters['nodes']['regex']
     arrays = rig.watch(DiagnosticArray, '/diagnostics')
-    rig.start(TASKS, '-p', "cameras:=['front','rear']", *models(tmp_path), namespace='robot', kind=None)
+    rig.start(TASKS, '-p', "cameras:=['front','rear']", *networks.ros_arguments(tmp_path), namespace='robot', kind=None)
     rig.until(lambda: arrays, 'diagnostics')
     names = [status.name for status in arrays[0].status]
     assert len(names) == 3

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.ros import managed_node, node_task
 from trt_perception.ros.managed_node import HAS_LIFECYCLE, Stage
 
@@ -27,10 +27,7 @@ LABELS = 'segmentation/label_map'
 @pytest.fixture
 def models(tmp_path):
     """Return the ROS arguments that choose tiny models."""
-    for task, make in ((SEGMENTATION, networks.segmentation_model), (OPTICAL_FLOW, networks.flow_model)):
-        (tmp_path / task).mkdir()
-        make(tmp_path / task)
-    return [a for task in TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, tmp_path / task))]
+    return networks.ros_arguments(tmp_path)
 
 
 @pytest.fixture

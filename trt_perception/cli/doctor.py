@@ -13,6 +13,7 @@ from ..core.errors import ConfigError
 from ..core.model import load_model, model_names
 from ..core.share import share_directory
 from ..engines import BACKENDS, available_backends
+from ..sources import GSTREAMER, INSTALL_GSTREAMER, unavailable
 from ..transport import (
     LEAST_BUFFER,
     PROFILE_VARIABLES,
@@ -113,6 +114,16 @@ def _check_transport() -> Iterator[Finding]:
     yield OK if limit >= _LARGE_IMAGE_BYTES else NOTE, 'net.core.rmem_max', text
 
 
+def check_cameras() -> Iterator[Finding]:
+    """Look at what camera_node reads cameras with."""
+    missing = unavailable()
+    if GSTREAMER in missing:
+        yield NOTE, 'camera_node', 'no GStreamer ({}): CSI cameras and pipelines cannot be read. {}'.format(
+            missing[GSTREAMER], INSTALL_GSTREAMER)
+    else:
+        yield OK, 'camera_node', 'GStreamer'
+
+
 def check_models() -> Iterator[Finding]:
     """Read every model's YAML and look for its network files."""
     yield OK, 'package files', share_directory()
@@ -139,7 +150,7 @@ def check_models() -> Iterator[Finding]:
 def execute(args: argparse.Namespace) -> int:
     """Print the findings; exit status 1 if something must be fixed."""
     failed = False
-    for check in (check_libraries, check_backends, check_ros, check_models):
+    for check in (check_libraries, check_backends, check_ros, check_cameras, check_models):
         for level, subject, text in check():
             failed |= level == FAIL
             print('{:5} {:26} {}'.format(level, subject, text))

@@ -72,11 +72,12 @@ class LabelCarrier:
         _gather(self._path, self._there, self._next_path, cv2.INTER_LINEAR)
         self._next_path += self._step
         self._path, self._next_path = self._next_path, self._path
-        if confidence is not None:
+        if self.has_confidence:
             _gather(self._gaps, self._there, self._next_gaps, cv2.INTER_LINEAR)
-            np.copyto(self._gap, cv2.resize(confidence, (width, height), interpolation=cv2.INTER_NEAREST))
-            np.subtract(255, self._gap, out=self._gap)
-            self._next_gaps += self._gap
+            if confidence is not None:
+                np.copyto(self._gap, cv2.resize(confidence, (width, height), interpolation=cv2.INTER_NEAREST))
+                np.subtract(255, self._gap, out=self._gap)
+                self._next_gaps += self._gap
             self._gaps, self._next_gaps = self._next_gaps, self._gaps
         self.age += 1
 

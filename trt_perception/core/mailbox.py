@@ -1,7 +1,6 @@
 """The mailbox between subscriptions and the worker thread: of every sender the newest item wins; senders take turns."""
 import threading
-from collections import OrderedDict
-from typing import Generic, Optional, Sequence, TypeVar
+from typing import Dict, Generic, Optional, Sequence, TypeVar
 
 Item = TypeVar('Item')
 
@@ -10,14 +9,16 @@ class Mailbox(Generic[Item]):
     """Holds at most one item of each sender; a newer one replaces it.
 
     Args:
-        priorities: one per sender. Of those with the highest priority that wait, the one that has waited longest is
-            next: since its first item, not since the one that replaced it, or the most frequent sender would wait
-            longest.
+        priorities: one per sender. Of those with the highest priority that wait, the one whose last turn is longest ago
+            is next. The order of arrival would not do: of senders that always send in the same order, the first would
+            get more turns.
     """
 
     def __init__(self, priorities: Sequence[int] = (0,)) -> None:
         self._priorities = priorities
-        self._waiting: 'OrderedDict[int, Item]' = OrderedDict()  # A replaced item keeps its place.
+        self._waiting: Dict[int, Item] = {}
+        self._turns = 0
+        self._last_turns = [0] * len(priorities)
         self._closed = False
         self._changed = threading.Condition()
 
@@ -35,7 +36,10 @@ class Mailbox(Generic[Item]):
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             if self._closed or not self._waiting:
                 return None
-            return self._waiting.pop(max(self._waiting, key=self._priorities.__getitem__))  # The first of several.
+            sender = max(self._waiting, key=lambda each: (self._priorities[each], -self._last_turns[each]))
+            self._turns += 1
+            self._last_turns[sender] = self._turns
+            return self._waiting.pop(sender)
 
     def is_empty(self) -> bool:
         """Return whether nothing waits."""

@@ -47,7 +47,7 @@ COMMON = (
     Setting('cameras', [''], "Names of the cameras that the node serves, all on the same engines: the topics of NAME "
             "are NAME/image, NAME/segmentation/label_map ...; [''] = one camera, whose topics have no prefix"),
     Setting('camera_priorities', [0], 'Which camera is next when several images wait: of those with the highest '
-            'priority the one that has waited longest; one number for each camera, or one for all',
+            'priority the one whose last turn is longest ago; one number for each camera, or one for all',
             limits=(-100, 100)),
 )
 

@@ -9,6 +9,7 @@ from typing import Any, List, Optional
 from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
@@ -77,6 +78,8 @@ class CameraNode(Node):
     def _run(self) -> None:
         try:
             self._work()
+            if not self._closing.is_set() and hasattr(self._images, 'wait_for_all_acked'):  # Not in Foxy.
+                self._images.wait_for_all_acked(Duration(seconds=1))  # The last image of a video.
             self.stopped.set_result(None)
         except Exception as error:  # Whatever it is, the main thread must hear of it.
             if self.context.ok():  # After Ctrl-C a publish fails, and nobody cares.

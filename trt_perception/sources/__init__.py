@@ -15,6 +15,10 @@ READERS: Dict[str, str] = {
 """Library -> 'module:Class' of its ImageSource, imported only when chosen."""
 
 
+INSTALL_GSTREAMER = 'apt install python3-gst-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
+"""What to run for GStreamer and its Python bindings."""
+
+
 class Kind(NamedTuple):
     """One kind of source."""
 
@@ -77,8 +81,19 @@ def open_source(options: SourceOptions, now_ns: Callable[[], int], reader: str =
             reasons.append('{} ({})'.format(name, error))
             continue
         return source_class(options, now_ns)
-    raise ConfigError('a {} needs {}, which cannot be imported. For GStreamer: apt install python3-gst-1.0 '
-                      'gstreamer1.0-plugins-base gstreamer1.0-plugins-good.'.format(kind.name, ' or '.join(reasons)))
+    raise ConfigError('a {} needs {}, which cannot be imported. For GStreamer: {}.'.format(
+        kind.name, ' or '.join(reasons), INSTALL_GSTREAMER))
+
+
+def unavailable() -> Dict[str, str]:
+    """Return the readers that cannot be imported here, and why."""
+    reasons = {}
+    for reader in READERS:
+        try:
+            _source_class(reader)
+        except (ImportError, ValueError) as error:
+            reasons[reader] = str(error)
+    return reasons
 
 
 def _source_class(reader: str) -> Any:

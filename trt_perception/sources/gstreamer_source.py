@@ -92,11 +92,14 @@ class GStreamerSource(ImageSource):
             if self.options.encoding or not _is_full_range(info):
                 return self._frame(sample, info)
             self.close()
-            self._open(('bgr8', 'rgb8', 'mono8'))
+            try:
+                self._open(('bgr8', 'rgb8', 'mono8'))
+            except ConfigError as error:  # It was open a moment ago.
+                raise FrameError(str(error)) from error
             return None
-        error = self._error()
-        if error:
-            raise FrameError('{}: {} Is the camera still connected?'.format(self._name, error))
+        reason = self._error()
+        if reason:
+            raise FrameError('{}: {} Is the camera still connected?'.format(self._name, reason))
         if self._sink.is_eos():
             if self._is_live:
                 raise FrameError('{}: the stream has ended. Is the camera still connected?'.format(self._name))

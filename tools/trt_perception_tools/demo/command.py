@@ -110,7 +110,8 @@ def record(bag: Path, params_file: Path | None, out: Path) -> None:
 
         def save(data: bytes) -> None:
             nonlocal last
-            last = time.monotonic()
+            if kind is Image:  # Diagnostics go on when no image comes any more.
+                last = time.monotonic()
             writer.write(connection, time.time_ns(), data)
 
         node.create_subscription(kind, topic, save, qos, raw=True)

@@ -184,7 +184,7 @@ class SegmentationTask:
         """Draw an image to mix with, or none."""
         if random.random() >= self.settings.augmentation.mix:
             return None
-        return self._train[random.integers(len(self._train))]
+        return self._train[int(random.integers(len(self._train)))]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return 'loss' and its parts."""

@@ -1,4 +1,5 @@
 """Bags that were not closed, or are damaged: what is whole is read, the rest is named."""
+import sqlite3
 import struct
 from pathlib import Path
 
@@ -83,6 +84,23 @@ def test_a_file_in_which_nothing_is_whole_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ConfigError, match='bag {}: '.format(path)):
         Bag(str(path))
+
+
+def test_messages_in_the_log_of_a_killed_sqlite3_recorder_are_named(tmp_path):
+    folder = Path(write_bag(tmp_path / 'bag', images(9), rosbag2.StoragePlugin.SQLITE3))
+    database = sqlite3.connect(str(folder / 'bag.db3'))
+    database.execute('PRAGMA journal_mode=WAL')
+    database.execute('INSERT INTO messages(topic_id, timestamp, data) SELECT topic_id, timestamp + 1000000000, data '
+                     'FROM messages')
+    database.commit()
+    for path in folder.iterdir():  # As a recorder that is killed leaves them: without a last checkpoint.
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    database.close()
+    found, note = times(tmp_path / 'bag.db3')
+    assert found == list(range(9))
+    assert 'bag.db3-wal has messages that are not read' in note
+    (tmp_path / 'bag.db3-wal').unlink()
+    assert times(tmp_path / 'bag.db3') == (list(range(9)), '')
 
 
 def test_of_a_split_bag_the_whole_files_are_read(tmp_path):
