@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,10 @@ def online(job: Job, offline: Path, folder: Path, threads: int) -> tuple[str, bo
         while not done() and time.monotonic() < end_s:
             rclpy.spin_once(node, timeout_sec=0.05)
 
+    def has_all(count: int) -> bool:
+        return all(len(_recent(got[topic])) == count - (TASK_IMAGES[topic] - 1) for topic in TOPICS
+                   if topic not in ONCE)
+
     bag = Bag(job.bag)
     images = [deserialize_message(each.data, CompressedImage)
               for each in bag.messages(None, bag.start_ns + (job.end_ns or 0))]
@@ -127,8 +132,7 @@ def online(job: Job, offline: Path, folder: Path, threads: int) -> tuple[str, bo
         spin(lambda: False, 2.0)
         for number, message in enumerate(images, 1):
             camera.publish(message)
-            spin(lambda count=number: all(len(_recent(got[topic])) == count - (TASK_IMAGES[topic] - 1)
-                                          for topic in TOPICS if topic not in ONCE), 60.0)
+            spin(partial(has_all, number), 60.0)
     finally:
         child.terminate()
         child.wait(30)
