@@ -1,6 +1,6 @@
 """The tests that need no ROS on aarch64, without a Jetson: emulated by QEMU, on a Cortex-A57, as the TX2 has.
 
-    docs/measurements/aarch64.py FOLDER [PYTEST ARGUMENT ...]      (default: test/core test/engines/test_contract.py)
+    docs/measurements/aarch64.py FOLDER [PYTEST ARGUMENT ...]      (default: test/core, and the contract of the engines)
 
 As root, with Debian's packages debootstrap and qemu-user-static. FOLDER gets a Debian root of that architecture with
 Python 3.11, and the wheels for it; both are kept for the next time. Exit status: pytest's.
@@ -18,7 +18,7 @@ RELEASE, PYTHON = 'bookworm', '3.11'
 WHEELS = ('numpy', 'opencv-python-headless', 'PyYAML', 'simplejpeg', 'onnx', 'onnxruntime==1.19.2', 'pytest',
           'hypothesis')
 PLATFORMS = ('manylinux2014_aarch64', 'manylinux_2_26_aarch64', 'manylinux_2_27_aarch64', 'manylinux_2_28_aarch64')
-TESTS = ('test/core', 'test/engines/test_contract.py')
+TESTS = ('test/core', 'test/engines/test_contract.py', '-k', 'not tensorrt')  # Whose double is compiled for the host.
 
 
 def unpack_system(system: Path) -> None:

@@ -21,7 +21,7 @@ class RealTensorRT(_contract.TensorRT):
     precision = 'fp32'
 
     def __init__(self, folder, cache):
-        _contract.Backend.__init__(self, 'tensorrt', tensorrt_networks, folder)
+        _contract.Backend.__init__(self, 'tensorrt', folder)
         self._cache = cache
 
     def open(self, model):
@@ -42,6 +42,6 @@ def any_backend(backend):
 def test_labels_are_those_of_every_frame(backend):
     engine = backend.segmentation()
     for seed in range(20):
-        rgb = _contract.image(seed)
+        rgb = _contract.random_image(seed)
         engine.put_image('image', _contract.frame_showing(rgb))
         np.testing.assert_array_equal(engine.infer()['labels'][0], rgb.argmax(axis=2))
