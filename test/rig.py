@@ -18,7 +18,7 @@ from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import Log
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_rosout_default
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -102,7 +102,7 @@ class Rig:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.outside = Node('outside', context=self.context, use_global_arguments=False)
         self.executor.add_node(self.outside)
-        self.log = self.watch(Log, '/rosout')
+        self.log = self.watch(Log, '/rosout', qos_profile_rosout_default)  # Transient local: also what came before.
         self.node = None
         self.worker = None
         self.feed = None
