@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import uuid
 from typing import Any
 
 import fsspec
@@ -96,9 +97,10 @@ class Store:
         return value if isinstance(value, dict) else None
 
     def _write(self, path: str, value: dict[str, Any]) -> None:
-        # Under another name first: elsewhere than in object stores, half a file can be seen.
+        # Under another name first: elsewhere than in object stores, half a file can be seen. A name of its own: workers
+        # with equal bags write the same file at the same time.
         self._system.makedirs(posixpath.dirname(path), exist_ok=True)
-        partial = f'{path}.new' if self.is_local else path
+        partial = f'{path}.{uuid.uuid4().hex}.new' if self.is_local else path
         with self._system.open(partial, 'w', encoding='utf-8') as file:
             file.write(json.dumps(value, sort_keys=True))
         if partial != path:
