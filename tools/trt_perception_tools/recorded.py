@@ -210,7 +210,7 @@ def labels_of(topic: Topic, message: Any) -> np.ndarray:
     """Return a label map or a confidence, raw or as PNG, as (H, W) uint8.
 
     Raises:
-        FrameError: it is none.
+        FrameError: the message is damaged, or of another encoding.
     """
     if topic.type == COMPRESSED_IMAGE:
         labels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -13,7 +13,7 @@ from .segmentation import SegmentationPipeline
 from .timing import StageTimer
 
 LONGEST = 10
-"""Frames from one that is segmented to the next, where `propagate` leaves it to the time that there is."""
+"""Frames from one that is segmented to the next, at most, where `propagate` is 0."""
 FLOW_MODEL = 'dis_ultrafast'
 """The model in config/models whose flow labels are carried along where no other is computed anyway."""
 

@@ -81,7 +81,7 @@ class BagTypes:
 
 
 def _numbers(description: Tuple[Any, Any]) -> str:
-    """Return the type of the elements of an array or a sequence; '' = it is none, or not of numbers."""
+    """Return the type of the numbers in an array or a sequence; '' for everything else."""
     kind, detail = description
     if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE) and detail[0][0] == Nodetype.BASE and detail[0][1][0] != 'string':
         return str(detail[0][1][0])

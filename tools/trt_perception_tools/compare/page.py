@@ -34,7 +34,7 @@ def comparison_page(names: tuple[str, str], comparison: Comparison, numbers: Map
 
     Args:
         names: of the two runs.
-        images: camera images, (H, W, 3) uint8 RGB, of the worst moments as far as there are.
+        images: camera images, (H, W, 3) uint8 RGB, of the worst moments, where the recordings have them.
     """
     return html.page(f'{names[0]} compared with {names[1]}', list(_body(names, comparison, numbers, verdicts, images)))
 

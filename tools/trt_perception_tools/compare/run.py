@@ -1,6 +1,7 @@
 """Results by camera and stamp, from a bag or from a folder of labelled images. Compares nothing."""
 from __future__ import annotations
 
+import abc
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ class Result(NamedTuple):
     """(H, W, 2) float32, px; NaN = invalid."""
 
 
-class Run:
+class Run(abc.ABC):
     """The results of one run.
 
     Attributes:
@@ -56,9 +57,9 @@ class Run:
         self.intervals_ns: dict[Key, int] = {}
         self.faults: dict[str, int] = {}
 
+    @abc.abstractmethod
     def results(self, keys: set[Key]) -> Iterator[Result]:
         """Yield the results of some images, in the order of their recording."""
-        raise NotImplementedError
 
 
 class RecordedRun(Run):

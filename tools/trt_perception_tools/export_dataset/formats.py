@@ -45,7 +45,7 @@ class Format(abc.ABC):
 
     @abc.abstractmethod
     def add(self, moment: Moment) -> None:
-        """Write the sample of an image, if it is one."""
+        """Write the sample of an image, where its results make one."""
 
     def close(self) -> None:
         """Write what is known only at the end."""

@@ -108,7 +108,7 @@ class Run:
                                       self.node.log_lines()[lines:]))
 
     def measured(self, start_s: float, cpu_s: float, images: int) -> dict[str, float]:
-        """Return the measures of the budget, as far as there are.
+        """Return the measures of the budget that could be taken.
 
         Args:
             cpu_s, images: of the node, from its first label map to its end.

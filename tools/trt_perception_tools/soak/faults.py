@@ -109,7 +109,7 @@ def check_load(count: int) -> int:
     """Return a number of processes to burn.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is below 0 or above 64.
     """
     if not 0 <= count <= 64:
         raise ConfigError(f'--load: got {count}, expected 0..64 processes.')

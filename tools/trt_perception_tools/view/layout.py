@@ -15,7 +15,7 @@ from .timeline import DIAGNOSTICS
 
 
 def blueprint(topics: Iterable[Topic]) -> rrb.Blueprint:
-    """Return the layout for these topics: only views of what there is."""
+    """Return the layout for these topics: only views of what they show."""
     topics = list(topics)
     cameras = sorted({each.camera for each in topics if each.role in (*recorded.RESULTS, recorded.CAMERA_IMAGE)})
     tabs = [_camera(camera, {each.role for each in topics if each.camera == camera}, _planner(topics, camera))
