@@ -10,7 +10,7 @@ from trt_perception.core.fields import Fields
 from trt_perception.core.yaml_file import read_yaml
 
 MEASURES = {
-    'start': 'from the start of the process to the first label map, calibration loops',
+    'start': 'CPU time of the node up to its first label map, calibration loops',
     'cpu_per_image': 'CPU time of the node per processed image, calibration loops',
     'latency_p99': 'image received to label map published, 99th percentile, calibration loops',
     'age_p99': 'image taken to label map published, 99th percentile, calibration loops',

@@ -75,7 +75,7 @@ class Run:
         self.camera: Program = camera(self._bag, self._output / 'camera.log')
 
     def wait_for_start(self) -> float:
-        """Return how long it took from the start of the node's process to its first label map.
+        """Wait for the first label map and return the CPU time of the node up to it, s.
 
         Raises:
             EngineError: the node ended, or there was none for minutes.
@@ -85,7 +85,7 @@ class Run:
                 raise EngineError(f'the node gave no label map in {_START_LIMIT_S:g} s, or ended. Its log: '
                                   f'{self._output / "node.log"}')
             time.sleep(0.02)
-        return self.watch.labels_s[0] - self.node.started_s
+        return self.node.cpu_s()
 
     def sample(self, until_s: float) -> None:
         """Note the memory of the node each second until a moment."""
@@ -111,10 +111,11 @@ class Run:
         """Return the measures of the budget that could be taken.
 
         Args:
+            start_s: CPU time of the node up to its first label map: the rest of that time is waiting for discovery.
             cpu_s, images: of the node, from its first label map to its end.
         """
         wall, cpu = self.calibration.wall_s, self.calibration.cpu_s
-        found = {'start': start_s / wall}
+        found = {'start': start_s / cpu}
         if images:
             found['cpu_per_image'] = cpu_s / images / cpu
         for measure, stage in (('latency_p99', 'segmentation latency p99'), ('age_p99', 'segmentation age p99')):
@@ -171,7 +172,7 @@ def execute(args: argparse.Namespace) -> int:
     faults = possible_faults() if args.faults else []
     try:
         start_s = run.wait_for_start()
-        cpu_s, images = run.node.cpu_s(), run.watch.processed
+        cpu_s, images = start_s, run.watch.processed
         _soak(run, faults, args.seconds, args.seed)
         is_alive = run.node.is_alive
         cpu_s, images = (run.node.cpu_s() - cpu_s, run.watch.processed - images) if is_alive else (0.0, 0)
