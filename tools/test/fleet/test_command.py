@@ -14,6 +14,8 @@ import pytest
 from recordings import PERIOD_NS, START_NS, STORE, image, write_bag
 from rosbags.highlevel import AnyReader
 
+from trt_perception.engines import open_engine
+from trt_perception.process import engines
 from trt_perception_tools import cli
 from trt_perception_tools.fleet import command
 from trt_perception_tools.fleet.pieces import Piece
@@ -135,6 +137,14 @@ def test_results_are_those_of_process(drives: Path, model: str, tmp_path: Path):
 def messages(bag: Path) -> list[tuple[str, int, bytes]]:
     with AnyReader([bag], default_typestore=STORE) as reader:
         return [(connection.topic, time_ns, data) for connection, time_ns, data in reader.messages()]
+
+
+def test_all_bags_of_a_worker_share_one_engine(drives: Path, model: str, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch):
+    opened = []
+    monkeypatch.setattr(engines, 'open_engine', lambda *args: opened.append(open_engine(*args)) or opened[-1])
+    run(model, drives, '--output', tmp_path / 'out')
+    assert len(opened) == 1
 
 
 def test_bags_and_results_may_be_at_urls(drives: Path, model: str, tmp_path: Path):

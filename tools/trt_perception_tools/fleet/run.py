@@ -1,11 +1,11 @@
 """Runs the worker on pieces: here, one after the other, or by Ray Data on many processes and machines."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from trt_perception.core.errors import ConfigError
@@ -31,8 +31,9 @@ class Resources(NamedTuple):
 
 def run_here(pieces: Sequence[Piece], worker: Worker) -> Iterator[dict[str, Any]]:
     """Yield the result of each piece, as soon as it is there."""
-    for piece in pieces:
-        yield json.loads(worker(as_row(piece))['result'])
+    with contextlib.closing(worker):
+        for piece in pieces:
+            yield json.loads(worker(as_row(piece))['result'])
 
 
 def run_on_ray(pieces: Sequence[Piece], constructor: Sequence[Any], resources: Resources) -> Iterator[dict[str, Any]]:
@@ -81,7 +82,7 @@ def models_on_ray(job: Job, resources: Resources) -> dict[str, dict[str, str]]:
         raise (error.cause if isinstance(error.cause, ConfigError) else error) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
     """Connect to a Ray cluster, or start one on this machine, for the time of a `with`.
 
