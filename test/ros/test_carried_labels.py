@@ -1,17 +1,15 @@
 """Labels carried along the flow, through the node: on which images they live, what is counted, which flow is used."""
-import threading
-
 import networks
 import numpy as np
 import pytest
 from moving_scene import SIZE, agreement, scene, truth
-from rig import DEEP, PATIENCE_S, image, pixels_of, stamp_of
+from rig import DEEP, image, pixels_of, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.image import FrameDecoder
 from trt_perception.core.tasks import SEGMENTATION, TASKS
 from trt_perception.engines import open_engine
-from trt_perception.ros import node_task
+from trt_perception.ros import node_task, worker
 
 LABELS, CONFIDENCE, FLOW = 'segmentation/label_map', 'segmentation/confidence', 'optical_flow/flow'
 PERIOD_NS = 40_000_000
@@ -166,33 +164,45 @@ def test_labels_are_not_carried_over_images_that_the_task_did_not_see(rig, argum
     assert diagnosed(rig) == [('4', '2', '2')]
 
 
-def test_at_0_an_image_that_others_wait_for_gets_carried_labels(rig, arguments, runs):
-    labels = rig.watch(Image, LABELS)
-    rig.start([SEGMENTATION], *arguments, '-p', 'propagate:=0')
-    rig.watched(LABELS)
-    gate = threading.Event()
-    infer = rig.worker.tasks[0].engine._infer
-    rig.worker.tasks[0].engine._infer = lambda wanted: gate.wait(PATIENCE_S) and infer(wanted)
-    taken = []
-    process = rig.feed.tasks[0].process
+def test_at_0_images_are_segmented_as_far_as_engine_time_grants_it(rig, arguments, runs, monkeypatch):
+    told = []
 
-    def waiting(frame):
-        taken.append(frame.stamp_ns)
-        if len(taken) == 2:  # While the second is in hand, the third comes.
-            rig.worker.put(0, shown(2))
-        return process(frame)
-    rig.feed.tasks[0].process = waiting
-    rig.camera.publish(shown(0))
-    rig.until(lambda: taken, 'the first image')
-    rig.camera.publish(shown(1))
-    rig.until(lambda: not rig.worker._mailbox.is_empty(), 'the second image to wait')
-    gate.set()
-    rig.until(lambda: len(labels) == 3, 'the label maps')
-    assert [stamp_of(message) for message in labels] == [10**9 + number * PERIOD_NS for number in range(3)]
-    assert runs == {'tiny': 2, 'dis_ultrafast': 1}
-    assert agreement(pixels_of(labels[1]), 1) > 0.95
-    np.testing.assert_array_equal(pixels_of(labels[2]), truth(2))
-    assert diagnosed(rig) == [('3', '2', '1')]
+    class Scripted:
+        """Stands for EngineTime: grants every second of those that ask."""
+
+        def __init__(self, cameras):
+            told.append(cameras)
+
+        def arrived(self, camera):
+            told.append(('arrived', camera))
+
+        def begin(self, camera):
+            told.append(('begin', camera))
+
+        def grants(self, camera):
+            told.append(('grants', camera))
+            return told.count(('grants', camera)) % 2 == 0
+
+        def end(self):
+            told.append('end')
+
+    monkeypatch.setattr(worker, 'EngineTime', Scripted)
+    names = 'left', 'right'
+    labels = {name: rig.watch(Image, '{}/{}'.format(name, LABELS)) for name in names}
+    rig.start([SEGMENTATION], *arguments, '-p', 'propagate:=0', '-p', 'cameras:=[left, right]', kind=None)
+    camera = rig.outside.create_publisher(Image, '/right/image', DEEP)
+    rig.until(lambda: camera.get_subscription_count() and rig.worker.feeds[1].tasks[0].publishers.watched(),
+              'both ends')
+    for number in range(5):
+        camera.publish(shown(number))
+        rig.until(lambda n=number: len(labels['right']) > n and told[-1] == 'end', 'the label map')
+    first = [('arrived', 1), ('begin', 1), 'end']
+    assert told == [2] + first + 4 * (first[:2] + [('grants', 1), 'end'])
+    assert runs == {'tiny': 3, 'dis_ultrafast': 2}
+    for number in (0, 2, 4):
+        np.testing.assert_array_equal(pixels_of(labels['right'][number]), truth(number))
+    for number in (1, 3):
+        assert agreement(pixels_of(labels['right'][number]), number) > 0.95
 
 
 def test_each_camera_carries_labels_of_its_own(rig, arguments, runs):

@@ -12,8 +12,6 @@ from .pipeline import NETWORK, Allocate, allocate_array
 from .segmentation import SegmentationPipeline
 from .timing import StageTimer
 
-LONGEST = 10
-"""Frames from one that is segmented to the next, at most, where `propagate` is 0."""
 FLOW_MODEL = 'dis_ultrafast'
 """The model in config/models whose flow labels are carried along where no other is computed anyway."""
 
@@ -29,7 +27,7 @@ class FlowSource(abc.ABC):
 class CarriedSegmentation(SegmentationPipeline):
     """Segments every n-th frame, n being the setting `propagate`, and carries its labels to the frames in between.
 
-    With 0 a frame is segmented if there is time for it, and every 10th in any case.
+    With 0 a frame is segmented if there is time for it: see EngineTime.
 
     A frame to which no flow leads is segmented, whatever its number: the first one, and one after a gap or a change of
     the image (see OpticalFlowPipeline). Labels and confidence are as LabelCarrier says.
@@ -37,7 +35,7 @@ class CarriedSegmentation(SegmentationPipeline):
     Args:
         flow_engine, flow_model: compute the flow that nobody else needs; FLOW_MODEL is what was measured.
         shared_flow: returns what computes the flow of the frame in hand anyway, on the grid 'current'; None = nothing.
-        has_time: returns whether the frame in hand may take long: no other waits.
+        has_time: returns whether the frame in hand may take long; asked of those to which labels could be carried.
         counts: where the numbers of frames `segmented` and `carried` are added up.
     """
 
@@ -89,9 +87,7 @@ class CarriedSegmentation(SegmentationPipeline):
         return None
 
     def _is_due(self) -> bool:
-        if self._every:
-            return self._carrier.age + 1 >= self._every
-        return self._has_time() or self._carrier.age + 1 >= LONGEST
+        return self._carrier.age + 1 >= self._every if self._every else self._has_time()
 
     def _segment(self, frame: Frame) -> LabelMap:
         self._is_known = False  # Unless all goes well.

@@ -55,7 +55,8 @@ TASKS: Dict[str, Task] = {
             Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
                     limits=(0, 1), runtime=True),
             Setting('propagate', 1, 'Segment only every n-th image, and carry its labels along the optical flow to the '
-                    'images in between; 1 = segment all; 0 = segment whenever no other image waits, and every 10th',
+                    'images in between; 1 = segment all; 0 = segment those for which there is time without losing '
+                    'another, and every 10th',
                     limits=(0, 100)))),
     OPTICAL_FLOW: Task(
         'trt_perception.core.optical_flow:OpticalFlowPipeline',

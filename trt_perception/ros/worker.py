@@ -2,12 +2,14 @@
 import threading
 import time
 import traceback
+from functools import partial
 from typing import Any, Callable, List, Optional, Sequence
 
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.data import Frame
+from ..core.engine_time import EngineTime
 from ..core.errors import EngineError, FrameError
 from ..core.image import FrameDecoder
 from ..core.mailbox import Mailbox
@@ -46,9 +48,10 @@ class Worker(threading.Thread):
         self.feeds = [Feed(node, camera, [task.cameras[number] for task in self.tasks], settings, frame_of)
                       for number, camera in enumerate(cameras)]
         self._mailbox: Mailbox[Arrival] = Mailbox([camera.priority for camera in cameras])
+        self._time = EngineTime(len(cameras))
         for task in self.tasks:
-            for each in task.cameras:
-                each.has_time = self._mailbox.is_empty
+            for number, each in enumerate(task.cameras):
+                each.has_time = partial(self._time.grants, number)
         self._busy_since_s: Optional[float] = None
         self._node = node
         self._log = node.get_logger()
@@ -81,6 +84,7 @@ class Worker(threading.Thread):
         """Hand over an image message of a camera, by number; an older one that waits is dropped for it."""
         feed = self.feeds[camera]
         feed.counts['received'] += 1
+        self._time.arrived(camera)
         if self._mailbox.put(Arrival(feed, message, time.monotonic()), camera):
             feed.counts['replaced'] += 1
         # Hands the interpreter to the worker, which else waits while the executor, all Python, prepares to wait itself:
@@ -133,7 +137,9 @@ class Worker(threading.Thread):
             arrival = self._mailbox.take(patience_s)
             if arrival is not None:
                 self._busy_since_s = time.monotonic()
+                self._time.begin(self.feeds.index(arrival.feed))
                 self._handle(arrival)
+                self._time.end()
                 self._busy_since_s = None
 
     def _handle(self, arrival: Arrival) -> None:
