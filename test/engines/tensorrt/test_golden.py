@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from depth_task import depth_model
 from tensorrt_rig import flow_model, segmentation_model
 
 from trt_perception.core.errors import ConfigError
@@ -94,6 +95,13 @@ def test_an_engine_agrees_with_itself(model, flow):
         verdict = golden.check(engine, each, 'fp32', golden.record(engine, each, images, 'itself'))
         assert verdict.passed is True
     assert verdict.text == 'the flow differs from itself by 0.000 px on average (at most 0.05 px)'
+
+
+def test_results_that_cannot_be_compared_do_not_pass(depth, tmp_path):
+    model = depth_model(tmp_path, SIZE)
+    engine = opened(model)
+    verdict = golden.check(engine, model, 'fp32', golden.record(engine, model, {'image': random_image(1)}, 'itself'))
+    assert verdict == Verdict(None, 'not checked: only labels and flow are compared')
 
 
 @pytest.mark.parametrize('precision', sorted(golden.TOLERANCES))
