@@ -1,8 +1,14 @@
 """ament_python build: installs the package and, as data files, what ROS 2 tools look for under share/."""
 import os
+import sys
 from glob import glob
 
 from setuptools import find_packages, setup
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # Where a build is isolated, it is missing.
+
+from trt_perception.cli import VERBS
+from trt_perception.cli.run import nodes
 
 NAME = 'trt_perception'
 
@@ -44,8 +50,7 @@ setup(
     maintainer_email='maintainers@trt-perception.invalid',
     description='Semantic segmentation and dense optical flow for ROS 2, with TensorRT or ONNX Runtime',
     license='Apache-2.0',
-    entry_points={'console_scripts': ['trt_perception = trt_perception.cli:main'] + [
-        '{0} = trt_perception.cli.programs:{0}'.format(each) for each in (
-            'perception_node', 'segmentation_node', 'optical_flow_node', 'camera_node', 'planner_node', 'replay',
-            'process', 'doctor', 'build_engine', 'bench', 'calibrate_capture')]},
+    entry_points={'console_scripts': ['trt_perception = trt_perception.cli:main']
+                  + [name + '_node = trt_perception.cli.programs:node' for name in nodes()]
+                  + [name.replace('-', '_') + ' = trt_perception.cli.programs:verb' for name in VERBS]},
 )

@@ -12,6 +12,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_perception.core.model import PRECISIONS
 from trt_perception.core.share import share_path
+from trt_perception.core.tasks import TASKS
 from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
@@ -21,10 +22,9 @@ ARGUMENTS = (
     ('namespace', '', 'namespace of the nodes and their topics', None),
     ('cameras', '', 'names of the cameras that one node serves: front,rear,left', None),
     ('params_file', share_path('config', 'perception.yaml'), 'parameter file', None),
-    ('processes', 'one', "'one': both tasks share one subscription and one decode; 'two': a process per task",
+    ('processes', 'one', "'one': all tasks share one subscription and one decode; 'two': a process per task",
      ('one', 'two')),
-    ('segmentation_model', '', 'name in config/models, or path of a YAML', None),
-    ('optical_flow_model', '', 'name in config/models, or path of a YAML', None),
+    *((task + '_model', '', 'name in config/models, or path of a YAML', None) for task in TASKS),
     ('engine', '', 'inference runtime', ('', 'auto') + tuple(BACKENDS)),
     ('precision', '', 'arithmetic of the networks', ('',) + tuple(PRECISIONS)),
     ('build_only', '', 'true: end as soon as the engines are built', None),
@@ -40,8 +40,8 @@ ARGUMENTS = (
     ('camera_info_url', '', 'calibration of that camera: a path, file:// or package://', None),
     ('use_sim_time', '', 'true: take the time from /clock (a replayed bag)', None),
 )
-OVERRIDES = {'segmentation_model': 'segmentation.model', 'optical_flow_model': 'optical_flow.model',
-             'engine': 'engine', 'precision': 'precision', 'image_transport': 'image_transport'}
+OVERRIDES = dict({task + '_model': task + '.model' for task in TASKS},
+                 engine='engine', precision='precision', image_transport='image_transport')
 FLAGS = ('build_only', 'autostart', 'start_paused', 'use_sim_time')
 
 
@@ -120,7 +120,7 @@ def actions(context):
     if value['cameras']:
         overrides['cameras'] = ParameterValue(camera_names(value), value_type=List[str])
     programs = [(name, overrides) for name in (
-        ['perception'] if value['processes'] == 'one' else ['segmentation', 'optical_flow'])]
+        ['perception'] if value['processes'] == 'one' else TASKS)]
     topics = image_topics(value)
     if value['camera_source'] and len(topics) > 1:
         raise RuntimeError('camera_source: got {!r} for {} cameras, expected one camera. Start a camera_node for each, '

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from trt_perception.cli import VERBS
+from trt_perception.cli.run import nodes
+
 ROOT = Path(__file__).resolve().parent.parent
 COLCON = Path(sys.executable).parent / 'colcon'
 
@@ -70,7 +73,8 @@ def test_colcon_builds_a_clean_clone_that_ros_tools_can_use(clone):
     colcon(clone, 'build')
     prefix = clone / 'install' / 'trt_perception'
     executables = {path.name for path in (prefix / 'lib' / 'trt_perception').iterdir()}
-    assert {'perception_node', 'segmentation_node', 'optical_flow_node', 'replay', 'trt_perception'} <= executables
+    assert executables == {'trt_perception'} | {name + '_node' for name in nodes()} | {
+        verb.replace('-', '_') for verb in VERBS}
     for name in executables:
         shown = subprocess.run([str(prefix / 'lib' / 'trt_perception' / name), '--help'], stdout=subprocess.PIPE,
                                env=dict(os.environ, PYTHONPATH=str(next(prefix.glob('lib/python*/site-packages')))))

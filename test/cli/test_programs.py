@@ -20,7 +20,7 @@ def ended(code, *arguments, folder=None):
 def test_help_of_a_node_lists_the_parameters_of_its_tasks(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['segmentation_node', '--help', '--ros-args', '-r', 'a:=b'])
     with pytest.raises(SystemExit) as caught:
-        programs.segmentation_node()
+        programs.node()
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert 'usage: segmentation_node [-h] [--ros-args ' in text
@@ -32,7 +32,7 @@ def test_help_of_a_node_lists_the_parameters_of_its_tasks(capsys, monkeypatch):
 def test_help_of_the_camera_node_lists_its_own_parameters(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['camera_node', '-h'])
     with pytest.raises(SystemExit):
-        programs.camera_node()
+        programs.node()
     text = capsys.readouterr().out
     assert '\n  source:=' in text
     assert 'max_frame_age' not in text
@@ -41,7 +41,7 @@ def test_help_of_the_camera_node_lists_its_own_parameters(capsys, monkeypatch):
 def test_a_node_refuses_words_that_are_not_for_ros(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['perception_node', '--ros-args', '-p', 'lazy:=true', '--', 'lazy:=false'])
     with pytest.raises(SystemExit) as caught:
-        programs.perception_node()
+        programs.node()
     assert caught.value.code == 2
     assert 'perception_node: error: unrecognized arguments: lazy:=false' in capsys.readouterr().err
 
@@ -55,8 +55,8 @@ def test_a_node_refuses_words_that_are_not_for_ros(capsys, monkeypatch):
 def test_a_verb_drops_what_launch_adds(monkeypatch, verb, module, argv, expected):
     calls = []
     monkeypatch.setattr(module, 'execute', lambda args: calls.append(vars(args)) or 0)
-    monkeypatch.setattr(sys, 'argv', ['trt_perception_' + verb] + argv)
-    assert getattr(programs, verb)() == 0
+    monkeypatch.setattr(sys, 'argv', ['/ws/install/lib/trt_perception/' + verb] + argv)
+    assert programs.verb() == 0
     [given] = calls
     assert {key: given[key] for key in expected} == expected
 
@@ -69,9 +69,9 @@ time.sleep(5)
 
 
 @pytest.mark.parametrize(('module', 'code', 'status'), [
-    ('rclpy', 'from trt_perception.cli.programs import perception_node as run; sys.exit(run())', 0),
-    ('numpy', 'from trt_perception.cli.programs import perception_node as run; sys.exit(run())', 0),
-    ('numpy', 'from trt_perception.cli.programs import build_engine as run; sys.exit(run())', 130),
+    ('rclpy', 'from trt_perception.cli.programs import node; sys.argv[0] = "perception_node"; sys.exit(node())', 0),
+    ('numpy', 'from trt_perception.cli.programs import node; sys.argv[0] = "perception_node"; sys.exit(node())', 0),
+    ('numpy', 'from trt_perception.cli.programs import verb; sys.argv[0] = "build_engine"; sys.exit(verb())', 130),
     ('numpy', 'from trt_perception.cli import main; sys.exit(main())', 130)])
 def test_ctrl_c_during_imports_ends_a_program_without_a_traceback(tmp_path, module, code, status):
     (tmp_path / (module + '.py')).write_text(INTERRUPTS_AS_IT_IS_IMPORTED)

@@ -1,57 +1,50 @@
-"""What `ros2 run` and launch files start: the nodes, and verbs as programs of their own."""
+"""What `ros2 run` and launch files start: a node or a verb, as the program's own name says.
+
+setup.py installs NAME_node for each node, and one program for each verb.
+"""
 import argparse
 import importlib
+import os
 import sys
 import textwrap
-from functools import partial
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from ..interrupt import exit_on_interrupt
 from . import INTERRUPTED, execute, module_of
+from .run import CAMERA, PLANNER
 
 _NODE_USAGE = '%(prog)s [-h] [--ros-args [-p NAME:=VALUE] [--params-file YAML] [-r FROM:=TO] ...]'
 
 
-def run_node(name: str) -> int:
+def node() -> int:
     """Run the node of one task, of all (`perception`), or another one, and return its exit status."""
+    name = os.path.basename(sys.argv[0])[:-len('_node')]
     with exit_on_interrupt(0):  # As the node itself ends.
         _node_parser(name).parse_args(_split(sys.argv[1:])[0])
         # Only this one: planner_node needs message packages that the others do not.
-        own = name if name in ('camera', 'planner') else 'perception'
-        node = importlib.import_module('..ros.{}_node'.format(own), __package__)
-    return int(node.run(name, _tasks(name)) if own == 'perception' else node.run())
+        own = name if name in (CAMERA, PLANNER) else 'perception'
+        module = importlib.import_module('..ros.{}_node'.format(own), __package__)
+    return int(module.run(name, _tasks(name)) if own == 'perception' else module.run())
 
 
-def run_verb(verb: str, argv: Optional[List[str]] = None) -> int:
+def verb() -> int:
     """Run one verb and return its exit status; of the arguments for ROS it takes rules that remap topics."""
+    name = os.path.basename(sys.argv[0]).replace('_', '-')
     with exit_on_interrupt(INTERRUPTED):
-        module = module_of(verb)
-    parser = argparse.ArgumentParser(prog=verb, description=module.__doc__,
+        module = module_of(name)
+    parser = argparse.ArgumentParser(prog=name, description=module.__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
-    own, ros = _split(sys.argv[1:] if argv is None else argv)
+    own, ros = _split(sys.argv[1:])
     args = parser.parse_args(own)
     # launch adds a name and a namespace of its own, which mean nothing to these programs.
     rules = [value for option, value in zip(ros, ros[1:])
              if option in ('-r', '--remap') and not value.startswith('__')]
     if rules and not hasattr(args, 'remap'):
-        parser.error('--ros-args: {} has no topics to remap'.format(verb))
+        parser.error('--ros-args: {} has no topics to remap'.format(name))
     if rules:
         args.remap = args.remap + rules
-    return execute(verb, args)
-
-
-perception_node = partial(run_node, 'perception')
-segmentation_node = partial(run_node, 'segmentation')
-optical_flow_node = partial(run_node, 'optical_flow')
-camera_node = partial(run_node, 'camera')
-planner_node = partial(run_node, 'planner')
-replay = partial(run_verb, 'replay')
-process = partial(run_verb, 'process')
-doctor = partial(run_verb, 'doctor')
-build_engine = partial(run_verb, 'build-engine')
-bench = partial(run_verb, 'bench')
-calibrate_capture = partial(run_verb, 'calibrate-capture')
+    return execute(name, args)
 
 
 def _tasks(name: str) -> Sequence[str]:
@@ -64,8 +57,8 @@ def _node_parser(name: str) -> argparse.ArgumentParser:
     from ..core.planner_settings import PLANNER_SETTINGS
     from ..core.settings import settings_for
     published, settings = {
-        'camera': ('images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS),
-        'planner': ('free space and obstacles, from label maps and flow', PLANNER_SETTINGS),
+        CAMERA: ('images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS),
+        PLANNER: ('free space and obstacles, from label maps and flow', PLANNER_SETTINGS),
     }.get(name, (' and '.join(_tasks(name)) + ' of the camera images on `image`', settings_for(_tasks(name))))
     lines = [textwrap.fill('{}:={}  {}'.format(each.name, _yaml(each.default), each.description), 100,
                            initial_indent='  ', subsequent_indent=8 * ' ') for each in settings]

@@ -4,6 +4,7 @@ The same node, parameter files and topics as with the launch files:
     trt_perception run --image /camera/image_raw -p max_frame_age:=0.5
 """
 import argparse
+from typing import List
 
 from ..core.errors import ConfigError
 from ..core.share import share_path
@@ -15,10 +16,14 @@ CAMERA = 'camera'
 PLANNER = 'planner'
 
 
+def nodes() -> List[str]:
+    """Return the names of all nodes: `NAME_node` starts one of them, too."""
+    return [ALL_TASKS] + list(TASKS) + [CAMERA, PLANNER]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('node', nargs='?', choices=[ALL_TASKS] + list(TASKS) + [CAMERA, PLANNER],
-                        default=ALL_TASKS,
+    parser.add_argument('node', nargs='?', choices=nodes(), default=ALL_TASKS,
                         help='all tasks, one of them, camera_node or planner_node (default: perception)')
     parser.add_argument('--params-file', metavar='YAML', action='append', default=[],
                         help='parameter file; repeatable, later ones win (default: the shipped perception.yaml, of the '

@@ -25,6 +25,7 @@ from rosbags.typesys import Stores, get_typestore
 from trt_perception.core.colors import color_flow
 from trt_perception.core.errors import PerceptionError
 from trt_perception.core.python_child import python_command
+from trt_perception.core.tasks import TASKS
 from trt_perception.transport import use_shared_memory_profile
 
 STORE = get_typestore(Stores.LATEST)
@@ -163,7 +164,7 @@ def summarise(recording: Path) -> dict[str, Any]:
     return {'state': status.message, 'frames': {k[len('frames '):]: int(v) for k, v in values.items()
                                                 if k.startswith('frames ')},
             'published': published, 'stages_ms': stages,
-            'engines': {k: v for k, v in values.items() if k.split(' ', 1)[0] in ('segmentation', 'optical_flow')
+            'engines': {k: v for k, v in values.items() if k.split(' ', 1)[0] in TASKS
                         and not k.endswith('(ms)')}}
 
 
