@@ -9,14 +9,15 @@ from trt_perception.core.errors import EngineError
 from trt_perception.core.model import load_model
 from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.setting import Setting
-from trt_perception.core.tasks import Task
+from trt_perception.core.tasks import PROPAGATE, Task
 from trt_perception.core.tensors import map_size
 
 TASK = Task(
     'depth_task:DepthPipeline', 'depth_publishers:DepthPublishers', images=1, outputs=('depth',),
-    numbers={'depth_scale': 1.0}, result_topic='depth/map', encoding='32FC1', pixel_bytes=4,
+    carrying='depth_task:HeldDepth', numbers={'depth_scale': 1.0}, result_topic='depth/map', encoding='32FC1',
+    pixel_bytes=4,
     settings=(Setting('depth.model', 'none', 'Depth model'),
-              Setting('depth.farthest', 100.0, 'Larger depths are cut (m)', limits=(0, 1e4), runtime=True)))
+              Setting('depth.farthest', 100.0, 'Larger depths are cut (m)', limits=(0, 1e4), runtime=True), PROPAGATE))
 
 
 class DepthMap(NamedTuple):
@@ -64,6 +65,34 @@ class DepthPipeline(Pipeline):
 
     def _resize(self, target):
         self._depth = self._allocate('depth', target, np.float32)
+
+
+class HeldDepth(DepthPipeline):
+    """Runs the engine on every n-th frame, n being `propagate`; in between it adds the flow's mean u to the last depth.
+
+    Attributes:
+        latest: the last one that was made.
+    """
+
+    latest = None
+
+    def __init__(self, *args, flow_engine, flow_model, shared_flow, has_time, counts):
+        super().__init__(*args)
+        self.flow_model = flow_model
+        self._shared_flow = shared_flow
+        self._counts = counts
+        self._number = 0
+        HeldDepth.latest = self
+
+    def _process(self, frame):
+        number, self._number = self._number, self._number + 1
+        field = self._shared_flow().process(frame)
+        if number % self._settings['propagate'] == 0:
+            self._counts['segmented'] += 1
+            return super()._process(frame)
+        self._counts['carried'] += 1
+        self._depth += field.flow[..., 0].mean()
+        return DepthMap(self._depth, frame.stamp_ns, frame.frame_id)
 
 
 def depth_model(folder, size=(6, 8)):

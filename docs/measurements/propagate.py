@@ -17,13 +17,14 @@ import cv2
 import numpy as np
 
 from trt_perception.core import label_carrier
-from trt_perception.core.carried_segmentation import FLOW_MODEL, CarriedSegmentation, FlowSource
+from trt_perception.core.carried_segmentation import CarriedSegmentation
 from trt_perception.core.colors import label_palette, overlay_labels
 from trt_perception.core.data import VOID, FlowField, Frame
 from trt_perception.core.image import FrameDecoder, NearestResizer, frame_from_array
 from trt_perception.core.label_carrier import GRID, LabelCarrier
 from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
+from trt_perception.core.pipeline import FLOW_MODEL, FlowSource
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception_tools.datasets.camvid import labelled_images, read_annotation

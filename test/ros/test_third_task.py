@@ -2,13 +2,14 @@
 import networks
 import numpy as np
 import pytest
-from depth_task import depth_model
+from depth_task import HeldDepth, depth_model
 from rclpy.parameter import Parameter
 from rig import image, pixels_of, random_image, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.tasks import SEGMENTATION
+from trt_perception.core.pipeline import FLOW_MODEL
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
 
 
 def depths(message):
@@ -66,6 +67,23 @@ def test_it_shares_a_node_with_another_task(rig, depth, tmp_path):
     assert not infos  # No camera has told its calibration.
 
 
+def test_its_results_are_carried_along_the_flow_that_the_node_computes_anyway(rig, depth, tmp_path):
+    maps, flows = rig.watch(Image, 'depth/map'), rig.watch(Image, 'optical_flow/flow')
+    rig.start(['depth', OPTICAL_FLOW], '-p', 'depth.model:=' + depth_model(tmp_path).path, '-p', 'propagate:=2',
+              '-p', 'optical_flow.model:=dis_fast')
+    for topic in ('depth/map', 'optical_flow/flow'):
+        rig.watched(topic)
+    for number in range(3):
+        assert rig.show(image(random_image(number), 10**9 + number * 10**8)) == 'processed'
+        rig.until(lambda number=number: len(maps) == number + 1, 'the depth')
+    rig.until(lambda: len(flows) == 2, 'the flow')
+    shift = np.frombuffer(flows[0].data, np.float32).reshape(48, 64, 2)[..., 0].mean()
+    np.testing.assert_array_equal(depths(maps[1]), depths(maps[0]) + shift)
+    np.testing.assert_array_equal(depths(maps[2]), np.minimum(expected(random_image(2)), 100.0))
+    assert HeldDepth.latest.flow_model.name == FLOW_MODEL
+    assert rig.feed.tasks[0].counts == {'segmented': 2, 'carried': 1}
+
+
 def test_a_node_of_an_unknown_task_does_not_start(rig):
-    with pytest.raises(ConfigError, match="^task: got 'depth', expected one of segmentation, optical_flow"):
+    with pytest.raises(ConfigError, match="^task: got 'depth', expected one of " + ', '.join(TASKS)):
         rig.start(['depth'])

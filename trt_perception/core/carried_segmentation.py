@@ -1,5 +1,4 @@
 """Segmentation of every n-th frame: Frame -> LabelMap, those in between carried there along the optical flow."""
-import abc
 from collections import Counter
 from typing import Any, Callable, Dict, Mapping, Optional
 
@@ -8,20 +7,9 @@ from .engine import Engine
 from .label_carrier import LabelCarrier
 from .model import Model
 from .optical_flow import CURRENT, OpticalFlowPipeline
-from .pipeline import NETWORK, Allocate, allocate_array
+from .pipeline import NETWORK, Allocate, FlowSource, allocate_array
 from .segmentation import SegmentationPipeline
 from .timing import StageTimer
-
-FLOW_MODEL = 'dis_ultrafast'
-"""The model in config/models whose flow labels are carried along where no other is computed anyway."""
-
-
-class FlowSource(abc.ABC):
-    """Computes the flow to a frame, or has it already: a pipeline of optical flow, for one."""
-
-    @abc.abstractmethod
-    def process(self, frame: Frame) -> Optional[FlowField]:
-        """Return the flow from the frame before to this one; None where there is none."""
 
 
 class CarriedSegmentation(SegmentationPipeline):
@@ -33,7 +21,7 @@ class CarriedSegmentation(SegmentationPipeline):
     the image (see OpticalFlowPipeline). Labels and confidence are as LabelCarrier says.
 
     Args:
-        flow_engine, flow_model: compute the flow that nobody else needs; FLOW_MODEL is what was measured.
+        flow_engine, flow_model: compute the flow that nobody else needs; pipeline.FLOW_MODEL is what was measured.
         shared_flow: returns what computes the flow of the frame in hand anyway, on the grid 'current'; None = nothing.
         has_time: returns whether the frame in hand may take long; asked of those to which labels could be carried.
         counts: where the numbers of frames `segmented` and `carried` are added up.

@@ -52,6 +52,11 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         grid = frame if self._settings['flow_grid'] == CURRENT else before
         return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns, sure)
 
+    @property
+    def gives_flow(self) -> bool:
+        """See Pipeline."""
+        return bool(self._settings['flow_grid'] == CURRENT)
+
     def begin(self, frame: Frame) -> None:
         """Take a frame as the previous one of the next, whatever came before it; no flow is computed for it.
 

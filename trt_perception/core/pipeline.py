@@ -4,7 +4,7 @@ from typing import Any, Callable, Generic, Mapping, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from .data import Frame
+from .data import FlowField, Frame
 from .engine import Engine
 from .image import Size
 from .model import Model
@@ -13,6 +13,9 @@ from .timing import StageTimer
 
 CAMERA = 'camera'
 NETWORK = 'network'
+
+FLOW_MODEL = 'dis_ultrafast'
+"""The model in config/models along whose flow results are carried where no other flow is computed anyway."""
 
 Allocate = Callable[[str, Tuple[int, ...], type], np.ndarray]
 """Gives the memory of a result: (name, shape, dtype) -> array. Called when the geometry changes."""
@@ -24,6 +27,14 @@ Result = TypeVar('Result', bound=Tuple[Any, ...])
 def allocate_array(name: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
     """Allocate the memory of a result as a plain array of that shape."""
     return np.empty(shape, dtype)
+
+
+class FlowSource(abc.ABC):
+    """Computes the flow to a frame, or has it already: a pipeline whose `gives_flow` is true, for one."""
+
+    @abc.abstractmethod
+    def process(self, frame: Frame) -> Optional[FlowField]:
+        """Return the flow from the frame before to this one; None where there is none."""
 
 
 class Pipeline(abc.ABC, Generic[Result]):
@@ -60,6 +71,11 @@ class Pipeline(abc.ABC, Generic[Result]):
         self._target: Optional[Size] = None
         self._settings = defaults()
         self.configure(settings or {})
+
+    @property
+    def gives_flow(self) -> bool:
+        """Whether results are FlowFields on the grid of the frame itself, along which others can be carried."""
+        return False
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Take over settings, from any thread; those that are missing stay. Only `runtime` ones may change later."""

@@ -59,7 +59,9 @@ def settings_for(tasks: Optional[Iterable[str]] = None) -> List[Setting]:
         ConfigError: there is no such task.
     """
     names = TASKS if tasks is None else tasks
-    return [setting for name in names for setting in find_task(name).settings] + list(COMMON)
+    # Tasks may share a setting.
+    found = {setting.name: setting for name in names for setting in find_task(name).settings}
+    return list(found.values()) + list(COMMON)
 
 
 def find_setting(name: str) -> Setting:

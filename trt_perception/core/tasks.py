@@ -39,13 +39,22 @@ class Task(NamedTuple):
     """Further fields of `output` in a model's YAML: finite numbers other than 0, and their defaults."""
     has_labels: bool = False
     """Whether a model's YAML names a label set."""
+    carrying: str = ''
+    """'module:Class' of the pipeline that carries its results along the flow, built with the arguments of
+    core.carried_segmentation.CarriedSegmentation; its settings include PROPAGATE. '' = results are not carried."""
 
+
+PROPAGATE = Setting(
+    'propagate', 1, 'Segment only every n-th image, and carry its labels along the optical flow to the images in '
+    'between; 1 = segment all; 0 = segment those for which there is time without losing another, and every 10th',
+    limits=(0, 100))
 
 TASKS: Dict[str, Task] = {
     SEGMENTATION: Task(
         'trt_perception.core.segmentation:SegmentationPipeline',
         'trt_perception.ros.segmentation_publishers:SegmentationPublishers',
         images=1, outputs=('labels',), optional_outputs=('confidence',), has_labels=True,
+        carrying='trt_perception.core.carried_segmentation:CarriedSegmentation',
         result_topic='segmentation/label_map', encoding='mono8', pixel_bytes=1,
         settings=(
             Setting('segmentation.model', 'swiftnet_camvid',
@@ -54,10 +63,7 @@ TASKS: Dict[str, Task] = {
                     'planner sees what is unknown instead of a guess; 0 = off', limits=(0, 1), runtime=True),
             Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
                     limits=(0, 1), runtime=True),
-            Setting('propagate', 1, 'Segment only every n-th image, and carry its labels along the optical flow to the '
-                    'images in between; 1 = segment all; 0 = segment those for which there is time without losing '
-                    'another, and every 10th',
-                    limits=(0, 100)))),
+            PROPAGATE)),
     OPTICAL_FLOW: Task(
         'trt_perception.core.optical_flow:OpticalFlowPipeline',
         'trt_perception.ros.optical_flow_publishers:OpticalFlowPublishers',
@@ -94,6 +100,17 @@ def pipeline_class(task: str) -> Any:
         ConfigError: there is no such task.
     """
     return _class(find_task(task).pipeline)
+
+
+def carrying_class(task: str, settings: Mapping[str, Any]) -> Any:
+    """Return the class that takes the place of `pipeline_class` where the settings ask for carried results, a subclass
+    of core.pipeline.Pipeline; None = they do not, or those of this task cannot be carried.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    place = find_task(task).carrying
+    return _class(place) if place and settings[PROPAGATE.name] != PROPAGATE.default else None
 
 
 def publishers_class(task: str) -> Any:

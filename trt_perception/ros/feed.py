@@ -7,9 +7,7 @@ from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.data import Frame
-from ..core.optical_flow import CURRENT
 from ..core.settings import Settings
-from ..core.tasks import OPTICAL_FLOW
 from ..core.timing import StageTimer
 from .clock_check import age_hint, ahead_hint
 from .debug_topics import DebugTopics
@@ -110,10 +108,8 @@ class Feed:
         return is_too_old
 
     def _shared_flow(self) -> Optional[CameraTask]:
-        """Return the task that computes the flow of the frame in hand anyway, on its grid; None = none does."""
-        if self._settings.get('flow_grid') != CURRENT:
-            return None
-        return next((task for task in self._in_hand if task.name == OPTICAL_FLOW), None)
+        """Return the task that computes the flow to the frame in hand anyway; None = none does."""
+        return next((task for task in self._in_hand if task.pipeline is not None and task.pipeline.gives_flow), None)
 
     def _delayed(self, frame: Frame, took_s: float) -> bool:
         """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""

@@ -5,14 +5,13 @@ from typing import Any, Callable, Dict, Optional, Sequence
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
-from ..core.carried_segmentation import FLOW_MODEL, CarriedSegmentation, FlowSource
 from ..core.data import Frame
 from ..core.engine import Engine
 from ..core.image import FrameDecoder
 from ..core.model import load_model
-from ..core.pipeline import Pipeline
+from ..core.pipeline import FLOW_MODEL, FlowSource, Pipeline
 from ..core.settings import Settings
-from ..core.tasks import SEGMENTATION, pipeline_class, publishers_class
+from ..core.tasks import carrying_class, pipeline_class, publishers_class
 from ..core.timing import StageTimer
 from ..engines import BuiltEngine, EngineOptions, deployed_model, open_engine
 from .node_sink import NodeSink
@@ -25,7 +24,7 @@ class CameraTask(FlowSource):
     Attributes:
         name: of the task.
         pipeline: None while the engine is not open.
-        counts: frames `segmented` and `carried`, where labels are carried.
+        counts: frames `segmented` and `carried`, where results are carried.
         shared_flow: returns the task that computes the flow of the frame in hand anyway; None = none does.
         has_time: returns whether the frame in hand may take long.
     """
@@ -89,11 +88,12 @@ class NodeTask:
         """
         self.engine = open_engine(self.model, options, self._decoder, built)
         kind, more = pipeline_class(self.name), {}
-        if self.name == SEGMENTATION and self._settings['propagate'] != 1:
+        carrying = carrying_class(self.name, self._settings)
+        if carrying is not None:
             flow_model = load_model(FLOW_MODEL)
             self._flow_engine = open_engine(
                 flow_model, EngineOptions('opencv', num_threads=options.num_threads), self._decoder)
-            kind, more = CarriedSegmentation, {'flow_engine': self._flow_engine, 'flow_model': flow_model}
+            kind, more = carrying, {'flow_engine': self._flow_engine, 'flow_model': flow_model}
         for number, camera in enumerate(self.cameras):
             if more:
                 more.update(shared_flow=camera.shared_flow, has_time=camera.has_time, counts=camera.counts)

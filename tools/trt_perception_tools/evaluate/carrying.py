@@ -6,10 +6,11 @@ import time
 import numpy as np
 
 from trt_perception.bench.contender import RESTING
-from trt_perception.core.carried_segmentation import FLOW_MODEL, CarriedSegmentation
+from trt_perception.core.carried_segmentation import CarriedSegmentation
 from trt_perception.core.data import Frame
 from trt_perception.core.engine import Engine
 from trt_perception.core.model import Model, load_model
+from trt_perception.core.pipeline import FLOW_MODEL
 from trt_perception.engines import EngineOptions, open_engine
 
 from .metrics import confusion_matrix, mean_iou
