@@ -4,10 +4,14 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+import rclpy
+from rclpy.node import Node
 from rig import PATIENCE_S, ROOT, Program
+from sensor_msgs.msg import Image
 
 from trt_perception import transport
 from trt_perception.core.share import share_path
@@ -124,6 +128,23 @@ def test_isolation_by_transports_gets_no_profile_beside_them(no_choice, monkeypa
     monkeypatch.setenv('ROS_DISTRO', distribution)
     monkeypatch.setenv('ROS_LOCALHOST_ONLY', value)
     assert bool(transport.profile_environment()) == chosen
+
+
+def test_a_new_program_finds_one_that_runs_before_that_would_announce_itself_by_default(rig):
+    """By default every 3 s: then about half of these took 2 s and more."""
+    rig.watch(Image, '/image')
+    waits_s = []
+    for _ in range(5):
+        context = rclpy.Context()
+        rclpy.init(args=[], context=context, domain_id=rig.context.get_domain_id())
+        newcomer = Node('newcomer', context=context, use_global_arguments=False)
+        publisher = newcomer.create_publisher(Image, '/image', 1)
+        began_s = time.monotonic()
+        rig.until(publisher.get_subscription_count, 'the subscriber')
+        waits_s.append(time.monotonic() - began_s)
+        newcomer.destroy_node()
+        rclpy.shutdown(context=context)
+    assert sorted(waits_s)[-2] < 1.5, waits_s
 
 
 SEGMENTS = '''
