@@ -19,6 +19,9 @@ from trt_perception.ros.managed_node import HAS_LIFECYCLE, Stage
 
 pytestmark = pytest.mark.skipif(not HAS_LIFECYCLE, reason="this distribution's rclpy has no lifecycle")
 
+if HAS_LIFECYCLE:
+    from rclpy.lifecycle import node as lifecycle_node
+
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
 LABELS = 'segmentation/label_map'
@@ -147,6 +150,28 @@ def test_shutdown_closes_the_engine(rig, managed):
     assert managed.change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
     assert managed.state == 'finalized'
     assert not worker.is_alive()
+
+
+@pytest.mark.parametrize('raises', [True, False], ids=["as Humble's rclpy does", 'as this one does'])
+def test_a_transition_that_the_state_does_not_have_is_refused_and_the_node_lives(rig, managed, monkeypatch, raises):
+    mixin, name = lifecycle_node.LifecycleNodeMixin, '_LifecycleNodeMixin__change_state'
+    change = getattr(mixin, name)
+
+    def humble(self, transition):
+        if transition not in [each[0] for each in self._state_machine.available_transitions]:
+            self._state_machine.trigger_transition_by_id(transition, True)  # Raises.
+        return change(self, transition)
+    if raises:
+        monkeypatch.setattr(mixin, name, humble)
+    for transition in (CLEANUP, ACTIVATE, DEACTIVATE, 250):
+        assert not managed.change(transition)
+        assert managed.state == 'unconfigured'
+    if raises:
+        rig.until(lambda: rig.logged('change_state: got transition 250'), 'the reason in the log')
+    assert managed.change(CONFIGURE)
+    assert not managed.change(CONFIGURE)
+    assert managed.change(ACTIVATE)
+    assert rig.node.stage == Stage.ACTIVE
 
 
 def test_an_engine_that_cannot_be_opened_fails_configure_and_the_next_try_may_succeed(rig, managed, monkeypatch):

@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from trt_perception.core.errors import ConfigError
+from trt_perception.core.planner import Planner
 from trt_perception.ros.planner_node import PlannerNode
 from trt_perception.ros.qos import LATCHED
 
@@ -279,6 +280,23 @@ def test_results_that_do_not_fit_are_skipped_with_the_remedy(rig, perception, st
     rig.node = node
     rig.until(lambda: rig.logged(text), 'the warning')
     rig.node = None
+
+
+def test_a_bug_costs_its_image_or_its_status_and_not_the_node(rig, perception, start, view, monkeypatch):
+    scans, statuses = rig.watch(LaserScan, 'planner/scan'), rig.watch(DiagnosticArray, '/diagnostics')
+    node = rig.node = start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    with monkeypatch.context() as patch:
+        patch.setattr(Planner, 'free_space', lambda self, labels: 1 // 0)
+        patch.setattr(node._results, 'silent', lambda: [][0])
+        perception.show(view, 10**9, flow=False)
+        rig.until(lambda: rig.logged('Image skipped: Traceback'), 'the report of the image')
+        rig.until(lambda: rig.logged('No diagnostics: Traceback'), 'the report of the status')
+    del statuses[:]
+    perception.show(view, 2 * 10**9, flow=False)
+    rig.until(lambda: scans and statuses, 'the next scan, and a status')
+    rig.node = None
+    assert [stamp_of(scan) for scan in scans] == [2 * 10**9]
 
 
 def test_classes_that_nobody_named_are_told(rig, perception, start, view, tmp_path):

@@ -1,5 +1,6 @@
 """A node with ROS's lifecycle, where rclpy has it: Humble and newer. Foxy's has not: there it goes through it once."""
 import enum
+from functools import partial
 from typing import Any, Callable, Optional
 
 from ..core.errors import ConfigError, PerceptionError
@@ -38,6 +39,10 @@ class ManagedNode(Node):
         self.autostarted = False
         self._error: Optional[Exception] = None
         super().__init__(name, **kwargs)
+        if HAS_LIFECYCLE:
+            # Humble's rclpy raises out of the service where the state has no such transition, which would end the
+            # node: https://github.com/ros2/rclpy/issues/1209. Later ones answer that it failed.
+            self._service_change_state.callback = partial(self._change_state, self._service_change_state.callback)
 
     def start(self, autostart: bool) -> None:
         """Go to ACTIVE, or wait for somebody who manages the node.
@@ -101,6 +106,17 @@ class ManagedNode(Node):
     def on_error(self, state: Any) -> Any:
         """Answer ROS after a bug: back to UNCONFIGURED if everything can be given back."""
         return self._answer(Stage.UNCONFIGURED, self.finish)
+
+    def _change_state(self, change: Callable[[Any, Any], Any], request: Any, response: Any) -> Any:
+        try:
+            return change(request, response)
+        except Exception as error:
+            if not self.context.ok():
+                raise
+            self.get_logger().error('change_state: got transition {} {!r} in stage {}, which is refused: {}'.format(
+                request.transition.id, request.transition.label, self.stage.value, error))
+            response.success = False
+            return response
 
     def _reach(self, stage: Stage, work: Callable[[], None]) -> None:
         work()

@@ -1,6 +1,7 @@
 """The planner's node: label maps and flow in; free space, an occupancy grid and obstacles with time to contact out."""
 import sys
 import time
+import traceback
 from typing import Any, List, Optional
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -44,12 +45,20 @@ class PlannerNode(Node):
         # Of the steady clock: with use_sim_time the node's own may stand still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._follow = self.create_timer(_PERIOD_S, self._follow_subscribers, clock=steady)
-        self._tell = self.create_timer(1.0, self._publish_status, clock=steady)
+        self._tell = self.create_timer(1.0, self._look_after, clock=steady)
 
     def _follow_subscribers(self) -> None:
         watched = self._outputs.watched()
         self._gyro.listen(bool(set(watched) - {'scan', 'grid'}))
         self._results.serve(watched)
+
+    def _look_after(self) -> None:
+        try:
+            self._publish_status()
+        except Exception:  # Telling how the node is must not be what ends it.
+            if not self.context.ok():
+                raise
+            self.get_logger().error('No diagnostics: {}'.format(traceback.format_exc()), throttle_duration_sec=30.0)
 
     def _publish_status(self) -> None:
         now_s, (before, before_s) = time.monotonic(), self._counted

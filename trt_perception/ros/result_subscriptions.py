@@ -1,5 +1,6 @@
 """Subscribes to the results of the perception nodes while somebody needs them, and joins those of one image."""
 import time
+import traceback
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from rclpy.node import Node
@@ -77,3 +78,7 @@ class ResultSubscriptions:
                 self._users[name][1](results)
         except FrameError as error:
             self._node.get_logger().warning('Image skipped: {}'.format(error), throttle_duration_sec=10.0)
+        except Exception:  # Want of memory, or a bug: of this image, and the next may be better.
+            if not self._node.context.ok():
+                raise
+            self._node.get_logger().error('Image skipped: {}'.format(traceback.format_exc()), throttle_duration_sec=5.0)
