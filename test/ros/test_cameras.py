@@ -1,5 +1,6 @@
 """Several cameras in one node: each has its topics, its counts and its pairs; the engines are shared."""
 import threading
+import weakref
 
 import networks
 import numpy as np
@@ -102,6 +103,21 @@ def test_each_camera_has_topics_of_its_own_and_all_share_one_engine(rig, argumen
         np.testing.assert_array_equal(pixels_of(labels), images[name].argmax(axis=2))
         assert labels.header == header(10**9 + number, name)
         assert dict(cameras.feeds[name].counts) == {'received': 1, 'processed': 1}
+
+
+def test_no_image_is_kept_but_the_one_that_was_decoded_last(rig, arguments):
+    cameras = Cameras(rig, arguments)
+    frames = []
+    for feed in rig.worker.feeds:
+        def noted(message, frame_of=feed._frame_of):
+            frame = frame_of(message)
+            frames.append(weakref.ref(frame.data))
+            return frame
+        feed._frame_of = noted
+    for number in range(2):
+        for name in NAMES:
+            assert cameras.show(name, image(random_image(number), 10**9 + number * 10**7)) == 'processed'
+    rig.until(lambda: [frame() is None for frame in frames] == 5 * [True] + [False], 'the images to be let go')
 
 
 def test_without_names_there_are_no_topics_but_those_of_one_camera(rig, arguments):

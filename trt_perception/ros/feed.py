@@ -7,6 +7,8 @@ from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.data import Frame
+from ..core.frame_in_hand import FrameInHand
+from ..core.pipeline import FlowSource
 from ..core.settings import Settings
 from ..core.timing import StageTimer
 from .clock_check import age_hint, ahead_hint
@@ -55,7 +57,7 @@ class Feed:
         self._log = node.get_logger()
         self._settings = settings
         self._frame_of = frame_of
-        self._in_hand: Sequence[CameraTask] = ()
+        self._in_hand: Optional[FrameInHand] = None
         for task in tasks:
             task.shared_flow = self._shared_flow
 
@@ -72,25 +74,32 @@ class Feed:
         """
         taken_s = time.monotonic()
         frame = self._frame_of(arrival.message)
-        self._in_hand = tasks
         if self.is_mixed:
             for task in tasks:
                 task.reset()
-        for task in tasks:
-            result = task.process(frame)
-            if result is not None and self._delayed(frame, time.monotonic() - taken_s):
-                return 'too_old'
-            if result is not None:
-                with self.timer.stage(task.name + ' publish'):
-                    task.publishers.publish(frame, result, self.camera_info)
-                self.timer.add(task.name + ' latency', (time.monotonic() - arrival.monotonic_s) * 1e3)
-                self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
+        self._in_hand = FrameInHand(frame, [task.pipeline for task in tasks if task.pipeline is not None])
+        try:
+            for task in tasks:
+                assert task.pipeline is not None  # The state is RUNNING.
+                result = self._in_hand.result(task.pipeline)
+                if result is not None and self._delayed(frame, time.monotonic() - taken_s):
+                    return 'too_old'
+                if result is not None:
+                    self._publish(task, frame, result, arrival.monotonic_s)
+        finally:
+            self._in_hand = None  # Else an image message is kept until the next comes.
         now_s = time.monotonic()
         took_s = now_s - taken_s
         if self.debug.is_watched:
             self.debug.publish(now_s, took_s, self._age_s(frame.stamp_ns))
         self._usual_s = took_s if self._usual_s == float('inf') else 0.9 * self._usual_s + 0.1 * took_s
         return 'processed'
+
+    def _publish(self, task: CameraTask, frame: Frame, result: Any, arrived_s: float) -> None:
+        with self.timer.stage(task.name + ' publish'):
+            task.publishers.publish(frame, result, self.camera_info)
+        self.timer.add(task.name + ' latency', (time.monotonic() - arrived_s) * 1e3)
+        self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
 
     def too_old(self, message: Any) -> bool:
         """Return whether an image is older than max_frame_age, and note what its stamp tells of the clocks."""
@@ -107,9 +116,8 @@ class Feed:
                 age_s, limit_s, self.clock_complaint), throttle_duration_sec=5.0)
         return is_too_old
 
-    def _shared_flow(self) -> Optional[CameraTask]:
-        """Return the task that computes the flow to the frame in hand anyway; None = none does."""
-        return next((task for task in self._in_hand if task.pipeline is not None and task.pipeline.gives_flow), None)
+    def _shared_flow(self) -> Optional[FlowSource]:
+        return None if self._in_hand is None else self._in_hand.shared_flow()
 
     def _delayed(self, frame: Frame, took_s: float) -> bool:
         """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""

@@ -1,11 +1,10 @@
 """One task of a node: its model and, while it is open, the engine; and of each camera, its topics and pipeline."""
 from collections import Counter
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence
 
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
-from ..core.data import Frame
 from ..core.engine import Engine
 from ..core.image import FrameDecoder
 from ..core.model import load_model
@@ -18,14 +17,14 @@ from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
 
-class CameraTask(FlowSource):
+class CameraTask:
     """What one task has for one camera.
 
     Attributes:
         name: of the task.
         pipeline: None while the engine is not open.
         counts: frames `segmented` and `carried`, where results are carried.
-        shared_flow: returns the task that computes the flow of the frame in hand anyway; None = none does.
+        shared_flow: returns what computes the flow to the frame in hand anyway; None = nothing does.
         has_time: returns whether the frame in hand may take long.
     """
 
@@ -36,21 +35,9 @@ class CameraTask(FlowSource):
         self.counts: Dict[str, int] = Counter()
         self.shared_flow: Callable[[], Optional[FlowSource]] = lambda: None
         self.has_time: Callable[[], bool] = lambda: True
-        self._frame: Optional[Frame] = None
-        self._result: Any = None
-
-    def process(self, frame: Frame) -> Any:
-        """Return the pipeline's result for one frame; where it is asked for twice, it is computed once."""
-        assert self.pipeline is not None  # The state is RUNNING.
-        if frame is not self._frame:
-            self._frame = None  # Unless all goes well.
-            self._result = self.pipeline.process(frame)
-            self._frame = frame
-        return self._result
 
     def reset(self) -> None:
         """Forget earlier frames."""
-        self._frame = None
         if self.pipeline is not None:
             self.pipeline.reset()
 

@@ -141,6 +141,7 @@ class Worker(threading.Thread):
                 self._handle(arrival)
                 self._time.end()
                 self._busy_since_s = None
+                del arrival  # Else the image message is kept until the next comes.
 
     def _handle(self, arrival: Arrival) -> None:
         feed = arrival.feed
