@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from trt_perception import cli
+from trt_perception.cli.run import nodes
 
 readme = pytest.importorskip('trt_perception_tools.readme')
 tools_cli = pytest.importorskip('trt_perception_tools.cli')
@@ -56,7 +57,7 @@ def test_named_commands_exist(page):
         assert verb in cli.VERBS, verb
     for verb in re.findall(r'trt_perception_tools ([a-z]+(?:-[a-z]+)*)\b', text_of(page)):
         assert verb in tools_cli.VERBS, verb
-    scripts = re.findall(r"'(\w+)'", (ROOT / 'setup.py').read_text().partition('console_scripts')[2])
+    scripts = {name + '_node' for name in nodes()} | {verb.replace('-', '_') for verb in cli.VERBS}
     for script in re.findall(r'ros2 run trt_perception (\w+)', text_of(page)):
         assert script in scripts, script
 
