@@ -190,13 +190,10 @@ class Rig:
         assert after['received'] == before.get('received', 0) + 1
         return [key for key in after if key != 'received' and after[key] != before.get(key, 0)][0]
 
-    def diagnostics(self, stamp, interval_s=1.0):
+    def diagnostics(self, interval_s=1.0):
         """Return the statuses now, and let none be published any more: it would take what happened since the last."""
-        self.node._timer.cancel()
-        array = self.node._diagnostics.array(header(stamp, ''), interval_s, self.node._idle(), self.worker,
-                                             self.node._cameras)
-        assert array.header == header(stamp, '')
-        return array.status
+        self.node._status.timer.cancel()
+        return self.node._diagnostics.statuses(interval_s, self.node._idle(), self.worker, self.node._cameras)
 
     def logged(self, text):
         """Return whether a message that contains the text has come from the node."""

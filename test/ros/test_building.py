@@ -69,7 +69,7 @@ def show(rig, *numbers):
 
 
 def status_of(rig):
-    [status] = rig.diagnostics(1)
+    [status] = rig.diagnostics()
     return status, {value.key: value.value for value in status.values}
 
 

@@ -244,12 +244,12 @@ def test_topics_of_cameras_may_be_remapped_and_their_calibration_moves_along(rig
 
 def test_each_camera_has_a_status_and_the_node_one_for_all(rig, arguments):
     cameras = Cameras(rig, arguments, [SEGMENTATION])
-    rig.diagnostics(1)
+    rig.diagnostics()
     for name, count in (('front', 3), ('rear', 1)):
         for step in range(count):
             cameras.show(name, image(random_image(step), 10**9 + step))
     cameras.show('left', image(random_image(0), 10**9, 'yuv999'))
-    statuses = {each.name: each for each in rig.diagnostics(5, 2.0)}
+    statuses = {each.name: each for each in rig.diagnostics(2.0)}
     assert list(statuses) == ['perception: ' + name for name in NAMES] + ['perception: perception']
     values = {name: {value.key: value.value for value in status.values} for name, status in statuses.items()}
     assert {name: each['frames received'] for name, each in values.items()} == {

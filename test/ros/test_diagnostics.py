@@ -25,7 +25,7 @@ def arguments(tmp_path):
 
 
 def status_of(rig, interval_s=1.0):
-    [status] = rig.diagnostics(5, interval_s)
+    [status] = rig.diagnostics(interval_s)
     return status
 
 

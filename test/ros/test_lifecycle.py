@@ -226,7 +226,7 @@ def test_while_the_engine_is_opened_the_status_still_comes(rig, managed, monkeyp
 def test_a_node_that_starts_paused_waits_for_enable_in_any_stage(rig, models):
     rig.start([SEGMENTATION], '-p', 'start_paused:=true', '-p', 'lazy:=false', *models)
     assert show(rig, 0) == 'paused'
-    [status] = rig.diagnostics(1)
+    [status] = rig.diagnostics()
     assert (status.level, status.message) == (DiagnosticStatus.OK, 'paused')
     manager = Manager(rig)
     assert manager.change(DEACTIVATE)

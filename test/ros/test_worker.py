@@ -71,7 +71,7 @@ def show(rig, *numbers):
 
 
 def status_of(rig):
-    [status] = rig.diagnostics(1)
+    [status] = rig.diagnostics()
     return status
 
 

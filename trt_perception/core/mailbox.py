@@ -41,10 +41,6 @@ class Mailbox(Generic[Item]):
             self._last_turns[sender] = self._turns
             return self._waiting.pop(sender)
 
-    def is_empty(self) -> bool:
-        """Return whether nothing waits."""
-        return not self._waiting
-
     def close(self) -> None:
         """Wake whoever waits; from now on `take` gives None."""
         with self._changed:

@@ -3,7 +3,7 @@
 The classes are named, not imported: this layer must not know ROS, and `doctor` reads the table without OpenCV.
 """
 import importlib
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 from .errors import ConfigError, did_you_mean
 from .setting import Setting
@@ -120,11 +120,6 @@ def publishers_class(task: str) -> Any:
         ConfigError: there is no such task.
     """
     return _class(find_task(task).publishers)
-
-
-def output_roles(tasks: Iterable[Task]) -> Tuple[str, ...]:
-    """Return all that networks of these tasks may give, each once."""
-    return tuple(dict.fromkeys(role for task in tasks for role in task.outputs + task.optional_outputs))
 
 
 def _class(place: str) -> Any:

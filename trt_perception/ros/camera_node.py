@@ -1,14 +1,11 @@
 """A camera for boards and desks without a driver: reads images, publishes them with stamp and calibration."""
 import contextlib
 import os
-import sys
 import threading
-import time
 from typing import Any, List, Optional
 
 from ament_index_python.packages import get_package_share_directory
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.task import Future
@@ -17,16 +14,15 @@ from sensor_msgs.msg import CameraInfo, Image
 from ..core.camera_calibration import CameraCalibration, load_calibration
 from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
 from ..core.data import Frame
-from ..core.errors import ConfigError, FrameError, PerceptionError
+from ..core.errors import ConfigError, FrameError
+from ..core.health import Level
 from ..core.image_source import ImageSource, SourceOptions
 from ..sources import open_source
 from .camera_messages import FrameWriter, camera_info
-from .memory import keep_freed_memory
-from .messages import header
-from .node_sink import ROS, NodeSink
+from .node_sink import NodeSink
 from .parameters import declare_settings
-from .qos import RELIABLE
-from .session import session
+from .session import run_node
+from .status import StatusPublisher, status_of
 
 _TICK_S = 0.2
 _LONGEST_PAUSE_S = 30.0
@@ -63,9 +59,8 @@ class CameraNode(Node):
         self._writer = FrameWriter()
         self._count = 0
         self._lost = ''
-        self._last_status = (time.monotonic(), 0)
-        self._status_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        self._timer = self.create_timer(1.0, self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._counted = 0
+        self._status = StatusPublisher(self, self._statuses)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
@@ -143,20 +138,16 @@ class CameraNode(Node):
         self._count += 1
         self._lost = ''
 
-    def _publish_status(self) -> None:
-        before_s, before = self._last_status
-        now_s, count = self._last_status = time.monotonic(), self._count
-        rate_hz = (count - before) / (now_s - before_s)
+    def _statuses(self, interval_s: float) -> List[DiagnosticStatus]:
+        before, count = self._counted, self._count
+        self._counted = count
+        rate_hz = (count - before) / interval_s
         lost = self._lost
-        status = DiagnosticStatus(
-            name=self.get_fully_qualified_name().lstrip('/') + ': camera',
-            hardware_id=self._options.pipeline or self._options.source,
-            level=DiagnosticStatus.ERROR if lost else DiagnosticStatus.OK,
-            message=lost or ('{:.1f} images/s'.format(rate_hz) if count else 'waiting for the first image'))
-        status.values = [KeyValue(key=key, value=value) for key, value in (
-            ('rate (Hz)', '{:.2f}'.format(rate_hz)), ('images', str(count)), ('reopened', str(self.reopened)))]
-        self._status_publisher.publish(DiagnosticArray(
-            header=header(ROS, self.get_clock().now().nanoseconds, ''), status=[status]))
+        return [status_of(
+            self.get_fully_qualified_name().lstrip('/') + ': camera', Level.ERROR if lost else Level.OK,
+            lost or ('{:.1f} images/s'.format(rate_hz) if count else 'waiting for the first image'),
+            [('rate (Hz)', '{:.2f}'.format(rate_hz)), ('images', str(count)), ('reopened', str(self.reopened))],
+            self._options.pipeline or self._options.source)]
 
 
 def _check_size(calibration: CameraCalibration, frame: Frame, url: str) -> None:
@@ -188,16 +179,5 @@ def path_of(url: str) -> str:
 
 
 def run(args: Optional[List[str]] = None) -> int:
-    """Run the node until it is told to stop and return the exit status: 1 when it could not do its work."""
-    keep_freed_memory()
-    try:
-        with session(args) as running:
-            node = CameraNode()
-            running.add(node, node.close)
-            running.executor.spin_until_future_complete(node.stopped)
-            if node.stopped.done():
-                node.stopped.result()
-    except PerceptionError as error:
-        print('camera: {}: {}'.format(type(error).__name__, error), file=sys.stderr)
-        return 1
-    return 0
+    """Run the node; see `session.run_node`."""
+    return run_node('camera', CameraNode, args)

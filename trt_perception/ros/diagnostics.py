@@ -3,8 +3,7 @@ import resource
 from collections import Counter
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from std_msgs.msg import Header
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from ..core.board import Clock, read_board
 from ..core.health import (
@@ -22,14 +21,14 @@ from ..core.timing import StageTimer
 from .camera import Camera
 from .engine_supervisor import State
 from .feed import DROPS, Feed
+from .status import status_of
 from .worker import Worker
 
 _Values = List[Tuple[str, str]]
-_LEVELS = {Level.OK: DiagnosticStatus.OK, Level.WARN: DiagnosticStatus.WARN, Level.ERROR: DiagnosticStatus.ERROR}
 
 
 class Diagnostics:
-    """Turns the worker's counters and timers into one DiagnosticArray per call.
+    """Turns the worker's counters and timers into the statuses of a node.
 
     A node of one camera has one status, `NODE: perception`. With several cameras each has its own, `NODE: CAMERA`, with
     its counts and times, and `NODE: perception` tells of the node and of all cameras together.
@@ -43,8 +42,8 @@ class Diagnostics:
         self._last: List[Dict[str, int]] = []
         self._rejected: List[int] = []
 
-    def array(self, header: Header, interval_s: float, idle: str, worker: Optional[Worker],
-              cameras: Sequence[Camera]) -> DiagnosticArray:
+    def statuses(self, interval_s: float, idle: str, worker: Optional[Worker],
+                 cameras: Sequence[Camera]) -> List[DiagnosticStatus]:
         """Return the statuses; rates are over `interval_s`, the time since the last call.
 
         Args:
@@ -53,11 +52,9 @@ class Diagnostics:
             cameras: in the order of the worker's feeds; none while the node is not active.
         """
         if worker is None:
-            statuses = [self._status('perception', '', Finding(Level.OK, idle), _machine())]
             self._last, self._rejected = [], []
-        else:
-            statuses = self._of_worker(worker, cameras, interval_s, node_findings(_node_facts(worker, idle)))
-        return DiagnosticArray(header=header, status=statuses)
+            return [self._status('perception', '', Finding(Level.OK, idle), _machine())]
+        return self._of_worker(worker, cameras, interval_s, node_findings(_node_facts(worker, idle)))
 
     def _of_worker(self, worker: Worker, cameras: Sequence[Camera], interval_s: float,
                    of_node: Sequence[Finding]) -> List[DiagnosticStatus]:
@@ -92,9 +89,7 @@ class Diagnostics:
         return statuses
 
     def _status(self, name: str, hardware: str, finding: Finding, values: _Values) -> DiagnosticStatus:
-        return DiagnosticStatus(name='{}: {}'.format(self._name, name), hardware_id=hardware,
-                                level=_LEVELS[finding.level], message=finding.text,
-                                values=[KeyValue(key=key, value=value) for key, value in values])
+        return status_of('{}: {}'.format(self._name, name), finding.level, finding.text, values, hardware)
 
 
 def _node_facts(worker: Worker, idle: str) -> NodeFacts:

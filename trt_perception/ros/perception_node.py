@@ -1,18 +1,13 @@
 """The node: one or several cameras, one worker; segmentation, optical flow, or both."""
-import sys
-import time
-import traceback
 from functools import partial
 from typing import Any, List, Optional, Sequence
 
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool
 
 from ..core.cameras import camera_specs
-from ..core.errors import PerceptionError
 from ..core.tasks import TASKS
 from . import messages
 from .camera import WATCH_PERIOD_S, Camera
@@ -20,14 +15,10 @@ from .diagnostics import Diagnostics
 from .engine_supervisor import State
 from .feed import Feed
 from .managed_node import ManagedNode, Stage
-from .memory import keep_freed_memory
-from .node_sink import ROS
 from .parameters import declare_parameters, on_change
-from .qos import NO_PUBLISHER_EVENTS, RELIABLE
-from .session import session
+from .session import run_node
+from .status import StatusPublisher, steady_clock
 from .worker import Worker
-
-_STATUS_S = 1.0
 
 
 class PerceptionNode(ManagedNode):
@@ -57,13 +48,8 @@ class PerceptionNode(ManagedNode):
         on_change(self, self._settings, self._settings_changed)
         self._enable = self.create_service(SetBool, '~/enable', self._set_enabled)
         self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'))
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE,
-                                                            event_callbacks=NO_PUBLISHER_EVENTS)
-        # Of the steady clock: that the node's own stands still is one of the things that the status is to tell.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._watch_timer = self.create_timer(WATCH_PERIOD_S, self._watch_cameras, clock=steady)
-        self._timer = self.create_timer(_STATUS_S, self._look_after, clock=steady)
-        self._last_status_s = time.monotonic()
+        self._status = StatusPublisher(self, self._statuses)
+        self._watch_timer = self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady_clock())
         self._own_publishers = set(self.publishers)
         self.start(self._settings['autostart'])
 
@@ -82,8 +68,7 @@ class PerceptionNode(ManagedNode):
         self._worker.start()
         while self._is_opening and self._worker.is_alive() and self._worker.state == State.OPENING:
             self._worker.join(0.1)
-            if time.monotonic() - self._last_status_s > _STATUS_S:  # Nobody else does: this is the executor's thread.
-                self._publish_diagnostics()
+            self._status.keep_up()  # Nobody else does: this is the executor's thread.
         self._is_opening = False
         if self._open_error is not None:
             self.cleanup()
@@ -136,17 +121,12 @@ class PerceptionNode(ManagedNode):
         response.success, response.message = True, 'running' if request.data else 'paused'
         return response
 
-    def _watch_cameras(self) -> None:
+    def _watch(self) -> None:
         if self._worker is not None:
             for camera, feed in zip(self._cameras, self._worker.feeds):
                 camera.watch()
                 feed.is_mixed = camera.is_mixed
-
-    def _look_after(self) -> None:
-        if self._worker is not None:
-            for feed in self._worker.feeds:
                 feed.debug.update()
-        self._publish_diagnostics()
 
     def _idle(self) -> str:
         """Return why the node takes no images on purpose; '' = it takes them."""
@@ -154,30 +134,10 @@ class PerceptionNode(ManagedNode):
             return 'configuring' if self._is_opening else self.stage.value
         return '' if self._enabled else 'paused'
 
-    def _publish_diagnostics(self) -> None:
-        now_s = time.monotonic()
-        header = messages.header(ROS, self.get_clock().now().nanoseconds, '')
-        try:
-            self._diagnostics_publisher.publish(self._diagnostics.array(
-                header, now_s - self._last_status_s, self._idle(), self._worker, self._cameras))
-        except Exception:  # Telling how the node is must not be what ends it.
-            if not self.context.ok():
-                raise
-            self.get_logger().error('No diagnostics: {}'.format(traceback.format_exc()), throttle_duration_sec=30.0)
-        self._last_status_s = now_s
+    def _statuses(self, interval_s: float) -> List[DiagnosticStatus]:
+        return self._diagnostics.statuses(interval_s, self._idle(), self._worker, self._cameras)
 
 
 def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> int:
-    """Run one node until it is told to stop and return the exit status: 1 when it could not do its work."""
-    keep_freed_memory()
-    try:
-        with session(args) as running:
-            node = PerceptionNode(name, tasks)
-            running.add(node, node.close)
-            running.executor.spin_until_future_complete(node.stopped)
-            if node.stopped.done():
-                node.stopped.result()
-    except PerceptionError as error:
-        print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
-        return 1
-    return 0
+    """Run one node; see `session.run_node`."""
+    return run_node(name, lambda: PerceptionNode(name, tasks), args)

@@ -1,14 +1,16 @@
 """Start of rclpy, signals and shutdown: the same for every program of this package."""
 import contextlib
 import signal
+import sys
 from typing import Any, Callable, Iterator, List, Optional
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, PerceptionError
 from ..transport import remove_stale_segments, use_shared_memory_profile
+from .memory import keep_freed_memory
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -85,3 +87,24 @@ def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[],
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # Also while Python ends, which resets handlers of its own.
         running.end()
+
+
+def run_node(name: str, create: Callable[[], Any], args: Optional[List[str]] = None) -> int:
+    """Run a node until it is told to stop, or ends by itself; return the exit status: 1 when it could not do its work.
+
+    Args:
+        create: returns the node. Its future `stopped` is done when it ends, with the exception, if that is why; `close`
+            is called before it is destroyed.
+    """
+    keep_freed_memory()
+    try:
+        with session(args) as running:
+            node = create()
+            running.add(node, node.close)
+            running.executor.spin_until_future_complete(node.stopped)
+            if node.stopped.done():
+                node.stopped.result()
+    except PerceptionError as error:
+        print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,67 @@
+"""A node's status on /diagnostics, once a second, whatever happens to the rest of it."""
+import time
+import traceback
+from typing import Callable, Iterable, Sequence, Tuple
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from ..core.health import Level
+from .messages import header
+from .node_sink import ROS
+from .qos import NO_PUBLISHER_EVENTS, RELIABLE
+
+_PERIOD_S = 1.0
+_LEVELS = {Level.OK: DiagnosticStatus.OK, Level.WARN: DiagnosticStatus.WARN, Level.ERROR: DiagnosticStatus.ERROR}
+
+
+def steady_clock() -> Clock:
+    """Return a clock for timers that look after a node: its own may stand still, and that is for them to report."""
+    return Clock(clock_type=ClockType.STEADY_TIME)
+
+
+def status_of(name: str, level: Level, text: str, values: Iterable[Tuple[str, str]], hardware: str = ''
+              ) -> DiagnosticStatus:
+    """Return one status.
+
+    Args:
+        name: NODE: PART
+        values: names and what they are, in order.
+        hardware: what it is about, e.g. a topic.
+    """
+    return DiagnosticStatus(name=name, hardware_id=hardware, level=_LEVELS[level], message=text,
+                            values=[KeyValue(key=key, value=value) for key, value in values])
+
+
+class StatusPublisher:
+    """Publishes the statuses of a node.
+
+    Args:
+        statuses: returns them; called with the seconds since it was called last.
+    """
+
+    def __init__(self, node: Node, statuses: Callable[[float], Sequence[DiagnosticStatus]]) -> None:
+        self._node = node
+        self._statuses = statuses
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE,
+                                                event_callbacks=NO_PUBLISHER_EVENTS)
+        self._last_s = time.monotonic()
+        self.timer = node.create_timer(_PERIOD_S, self._publish, clock=steady_clock())
+
+    def keep_up(self) -> None:
+        """Publish if it is time; for whoever keeps the executor busy."""
+        if time.monotonic() - self._last_s > _PERIOD_S:
+            self._publish()
+
+    def _publish(self) -> None:
+        now_s = time.monotonic()
+        stamped = header(ROS, self._node.get_clock().now().nanoseconds, '')
+        try:
+            self._publisher.publish(DiagnosticArray(header=stamped, status=self._statuses(now_s - self._last_s)))
+        except Exception:  # Telling how the node is must not be what ends it.
+            if not self._node.context.ok():
+                raise
+            self._node.get_logger().error('No diagnostics: {}'.format(traceback.format_exc()),
+                                          throttle_duration_sec=30.0)
+        self._last_s = now_s
