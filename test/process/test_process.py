@@ -2,9 +2,24 @@
 import json
 import shutil
 
+import networks
 import numpy as np
 import pytest
-from bags import PERIOD_NS, START_NS, TYPES, camera_info, compressed, digests, image, images, read_bag, write_bag
+from bags import (
+    PERIOD_NS,
+    ROS,
+    START_NS,
+    TYPES,
+    camera_info,
+    compressed,
+    digests,
+    image,
+    images,
+    read_bag,
+    stamped,
+    write_bag,
+)
+from moving_scene import SIZE, agreement, scene, truth
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
@@ -235,6 +250,61 @@ def test_a_split_output_reads_as_one_bag(tmp_path, run, settings):
         (topic, time_ns, TYPES.serialize(each)) for topic, time_ns, each in whole]
 
 
+# Labels that are carried
+
+@pytest.fixture
+def carrying(settings, tmp_path):
+    """Give parameters with a network for the moving scene's size, of which every third image is to be segmented."""
+    (tmp_path / 'model').mkdir()
+    return dict(settings, propagate=3, **{
+        'segmentation.model': networks.segmentation_model(tmp_path / 'model', SIZE).path,
+        'optical_flow.model': 'dis_medium', 'engine': 'auto'})
+
+
+def moving(count, bad=()):
+    """Return images of a scene that moves, of which some cannot be used."""
+    def make(number):
+        return ROS.Image(header=stamped(number), height=SIZE[0], width=SIZE[1], step=3 * SIZE[1],
+                         encoding='rgb16' if number in bad else 'rgb8', data=scene(number).reshape(-1))
+    return images(count, make=make)
+
+
+@pytest.mark.parametrize('tasks', [('segmentation',), ('segmentation', 'optical_flow')])
+def test_every_nth_image_is_segmented_and_labels_are_carried_to_the_others(tmp_path, run, carrying, tasks):
+    _, found = run(write_bag(tmp_path / 'bag', moving(8)), settings=carrying, tasks=tasks)
+    labels = [pixels(message) for _, message in found['/segmentation/label_map']]
+    exact = [number for number, each in enumerate(labels) if (each == truth(number)).all()]
+    assert {0, 3, 6} <= set(exact)
+    assert len(exact) < 8
+    assert min(agreement(each, number) for number, each in enumerate(labels)) > 0.95
+    report = json.loads((tmp_path / 'out' / 'process.json').read_text())
+    assert report['models']['segmentation']['carried_along'].startswith('dis_ultrafast on opencv, ')
+
+
+@pytest.mark.parametrize('tasks', [('segmentation',), ('segmentation', 'optical_flow')])
+@pytest.mark.parametrize('split', [1, 2, 5])
+def test_carried_labels_are_the_same_where_an_earlier_run_was_stopped(tmp_path, carrying, tasks, split):
+    bag = write_bag(tmp_path / 'bag', moving(14, bad=(4, 9)))
+    job = Job(bag, str(tmp_path / 'a' / 'out'), settings=carrying, tasks=tasks, split=split, outputs=('*',))
+    process(job)
+    stopped = job._replace(output=str(tmp_path / 'b' / 'out'))
+    for last in range(3, 14, 4):
+        def stop(progress, last=last):
+            if progress.done == last:
+                raise KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            process(stopped, stop)
+    resumed = process(stopped).resumed
+    assert 10 - split < resumed <= 11
+    assert digests(tmp_path / 'a' / 'out') == digests(tmp_path / 'b' / 'out')
+
+
+def test_how_many_images_are_segmented_tells_jobs_apart(tmp_path, carrying):
+    job = Job(write_bag(tmp_path / 'bag', moving(2)), str(tmp_path / 'out'), settings=carrying)
+    others = [job._replace(settings=dict(carrying, propagate=number)) for number in (1, 4)]
+    assert len({fingerprint(each) for each in [job, *others]}) == 3
+
+
 # A job that is done, or not the same
 
 def test_an_equal_job_is_not_done_again(tmp_path, run, settings):
@@ -308,6 +378,7 @@ def test_an_image_of_another_encoding_in_the_middle_is_skipped_and_named(tmp_pat
     ({'tasks': ('depth',)}, "task: got 'depth', expected one of "),
     ({'settings': {'engine': 'magic'}}, "engine: got 'magic', expected one of "),
     ({'settings': {'colour': 1}}, 'parameter colour: unknown'),
+    ({'settings': {'propagate': 0}}, 'parameter propagate: got 0, expected at least 1: 0 means as time allows'),
     ({'settings': {'num_threads': -1}}, 'parameter num_threads: got -1, expected '),
 ])
 def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path, run, options, text):

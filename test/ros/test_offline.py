@@ -30,7 +30,8 @@ def sent():
 
 @pytest.mark.parametrize('arguments', [
     {}, {'output_size': 'network', 'flow_grid': 'previous', 'segmentation.min_confidence': 0.9,
-         'optical_flow.color_max': 5.0}], ids=['defaults', 'other parameters'])
+         'optical_flow.color_max': 5.0}, {'propagate': 3}],
+    ids=['defaults', 'other parameters', 'carried labels'])
 def test_offline_is_what_the_node_publishes(rig, tmp_path, arguments):
     rosbag2 = pytest.importorskip('rosbags.rosbag2')
     from bags import TYPES

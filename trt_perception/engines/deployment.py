@@ -19,6 +19,11 @@ def deployed_model(task: str, settings: Settings) -> Model:
     return model
 
 
+def carrying_options(options: EngineOptions) -> EngineOptions:
+    """Return how the engine of FLOW_MODEL is opened: on the CPU, beside the engine that it relieves."""
+    return EngineOptions('opencv', num_threads=options.num_threads)
+
+
 def engine_options(settings: Settings) -> EngineOptions:
     """Return how engines are opened."""
     return EngineOptions(

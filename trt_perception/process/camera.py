@@ -1,23 +1,28 @@
 """One camera of a bag: its topics, and the pipelines that its images go through."""
+import contextlib
 import posixpath
+from collections import Counter
 from functools import partial
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
 from ..core.data import Frame
-from ..core.engine import Engine
 from ..core.errors import ConfigError, FrameError
+from ..core.frame_in_hand import FrameInHand
 from ..core.image import FrameDecoder
-from ..core.model import Model
-from ..core.pipeline import Pipeline
+from ..core.model import Model, load_model
+from ..core.pipeline import FLOW_MODEL, FlowSource, Pipeline
 from ..core.settings import Settings
-from ..core.tasks import TASKS, pipeline_class, publishers_class
+from ..core.tasks import TASKS, carrying_class, pipeline_class, publishers_class
 from ..ros.messages import frame_from_compressed, frame_from_image
 from ..ros.publishers import TaskPublishers
 from .bag_sink import BagSink
 from .bag_types import BagTypes
+from .engines import Engines
 
 _SUFFIX = '/compressed'
+
+_Runs = Tuple[Pipeline[Any], TaskPublishers]
 
 
 class CameraTopics(NamedTuple):
@@ -91,24 +96,37 @@ class Camera:
         self._models = models
         self._publishers: Dict[str, TaskPublishers] = {
             task: publishers_class(task)(sink, model, settings, decoder) for task, model in models.items()}
-        self._pipelines: List[Tuple[Pipeline[Any], TaskPublishers]] = []
+        self._pipelines: List[_Runs] = []
+        self._remember: List[_Runs] = []
+        self._counts: List[Dict[str, int]] = []
+        self._in_hand: Optional[FrameInHand] = None
 
     def watched(self) -> List[str]:
         """Return the tasks that have topics to write."""
         return [task for task, publishers in self._publishers.items() if publishers.watched()]
 
-    def connect(self, engines: Mapping[str, Engine], number: int) -> None:
+    def connect(self, engines: Engines, number: int) -> None:
         """Make the pipelines of the tasks that have topics to write.
 
         Args:
-            engines: by task, shared by all cameras.
+            engines: shared by all cameras.
             number: of this camera among them.
         """
         for task in self.watched():
-            publishers = self._publishers[task]
-            self._pipelines.append((pipeline_class(task)(
-                engines[task], self._models[task], self._settings, allocate=publishers.allocate,
-                wants=publishers.wants, camera=number), publishers))
+            model, publishers = self._models[task], self._publishers[task]
+            more: Dict[str, Any] = {}
+            carrying = carrying_class(task, self._settings)
+            if carrying is not None:
+                flow_model = load_model(FLOW_MODEL)
+                more = {'flow_engine': engines.carrying(flow_model, self._settings), 'flow_model': flow_model,
+                        'shared_flow': self._shared_flow, 'counts': Counter()}
+                self._counts.append(more['counts'])
+            pipeline = (carrying or pipeline_class(task))(
+                engines.get(model, self._settings), model, self._settings, allocate=publishers.allocate,
+                wants=publishers.wants, camera=number, **more)
+            self._pipelines.append((pipeline, publishers))
+            if carrying is not None or TASKS[task].images > 1:
+                self._remember.append((pipeline, publishers))
 
     def take_info(self, data: bytes) -> None:
         """Take a serialised calibration, which holds until the next."""
@@ -117,18 +135,22 @@ class Camera:
         except Exception as error:  # Whatever rosbags raises for bytes that are none.
             self._sink.warn('{}: {} bytes are no CameraInfo: {}'.format(self.topics.info, len(data), error))
 
-    def process(self, data: bytes) -> None:
+    def process(self, data: bytes) -> bool:
         """Run the tasks on a serialised image and write what comes of it.
+
+        Returns:
+            whether the results of later images depend on none before this one.
 
         Raises:
             FrameError: the image cannot be used.
             EngineError: an engine failed.
         """
         frame = self._frame(data)
-        for pipeline, publishers in self._pipelines:
-            result = pipeline.process(frame)
+        before = [counts['carried'] for counts in self._counts]
+        for publishers, result in self._results(frame, self._pipelines):
             if result is not None:
                 publishers.publish(frame, result, self._info)
+        return before == [counts['carried'] for counts in self._counts]
 
     def prime(self, data: bytes) -> None:
         """Show an image to the tasks that pair it with the next, and write nothing; not one that cannot be used.
@@ -136,13 +158,28 @@ class Camera:
         Raises:
             EngineError: an engine failed.
         """
-        try:
-            frame = self._frame(data)
-        except FrameError:
-            return
-        for pipeline, _ in self._pipelines:
-            if TASKS[pipeline.task].images > 1:
-                pipeline.process(frame)
+        self._show(data, [each for each in self._pipelines if TASKS[each[0].task].images > 1])
+
+    def repeat(self, data: bytes) -> None:
+        """Do with an image what `process` did in an earlier run, and write nothing.
+
+        Raises:
+            EngineError: an engine failed.
+        """
+        self._show(data, self._remember)
+
+    def _show(self, data: bytes, pipelines: List[_Runs]) -> None:
+        with contextlib.suppress(FrameError):
+            for _ in self._results(self._frame(data), pipelines):
+                pass
+
+    def _results(self, frame: Frame, pipelines: List[_Runs]) -> Iterator[Tuple[TaskPublishers, Any]]:
+        self._in_hand = FrameInHand(frame, [pipeline for pipeline, _ in pipelines])
+        for pipeline, publishers in pipelines:
+            yield publishers, self._in_hand.result(pipeline)
+
+    def _shared_flow(self) -> Optional[FlowSource]:
+        return None if self._in_hand is None else self._in_hand.shared_flow()
 
     def _frame(self, data: bytes) -> Frame:
         try:

@@ -5,7 +5,7 @@ from ..core.engine import Engine
 from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings
-from ..engines import EngineOptions, engine_options, open_engine
+from ..engines import EngineOptions, carrying_options, engine_options, open_engine
 
 
 class Engines:
@@ -26,12 +26,22 @@ class Engines:
         self.close()
 
     def get(self, model: Model, settings: Settings) -> Engine:
-        """Return the engine of a model.
+        """Return the engine of a task's model.
 
         Raises:
             ConfigError, EngineError: it cannot be opened.
         """
-        options = engine_options(settings)
+        return self._open(model, engine_options(settings))
+
+    def carrying(self, model: Model, settings: Settings) -> Engine:
+        """Return the engine that computes the flow along which results are carried.
+
+        Raises:
+            ConfigError, EngineError: it cannot be opened.
+        """
+        return self._open(model, carrying_options(engine_options(settings)))
+
+    def _open(self, model: Model, options: EngineOptions) -> Engine:
         key = repr(model), options
         if key not in self._opened:
             self._opened[key] = open_engine(model, options, self.decoder)

@@ -10,7 +10,7 @@ from ..core.model import Model
 from ..core.network_files import network_sha256
 from ..core.settings import Settings
 from ..core.tasks import find_task
-from ..engines import BACKENDS, engine_options, resolve
+from ..engines import BACKENDS, EngineOptions, resolve
 from .camera import CameraTopics
 from .job import Job
 
@@ -20,13 +20,13 @@ _END_BYTES = 2**20
 _COMMON = ('num_threads', 'mono16_bits', 'output_size', 'max_workspace_size', 'dla_core')
 
 
-def describe_model(model: Model, settings: Settings) -> Dict[str, str]:
+def describe_model(model: Model, options: EngineOptions) -> Dict[str, str]:
     """Return a model, and how it is run, with a digest of both its YAML's content and its network.
 
     Raises:
         ConfigError: back-end, precision or network file is unavailable.
     """
-    backend, precision = resolve(model, engine_options(settings))
+    backend, precision = resolve(model, options)
     digest = hashlib.sha256(repr(model._replace(path='')).encode())
     if backend != 'opencv':  # It has no network: what it does is in the YAML.
         digest.update(network_sha256(model.network_file(backend, precision, BACKENDS[backend].format)).encode())
@@ -40,7 +40,7 @@ def fingerprint_of(job: Job, bag: Bag, cameras: List[CameraTopics], models: Mapp
         'version': __version__, 'bag': _digests(bag), 'cameras': cameras, 'models': models,
         'settings': {name: settings[name] for name in _COMMON + tuple(
             setting.name for task in job.tasks for setting in find_task(task).settings
-            if setting.name not in (task + '.model', 'propagate'))},
+            if setting.name != task + '.model')},
         'options': [job.start_ns, job.end_ns, job.every, job.outputs, job.storage, job.compress, job.with_input,
                     job.split]}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

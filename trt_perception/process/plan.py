@@ -1,12 +1,13 @@
 """A job, looked at: the bag opened, the cameras found, the models chosen, everything checked."""
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, Mapping, NamedTuple
 
 from ..bag import Bag
 from ..core.errors import ConfigError
-from ..core.model import Model
+from ..core.model import Model, load_model
+from ..core.pipeline import FLOW_MODEL
 from ..core.settings import Settings, defaults, find_setting
-from ..core.tasks import find_task
-from ..engines import deployed_model
+from ..core.tasks import PROPAGATE, carrying_class, find_task
+from ..engines import carrying_options, deployed_model, engine_options
 from .camera import CameraTopics, find_cameras
 from .fingerprint import describe_model, fingerprint_of
 from .job import Job
@@ -37,6 +38,24 @@ def settings_of(job: Job) -> Settings:
     return settings
 
 
+def describe_models(models: Mapping[str, Model], settings: Settings) -> Dict[str, Dict[str, str]]:
+    """Return how each task's model is run: model, engine, precision and digest.
+
+    Raises:
+        ConfigError: back-end, precision or network file is unavailable, or what is asked for depends on time.
+    """
+    if not settings[PROPAGATE.name]:
+        raise ConfigError('parameter propagate: got 0, expected at least 1: 0 means as time allows, which a bag does '
+                          'not limit. Give the number, or 1 to segment every image.')
+    options = engine_options(settings)
+    described = {task: describe_model(model, options) for task, model in models.items()}
+    for task in models:
+        if carrying_class(task, settings) is not None:
+            described[task]['carried_along'] = '{model} on {engine}, {sha256}'.format(
+                **describe_model(load_model(FLOW_MODEL), carrying_options(options)))
+    return described
+
+
 def plan_of(job: Job) -> Plan:
     """Open the bag of a job, which the caller closes, and check everything.
 
@@ -61,5 +80,5 @@ def plan_of(job: Job) -> Plan:
     bag = Bag(job.bag)
     cameras = find_cameras(bag, job.cameras, settings['cameras'])
     bag.keep([topic for camera in cameras for topic in (camera.image, camera.info)])
-    described = {task: describe_model(model, settings) for task, model in models.items()}
+    described = describe_models(models, settings)
     return Plan(bag, cameras, models, settings, described, fingerprint_of(job, bag, cameras, described, settings))

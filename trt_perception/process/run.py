@@ -81,7 +81,7 @@ class _Run:
         self._faults: Dict[str, List[int]] = journal.get('faults', {})
         self._damage = ''
         self._position: int = journal.get('position', 0)
-        self._paired: Dict[str, int] = journal.get('paired', {})
+        self._since: Dict[str, int] = journal.get('since', {})
         self._job = job
         self._plan = plan
         self._types = types
@@ -100,10 +100,8 @@ class _Run:
         with contextlib.ExitStack() as stack:
             engines = kept or stack.enter_context(Engines())
             cameras = self._cameras(engines.decoder)
-            opened = {task: engines.get(self._plan.models[task], self._plan.settings)
-                      for camera in cameras for task in camera.watched()}
             for number, camera in enumerate(cameras):
-                camera.connect(opened, number)
+                camera.connect(engines, number)
             self._all(cameras, itertools.chain([first], messages), progress)
         report = self._report()
         self._out.finish(report)
@@ -156,8 +154,8 @@ class _Run:
             if seen[recorded.topic] == 1 and len(before[recorded.topic]) == self._job.every:
                 camera.prime(before[recorded.topic][0])
             if not is_new:
-                if self._paired.get(recorded.topic) == index:
-                    camera.prime(recorded.data)
+                if index >= self._since.get(recorded.topic, self._position):
+                    camera.repeat(recorded.data)
             else:
                 self._process(camera, recorded, index)
                 if self.images % self._job.split == 0:
@@ -170,8 +168,8 @@ class _Run:
     def _process(self, camera: Camera, recorded: Recorded, index: int) -> None:
         self.images += 1
         try:
-            camera.process(recorded.data)
-            self._paired[recorded.topic] = index
+            if camera.process(recorded.data):
+                self._since[recorded.topic] = index
         except FrameError as error:
             self._bad += 1
             self._note('{}: image skipped: {}'.format(recorded.topic, error))
@@ -184,8 +182,11 @@ class _Run:
             self._faults[text] = [1, self._out.time_ns]
 
     def _journal(self, position: int) -> Dict[str, Any]:
-        """Return what a later run needs to go on behind so many messages."""
-        return {'position': position, 'images': self.images, 'bad': self._bad, 'paired': dict(self._paired),
+        """Return what a later run needs to go on behind so many messages.
+
+        `since` is the message of each topic from which on images must be shown again: results depend on none before.
+        """
+        return {'position': position, 'images': self.images, 'bad': self._bad, 'since': dict(self._since),
                 'faults': self._faults}
 
     def _nothing(self) -> ConfigError:

@@ -12,7 +12,7 @@ from ..core.pipeline import FLOW_MODEL, FlowSource, Pipeline
 from ..core.settings import Settings
 from ..core.tasks import carrying_class, pipeline_class, publishers_class
 from ..core.timing import StageTimer
-from ..engines import BuiltEngine, EngineOptions, deployed_model, open_engine
+from ..engines import BuiltEngine, EngineOptions, carrying_options, deployed_model, open_engine
 from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
@@ -78,8 +78,7 @@ class NodeTask:
         carrying = carrying_class(self.name, self._settings)
         if carrying is not None:
             flow_model = load_model(FLOW_MODEL)
-            self._flow_engine = open_engine(
-                flow_model, EngineOptions('opencv', num_threads=options.num_threads), self._decoder)
+            self._flow_engine = open_engine(flow_model, carrying_options(options), self._decoder)
             kind, more = carrying, {'flow_engine': self._flow_engine, 'flow_model': flow_model}
         for number, camera in enumerate(self.cameras):
             if more:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from trt_perception import __version__
 from trt_perception.bag import Bag
-from trt_perception.core.settings import defaults, find_setting
 from trt_perception.engines import deployed_model
 from trt_perception.process import Job
-from trt_perception.process.fingerprint import describe_model
+from trt_perception.process.plan import describe_models as described_models
+from trt_perception.process.plan import settings_of
 
 from .source import SourceBag, content_digest
 from .store import Store
@@ -36,9 +36,8 @@ def describe_models(job: Job) -> dict[str, dict[str, str]]:
     Raises:
         ConfigError: a parameter is wrong, or an engine is unavailable.
     """
-    settings = defaults()
-    settings.update({name: find_setting(name).check(value) for name, value in job.settings.items()})
-    return {task: describe_model(deployed_model(task, settings), settings) for task in job.tasks}
+    settings = settings_of(job)
+    return described_models({task: deployed_model(task, settings) for task in job.tasks}, settings)
 
 
 def request_digest(job: Job, models: dict[str, dict[str, str]]) -> str:
