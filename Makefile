@@ -4,10 +4,13 @@ PY36 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.6.*/bin/python) $(shell
 DATA ?= ../shared/data
 CASES ?= 100000
 LIMIT ?= 1800
+WORKERS ?= $(shell nproc)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
+# A file of tests stays in one process: what its tests share is made once.
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
 .PHONY: help demo models test docs soak lint types bindings gstreamer tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
@@ -21,9 +24,9 @@ demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes;
 models: $(MODELS)  ## Export the published networks (needs their weights in DATA, and PyTorch)
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
-test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest tools/test
+test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one (WORKERS=)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tools/test
 	@$(MAKE) --no-print-directory test-py36
 
 docs: .venv/docs  ## Build the documentation, API reference included, as a site: out/docs/index.html
@@ -59,7 +62,7 @@ ifeq ($(PY36),)
 else
 	@$(MAKE) --no-print-directory .venv36/done
 	@.venv36/bin/python test/conformance/install.py 8.6
-	.venv36/bin/python -m pytest -p no:cacheprovider test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py test/test_consumer.py
+	.venv36/bin/python -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py test/test_consumer.py
 endif
 
 fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)
