@@ -432,3 +432,38 @@ def test_a_planted_novelty_of_the_parser_is_found(source):
     'async def f():\n    await g()', 'x = {1: 2}[1] | 4', 'from functools import lru_cache'])
 def test_what_python_3_6_has_is_not_a_fault(source):
     assert age_faults('planted.py', source) == []
+
+
+# Data never become code.
+
+def execution_faults(source):
+    """Return what a file uses that may run what it reads, with the line."""
+    faults = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [getattr(node, 'module', None) or ''] + [alias.name for alias in node.names]
+            faults += ['line {}: {}'.format(node.lineno, name) for name in names
+                       if name.split('.')[0] in ('pickle', 'cPickle', 'marshal', 'shelve', 'dill', 'joblib')]
+        elif isinstance(node, ast.Call):
+            name = _dotted(node.func)
+            words = {keyword.arg: getattr(keyword.value, 'value', None) for keyword in node.keywords}
+            if name in ('eval', 'exec', 'os.system', 'os.popen', 'subprocess.getoutput', 'yaml.load', 'yaml.load_all',
+                        'yaml.unsafe_load') or words.get('shell') or words.get('allow_pickle'):
+                faults.append('line {}: {}'.format(node.lineno, name))
+    return faults
+
+
+@pytest.mark.parametrize(('path', 'source'), FILES, ids=IDS)
+def test_data_never_become_code(path, source):
+    assert execution_faults(source) == []
+
+
+@pytest.mark.parametrize('source', [
+    'import pickle', 'from pickle import loads', 'import os\nos.system(x)', 'subprocess.run(x, shell=True)',
+    'np.load(x, allow_pickle=True)', 'yaml.load(x)', 'eval(x)'])
+def test_a_planted_execution_is_found(source):
+    assert len(execution_faults(source)) == 1
+
+
+def test_what_only_looks_like_an_execution_is_none():
+    assert execution_faults('np.load(x, allow_pickle=False)\nyaml.safe_load(x)\nrun(x, shell=False)\nm.eval()') == []

@@ -78,3 +78,11 @@ def test_topics_table_names_every_topic_that_the_nodes_publish():
                   for topic in re.findall(r"_create(?:_image)?\('([\w/]+)'", path.read_text()) + ['camera_info']}
     assert {'segmentation/label_map', 'optical_flow/flow', 'optical_flow/camera_info'} <= found
     assert [topic for topic in sorted(found) if '`{}`'.format(topic) not in text] == []
+
+
+def test_the_tests_that_hold_a_case_exist():
+    named = re.findall(r'`(test_\w+)`', text_of('docs/field_cases.md'))
+    assert len(named) > 100
+    there = {name for folder in ('test', 'tools/test') for path in (ROOT / folder).rglob('test_*.py')
+             for name in re.findall(r'^ *def (test_\w+)', path.read_text(), re.MULTILINE)}
+    assert [name for name in named if name not in there] == []

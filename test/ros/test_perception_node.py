@@ -7,7 +7,8 @@ import cv2
 import networks
 import numpy as np
 import pytest
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rig import DEEP, PATIENCE_S, camera_info, header, image, pixels_of, random_image, stamp_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
@@ -577,6 +578,32 @@ def test_the_service_pauses_and_resumes(rig, models, runs):
     assert outcomes == ['processed', 'paused', 'paused', 'processed']
     rig.until(lambda: len(labels) == 2, 'the label maps')
     assert [stamp_of(m) for m in labels] == [stamp(0), stamp(3)]
+
+
+def test_hundreds_of_pauses_and_changes_of_parameters_lose_no_count(rig, models):
+    labels = rig.watch(Image, 'segmentation/label_map', QoSProfile(depth=400))
+    rig.start([SEGMENTATION], *models.arguments)
+    rig.watched('segmentation/label_map')
+    client = rig.outside.create_client(SetBool, '/perception/enable')
+    rig.until(client.service_is_ready, 'the service')
+    expected = []
+    for number in range(300):
+        answer = client.call_async(SetBool.Request(data=number % 3 != 0))
+        alpha = number % 10 / 10
+        result = rig.node.set_parameters_atomically([Parameter('segmentation.overlay_alpha', value=alpha),
+                                                     Parameter('max_frame_age', value=3600.0 * (number % 2))])
+        assert result.successful
+        rig.until(answer.done, 'the service')
+        assert answer.result().success
+        message = image(random_image(number % 7), time.time_ns())  # Of today: there is an age limit.
+        outcome = rig.show(message)
+        assert outcome == ('paused' if number % 3 == 0 else 'processed')
+        if outcome == 'processed':
+            expected.append(stamp_of(message))
+    rig.until(lambda: len(labels) == len(expected), 'the label maps')
+    assert [stamp_of(each) for each in labels] == expected
+    assert +rig.feed.counts == {'received': 300, 'processed': 200, 'paused': 100}
+    assert rig.node.get_parameter('segmentation.overlay_alpha').value == 0.9
 
 
 def test_no_flow_reaches_over_images_that_the_task_did_not_see(rig, models):
