@@ -7,7 +7,6 @@ from rig import ROOT, trt_perception
 from tensorrt_rig import segmentation_model
 
 from trt_perception import cli
-from trt_perception.cli import build_engine
 
 
 @pytest.fixture
@@ -97,23 +96,3 @@ def test_as_a_process_it_works_from_anywhere(tensorrt, tmp_path):
         cwd=str(tmp_path), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().splitlines()[-1].startswith(str(tmp_path / 'engines' / 'tiny-fp32-'))
-
-
-def test_on_a_terminal_progress_stays_on_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
-    line = build_engine._ProgressLine()
-    line.show('building x: 10 s, trying layers')
-    line.show('building x: 11 s, done')
-    line.end()
-    assert capsys.readouterr().err == '\rbuilding x: 10 s, trying layers\rbuilding x: 11 s, done         \n'
-
-
-def test_elsewhere_progress_comes_now_and_then(monkeypatch, capsys):
-    now = [100.0]
-    monkeypatch.setattr(build_engine.time, 'monotonic', lambda: now[0])
-    line = build_engine._ProgressLine()
-    for _ in range(45):
-        line.show('at {:.0f}'.format(now[0]))
-        now[0] += 0.5
-    line.end()
-    assert capsys.readouterr().err == 'at 100\nat 110\nat 120\n'

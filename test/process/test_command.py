@@ -1,12 +1,10 @@
 """The verb: its arguments, what it prints, its exit status."""
-import io
 import json
 
 import pytest
 from bags import PERIOD_NS, START_NS, image, images, read_bag, write_bag
 
-from trt_perception.cli import main, progress
-from trt_perception.process import Progress
+from trt_perception.cli import main
 
 
 @pytest.fixture
@@ -85,30 +83,3 @@ def test_bags_of_the_same_name_are_refused(tmp_path, command):
     status, _, error = command(tmp_path / 'monday' / 'drive.mcap', tmp_path / 'tuesday' / 'drive')
     assert status == 2
     assert "2 have the name 'drive', and would have the same folder" in error
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_terminal_sees_how_far_and_how_fast_it_goes(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(progress.time, 'monotonic', lambda: clock[0])
-    stream = Terminal()
-    with progress.ProgressBar('drive', stream) as bar:
-        for clock[0], done in ((0.1, 11), (2.0, 20), (3.0, 1810)):
-            bar.show(Progress(done, 3610, 10))
-    lines = [line.rstrip() for line in stream.getvalue().split('\r')]
-    assert lines == ['', 'drive: [{}] 20/3610 images, 5.0 per s, 0:11:58 left'.format('.' * 24),
-                     'drive: [{}{}] 1810/3610 images, 600.0 per s, 0:00:03 left'.format('#' * 12, '.' * 12)]
-
-
-def test_a_log_gets_a_line_now_and_then(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(progress.time, 'monotonic', lambda: clock[0])
-    stream = io.StringIO()
-    with progress.ProgressBar('drive', stream) as bar:
-        for clock[0] in range(100):
-            bar.show(Progress(clock[0], 0, 0))
-    assert stream.getvalue().splitlines() == ['drive: {} images, 1.0 per s'.format(done) for done in (30, 60, 90)]

@@ -7,11 +7,11 @@ import argparse
 import os
 import shutil
 import sys
-import time
 
 from ..core.errors import ConfigError
 from ..core.model import PRECISIONS, load_model
 from ..engines import EngineOptions, prepare_engine
+from .progress import ProgressLine
 
 _QUIET_S = 10.0
 
@@ -45,7 +45,7 @@ def execute(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     options = EngineOptions('tensorrt', args.precision, cache_dir=args.cache_dir, rebuild=args.force,
                             workspace_bytes=workspace_bytes, dla_core=args.dla_core, gpu_id=args.gpu_id)
-    line = _ProgressLine()
+    line = ProgressLine(_QUIET_S)
     try:
         built = prepare_engine(model, options, line.show, args.calibration)
     finally:
@@ -58,30 +58,6 @@ def execute(args: argparse.Namespace) -> int:
     if args.output:
         _copy(built.path, args.output)
     return 0
-
-
-class _ProgressLine:
-    """Writes progress over one line of a terminal, and elsewhere now and then a line of its own."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._width = 0
-        self._next_s = time.monotonic()
-
-    def show(self, text: str) -> None:
-        """Show how far the work is."""
-        if self._terminal:
-            sys.stderr.write('\r' + text.ljust(self._width))
-            self._width = len(text)
-        elif time.monotonic() >= self._next_s:
-            self._next_s += _QUIET_S
-            sys.stderr.write(text + '\n')
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._width:
-            sys.stderr.write('\n')
 
 
 def _copy(source: str, target: str) -> None:

@@ -1,11 +1,38 @@
-"""A progress bar on stderr: one line that is written over on a terminal, and now and then a line in a log."""
+"""How far long work is, on stderr: one line that is written over on a terminal, and now and then a line in a log."""
 import sys
 import time
 from typing import Any
 
 _WIDTH = 24
-_PERIODS_S = {True: 0.2, False: 30.0}
-"""On a terminal, in a log."""
+
+
+class ProgressLine:
+    """Shows texts, each in place of the one before.
+
+    Args:
+        log_period_s: where stderr is no terminal, from one line to the next.
+        quiet_s: there, before the first one: shorter work writes none.
+    """
+
+    def __init__(self, log_period_s: float, quiet_s: float = 0.0, stream: Any = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._log_period_s = log_period_s
+        self._width = 0
+        self._next_s = time.monotonic() + quiet_s
+
+    def show(self, text: str) -> None:
+        """Show a text."""
+        if self._stream.isatty():
+            print('\r' + text.ljust(self._width), end='', file=self._stream, flush=True)
+            self._width = len(text)
+        elif time.monotonic() >= self._next_s:
+            self._next_s += self._log_period_s
+            print(text, file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._width:
+            print(file=self._stream)
 
 
 class ProgressBar:
@@ -17,31 +44,20 @@ class ProgressBar:
 
     def __init__(self, name: str, stream: Any = None) -> None:
         self._name = name
-        self._stream = sys.stderr if stream is None else stream
-        self._is_terminal = self._stream.isatty()
-        self._began_s = self._shown_s = time.monotonic()
-        self._is_shown = False
+        self._line = ProgressLine(30.0, 30.0, stream)
+        self._began_s = time.monotonic()
 
     def __enter__(self) -> 'ProgressBar':
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._is_shown and self._is_terminal:
-            print(file=self._stream)
+        self._line.end()
 
     def show(self, progress: Any) -> None:
-        """Show a process.Progress, if the last was shown a while ago."""
-        now_s = time.monotonic()
-        is_last = self._is_terminal and progress.done == progress.total
-        if now_s - self._shown_s < _PERIODS_S[self._is_terminal] and not is_last:
-            return
-        self._shown_s = now_s
-        self._is_shown = True
+        """Show a process.Progress."""
         new = progress.done - progress.resumed
-        rate_hz = new / max(1e-9, now_s - self._began_s)
-        text = '{}: {}'.format(self._name, _text(progress.done, progress.total, rate_hz))
-        print('\r{:79}'.format(text) if self._is_terminal else text, end='' if self._is_terminal else '\n',
-              file=self._stream, flush=True)
+        rate_hz = new / max(1e-9, time.monotonic() - self._began_s)
+        self._line.show('{}: {}'.format(self._name, _text(progress.done, progress.total, rate_hz)))
 
 
 def _text(done: int, total: int, rate_hz: float) -> str:

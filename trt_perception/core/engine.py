@@ -1,8 +1,9 @@
 """The engine contract: what every inference runtime does for the pipelines. Knows tensors and images, not tasks."""
 import abc
+import functools
 import logging
 import threading
-from typing import Any, Collection, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +18,27 @@ _log = logging.getLogger(__name__)
 
 Specs = Tuple[Sequence[TensorSpec], Sequence[TensorSpec]]
 """Inputs and outputs of a network."""
+_Method = TypeVar('_Method', bound=Callable[..., Any])
+
+
+def _checked(what: str) -> Callable[[_Method], _Method]:
+    """Make a public method check the engine's state first, and turn what a runtime raises into an EngineError.
+
+    Args:
+        what: it does, for the error.
+    """
+    def decorated(method: _Method) -> _Method:
+        @functools.wraps(method)
+        def checked(self: 'Engine', *args: Any, **kwargs: Any) -> Any:
+            self._check_usable()
+            try:
+                return method(self, *args, **kwargs)
+            except PerceptionError:
+                raise
+            except Exception as error:
+                raise self._failure(what, error) from error
+        return cast(_Method, checked)
+    return decorated
 
 
 class Engine(abc.ABC):
@@ -86,6 +108,7 @@ class Engine(abc.ABC):
             self.close()
             raise
 
+    @_checked('change to another camera')
     def select(self, camera: int) -> None:
         """Choose the camera whose inputs and outputs the other methods act on. What it put in before is still there.
 
@@ -94,21 +117,16 @@ class Engine(abc.ABC):
         Raises:
             EngineError: the runtime failed.
         """
-        self._check_usable()
         if camera == self._camera:
             return
-        try:
-            if camera not in self._tensors_of:
-                tensors = {spec.name: self._allocate(spec) for spec in self.inputs}
-                self._add_camera(camera)
-                self._tensors_of[camera] = tensors
-            self._camera, self._tensors = camera, self._tensors_of[camera]
-            self._bind_inputs()
-        except PerceptionError:
-            raise
-        except Exception as error:
-            raise self._failure('change to another camera', error) from error
+        if camera not in self._tensors_of:
+            tensors = {spec.name: self._allocate(spec) for spec in self.inputs}
+            self._add_camera(camera)
+            self._tensors_of[camera] = tensors
+        self._camera, self._tensors = camera, self._tensors_of[camera]
+        self._bind_inputs()
 
+    @_checked('take an image')
     def put_image(self, name: str, frame: Frame) -> None:
         """Bring a camera frame into input `name`: decode, resize, normalise, lay out, as the model's YAML says.
 
@@ -116,29 +134,19 @@ class Engine(abc.ABC):
             FrameError: the frame cannot be decoded; the input is then unchanged.
             EngineError: the runtime failed.
         """
-        self._check_usable()
-        try:
-            self._put_image(name, frame)
-        except PerceptionError:
-            raise
-        except Exception as error:
-            raise self._failure('take an image', error) from error
+        self._put_image(name, frame)
 
+    @_checked('exchange its inputs')
     def swap(self, a: str, b: str) -> None:
         """Exchange the contents of two inputs without copying (flow keeps the previous frame this way).
 
         Raises:
             EngineError: the runtime failed.
         """
-        self._check_usable()
-        try:
-            self._tensors[a], self._tensors[b] = self._tensors[b], self._tensors[a]
-            self._bind_inputs()
-        except PerceptionError:
-            raise
-        except Exception as error:
-            raise self._failure('exchange its inputs', error) from error
+        self._tensors[a], self._tensors[b] = self._tensors[b], self._tensors[a]
+        self._bind_inputs()
 
+    @_checked('run it')
     def infer(self, wanted: Optional[Collection[str]] = None) -> Dict[str, np.ndarray]:
         """Run the network once and return its outputs by name, of the shapes in `outputs` unless resized.
 
@@ -150,14 +158,9 @@ class Engine(abc.ABC):
         Raises:
             EngineError: the runtime failed; it carries the runtime's own text.
         """
-        self._check_usable()
-        try:
-            return self._infer(self._output_names if wanted is None else wanted)
-        except PerceptionError:
-            raise
-        except Exception as error:
-            raise self._failure('run it', error) from error
+        return self._infer(self._output_names if wanted is None else wanted)
 
+    @_checked('resize its output')
     def resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]] = None) -> bool:
         """Ask that from now on an output comes on another pixel grid: labels nearest, flow bilinear and multiplied.
 
@@ -173,13 +176,7 @@ class Engine(abc.ABC):
         Raises:
             EngineError: the runtime failed.
         """
-        self._check_usable()
-        try:
-            return self._resize_output(name, size, factors)
-        except PerceptionError:
-            raise
-        except Exception as error:
-            raise self._failure('resize its output', error) from error
+        return self._resize_output(name, size, factors)
 
     def close(self) -> None:
         """Give back what the engine holds. May be called twice. Failures are logged, not raised."""
