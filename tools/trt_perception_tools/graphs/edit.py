@@ -80,10 +80,14 @@ def needed_tensors(graph: onnx.GraphProto, *outputs: str) -> set[str]:
 
 def prune(network: onnx.ModelProto) -> None:
     """Remove nodes, constants and operator sets that no output needs. References into the network become stale."""
-    model = ir.from_proto(network)
+    network.CopyFrom(pruned(ir.from_proto(network)))
+
+
+def pruned(model: ir.Model) -> onnx.ModelProto:
+    """Return a network without the nodes, constants and operator sets that no output needs."""
     passes.RemoveUnusedNodesPass()(model)
     passes.RemoveUnusedOpsetsPass()(model)
-    network.CopyFrom(ir.to_proto(model))
+    return ir.to_proto(model)
 
 
 def domains(network: onnx.ModelProto) -> set[str]:

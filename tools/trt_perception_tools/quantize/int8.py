@@ -6,16 +6,17 @@ Weights are int8 with a scale per output channel in both.
 """
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+import onnx_ir as ir
+from onnx import GraphProto, ModelProto
 from onnxruntime.quantization import QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 
-from ..graphs.edit import prune
+from ..graphs.edit import pruned
 from ..graphs.runtimes import Runtime
 from ..graphs.slim import simplify
 from .channels_last_scores import decide_channels_last
@@ -40,12 +41,12 @@ def prepare(model: ModelProto, runtime: Runtime) -> ModelProto:
     """
     prepared = simplify(model)
     if runtime == 'onnxruntime':
-        _batch_norms_to_convolutions(prepared.graph)
-        for value in prepared.graph.input:
-            if value.type.tensor_type.elem_type == TensorProto.UINT8:
-                _read_bytes(prepared.graph, value.name)
-        prune(prepared)
-        prepared = onnx.shape_inference.infer_shapes(prepared, strict_mode=True)
+        editable = ir.from_proto(prepared)
+        _batch_norms_to_convolutions(editable.graph)
+        for value in editable.graph.inputs:
+            if value.dtype == ir.DataType.UINT8:
+                _read_bytes(editable.graph, value)
+        prepared = onnx.shape_inference.infer_shapes(pruned(editable), strict_mode=True)
         decide_channels_last(prepared)
     return onnx.shape_inference.infer_shapes(prepared, strict_mode=True)
 
@@ -83,9 +84,9 @@ def quantise(prepared: ModelProto, ranges: TensorsData, runtime: Runtime,
                              list(OPERATORS), dict(options))
     quantiser.quantize_model()
     quantiser.model.topological_sort()
-    quantised: ModelProto = quantiser.model.model
-    _join_pairs(quantised.graph)
-    prune(quantised)
+    editable = ir.from_proto(quantiser.model.model)
+    _join_pairs(editable.graph)
+    quantised = pruned(editable)
     del quantised.metadata_props[:]
     quantised.metadata_props.extend(prepared.metadata_props)
     quantised.ir_version = prepared.ir_version
@@ -97,69 +98,60 @@ def _activations_behind(graph: GraphProto, names: Collection[str]) -> list[str]:
     return [node.name for node in graph.node if node.op_type in ACTIVATIONS and node.input[0] in kept]
 
 
-def _batch_norms_to_convolutions(graph: GraphProto) -> None:
+def _batch_norms_to_convolutions(graph: ir.Graph) -> None:
     """Write each batch normalisation that is left as a convolution of one weight per channel: it stays in INT8."""
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    for place, norm in enumerate(graph.node):
-        if norm.op_type == 'BatchNormalization' and set(norm.input[1:]) <= set(weights):
-            scale, shift, mean, variance = (numpy_helper.to_array(weights[name]) for name in norm.input[1:5])
-            epsilon = next((each.f for each in norm.attribute if each.name == 'epsilon'), _DEFAULT_EPSILON)
-            factor = scale / np.sqrt(variance + epsilon)
-            names = [f'{norm.name}/kernel', f'{norm.name}/bias']
-            for name, array in zip(names, (factor.reshape(-1, 1, 1, 1), shift - mean * factor), strict=True):
-                graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
-            graph.node[place].CopyFrom(helper.make_node(
-                'Conv', [norm.input[0], *names], list(norm.output), norm.name, group=factor.size, kernel_shape=[1, 1]))
+    for norm in [node for node in graph if node.op_type == 'BatchNormalization']:
+        numbers = _arrays(norm.inputs[1:])
+        if len(numbers) < 4:
+            continue
+        scale, shift, mean, variance = numbers
+        factor = scale / np.sqrt(variance + norm.attributes.get_float('epsilon', _DEFAULT_EPSILON))
+        inputs = [norm.inputs[0], _constant(graph, f'{norm.name}/kernel', factor.reshape(-1, 1, 1, 1)),
+                  _constant(graph, f'{norm.name}/bias', shift - mean * factor)]
+        conv = ir.node('Conv', inputs, {'group': factor.size, 'kernel_shape': [1, 1]}, name=norm.name)
+        ir.convenience.replace_nodes_and_values(graph, norm, [norm], [conv], norm.outputs, conv.outputs)
 
 
 class _Normalisation(NamedTuple):
     """From the bytes of an image to what the network's first layer takes: (byte - mean) / std."""
 
-    nodes: list[NodeProto]
+    nodes: list[ir.Node]
     """In their order: a Cast, perhaps Sub, perhaps Div."""
     mean: np.ndarray
     std: np.ndarray
 
 
-def _read_bytes(graph: GraphProto, name: str) -> None:
+def _read_bytes(graph: ir.Graph, image: ir.Value) -> None:
     """Let the network take an image's bytes as quantised numbers, its normalisation being their scale.
 
     Sub and Div of whole images took a sixth of the time of a SwiftNet in INT8.
     """
-    found = _normalisation(graph, name)
+    found = _normalisation(image)
     if found is None:
         return
     zero = int(np.clip(np.round(found.mean.mean()), 0, 255))
     scale = float(1 / found.std.mean())
-    result = found.nodes[-1].output[0]
+    result = found.nodes[-1].outputs[0]
     factor, shift = 1 / (found.std * scale), (zero - found.mean) / found.std
     if not (np.allclose(factor, 1, atol=1e-6) and np.allclose(shift, 0, atol=1e-6)):
-        users = [node for node in graph.node if result in node.input]
+        users = result.consumers()
         if len(users) != 1 or not _scale_inputs(graph, users[0], factor, shift):
             return
-    names = [f'{name}/scale', f'{name}/zero']
-    graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), names[0]))
-    graph.initializer.append(numpy_helper.from_array(np.array(zero, np.uint8), names[1]))
-    places = [list(graph.node).index(node) for node in found.nodes]
-    graph.node[places[0]].CopyFrom(helper.make_node(
-        'DequantizeLinear', [found.nodes[0].input[0], *names], [result], name + _BYTES))
-    for place in reversed(places[1:]):
-        del graph.node[place]
+    inputs = [found.nodes[0].inputs[0], _constant(graph, f'{image.name}/scale', np.array(scale)),
+              _constant(graph, f'{image.name}/zero', np.array(zero, np.uint8))]
+    taken = ir.node('DequantizeLinear', inputs, name=f'{image.name}{_BYTES}')
+    ir.convenience.replace_nodes_and_values(graph, found.nodes[0], found.nodes, [taken], [result], taken.outputs)
 
 
-def _normalisation(graph: GraphProto, name: str) -> _Normalisation | None:
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    nodes: list[NodeProto] = []
+def _normalisation(image: ir.Value) -> _Normalisation | None:
+    nodes: list[ir.Node] = []
     mean, std = np.zeros(1), np.ones(1)
-    for _ in range(4):
-        users = [node for node in graph.node if name in node.input]
-        if len(users) != 1:
-            break
-        user = users[0]
-        constants = [weights[each].ravel().astype(float) for each in user.input[1:] if each in weights]
+    while len(image.consumers()) == 1:
+        user = image.consumers()[0]
+        constants = [array.ravel().astype(float) for array in _arrays(user.inputs[1:])]
         if user.op_type == 'Transpose' and not nodes:
             pass
-        elif user.op_type == 'Cast' and not nodes and user.attribute[0].i == TensorProto.FLOAT:
+        elif user.op_type == 'Cast' and not nodes and user.attributes.get_int('to') == ir.DataType.FLOAT:
             nodes.append(user)
         elif user.op_type == 'Sub' and len(nodes) == 1 and constants:
             mean = constants[0]
@@ -169,35 +161,43 @@ def _normalisation(graph: GraphProto, name: str) -> _Normalisation | None:
             nodes.append(user)
         else:
             break
-        name = user.output[0]
+        image = user.outputs[0]
     return _Normalisation(nodes, *np.broadcast_arrays(mean, std)) if nodes else None
 
 
-def _scale_inputs(graph: GraphProto, node: NodeProto, factor: np.ndarray, shift: np.ndarray) -> bool:
+def _scale_inputs(graph: ir.Graph, node: ir.Node, factor: np.ndarray, shift: np.ndarray) -> bool:
     """Let a convolution take x where it took factor * x + shift, per channel; return whether it can."""
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    if node.op_type != 'Conv' or not set(node.input[1:]) <= set(weights) \
-            or any(each.name == 'group' and each.i != 1 for each in node.attribute):
+    numbers = _arrays(node.inputs[1:])
+    if node.op_type != 'Conv' or len(numbers) < len(node.inputs) - 1 or node.attributes.get_int('group', 1) != 1:
         return False
-    kernel = numpy_helper.to_array(weights[node.input[1]]).astype(float)
+    kernel = numbers[0].astype(float)
     if kernel.shape[1] != factor.size:
         return False
-    bias = numpy_helper.to_array(weights[node.input[2]]) if len(node.input) > 2 else np.zeros(kernel.shape[0])
-    arrays = {f'{node.name}/kernel': kernel * factor[:, None, None],
-              f'{node.name}/bias': bias + (kernel * shift[:, None, None]).sum((1, 2, 3))}
-    graph.initializer.extend(numpy_helper.from_array(array.astype(np.float32), name)
-                             for name, array in arrays.items())
-    node.input[1:] = list(arrays)
+    bias = numbers[1] if len(numbers) > 1 else np.zeros(kernel.shape[0])
+    node.resize_inputs(3)
+    node.replace_input_with(1, _constant(graph, f'{node.name}/kernel', kernel * factor[:, None, None]))
+    node.replace_input_with(2, _constant(graph, f'{node.name}/bias',
+                                         bias + (kernel * shift[:, None, None]).sum((1, 2, 3))))
     return True
 
 
-def _join_pairs(graph: GraphProto) -> None:
+def _join_pairs(graph: ir.Graph) -> None:
     """Remove the quantisation of what has just been dequantised: the bytes of the images."""
-    images = {node.output[0] for node in graph.node if node.name.endswith(_BYTES)}
-    same = {}
-    for node in graph.node:
-        if node.op_type == 'QuantizeLinear' and node.input[0] in images:
-            same.update({user.output[0]: node.input[0] for user in graph.node if node.output[0] in user.input})
-    for node in graph.node:
-        for number, name in enumerate(node.input):
-            node.input[number] = same.get(name, name)
+    for node in graph:
+        maker = node.inputs[0].producer() if node.op_type == 'QuantizeLinear' and node.inputs[0] else None
+        if maker is not None and (maker.name or '').endswith(_BYTES):
+            for user in node.outputs[0].consumers():
+                user.outputs[0].replace_all_uses_with(maker.outputs[0])
+
+
+def _arrays(values: Iterable[ir.Value | None]) -> list[np.ndarray]:
+    """Return what is in those of the values that are constants."""
+    return [value.const_value.numpy() for value in values if value is not None and value.const_value is not None]
+
+
+def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    """Add a constant to a graph: of bytes as they are, else float32."""
+    tensor = ir.tensor(array if array.dtype == np.uint8 else array.astype(np.float32), name=name)
+    value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
+    graph.register_initializer(value)
+    return value
