@@ -100,18 +100,26 @@ def is_standard(name):
     return any(origin.startswith(folder + os.sep) for folder in folders) and 'site-packages' not in origin
 
 
-def imports_of(path, source):
-    """Return the absolute names of all that a file imports, at any depth, also by importlib with a literal name."""
-    own = [PACKAGE] + path[:-3].split('/')
-    package = own[:-1]
+def imports_of(path, source, package=PACKAGE):
+    """Return the absolute names of all that a file imports, at any depth, also by importlib with a literal name.
+
+    What is imported for type checkers alone does not count.
+    """
+    own = [package] + path[:-3].split('/')
+    parent = own[:-1]
     if own[-1] == '__init__':
-        own = package
+        own = parent
     names = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for_types = {part for node in ast.walk(tree) if isinstance(node, ast.If) and _dotted(node.test) == 'TYPE_CHECKING'
+                 for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else []
+            base = parent[:len(parent) - node.level + 1] if node.level else []
             base = base + (node.module.split('.') if node.module else [])
             # `from . import x` may import the module x: name both.
             names += ['.'.join(base + [alias.name]) for alias in node.names]
@@ -230,10 +238,10 @@ def test_a_file_uses_only_what_python_3_6_and_every_numpy_have(path, source):
     assert age_faults(path, source) == []
 
 
-def modules_of(files):
-    """Return module -> modules of this package that it imports, at any depth; a package stands for its __init__."""
+def modules_of(files, package=PACKAGE):
+    """Return module -> modules of a package that it imports, at any depth; a package stands for its __init__."""
     def module(path):
-        name = '.'.join([PACKAGE] + path[:-3].split('/'))
+        name = '.'.join([package] + path[:-3].split('/'))
         return name[:-len('.__init__')] if name.endswith('.__init__') else name
 
     names = {module(path) for path, _ in files}
@@ -241,7 +249,7 @@ def modules_of(files):
     for path, source in files:
         # `from .x import y` names x.y: what is imported is the longest part of it that is a module.
         found = {next((name.rsplit('.', cut)[0] for cut in range(name.count('.')) if name.rsplit('.', cut)[0] in names),
-                      None) for name in imports_of(path, source)}
+                      None) for name in imports_of(path, source, package)}
         graph[module(path)] = found - {None, module(path)}
     return graph
 

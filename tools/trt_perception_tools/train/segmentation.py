@@ -1,7 +1,7 @@
 """The training task `segmentation`: labelled images, augmentation, loss, validation by mean IoU."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trt_perception.core.data import VOID
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.tasks import SEGMENTATION
 
@@ -26,27 +25,8 @@ from ..networks.weights import read_weights
 from .augment import Augmentation, view
 from .config import checked
 from .distill import Distillation, Teacher
+from .segmentation_loss import Loss, class_weights, segmentation_loss
 from .video import Clips, Consistency, consistency_loss
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What is minimised: weighted cross-entropy, and on demand others with their factors."""
-
-    weight_power: float = 0.5
-    """A class's weight is its frequency to minus this power, scaled to mean 1 over the pixels; 0 = all alike."""
-    every: int = 1
-    """Only every n-th row and column counts, another one each step: full size costs as much time as the network."""
-    hardest: float = 1.0
-    """Share of the pixels of a batch that count: those with the largest cross-entropy (OHEM)."""
-    dice: float = 0.0
-    """Factor of 1 - the mean soft Dice coefficient over the batch's classes: it weighs classes as mean IoU does."""
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f'every: got {self.every}, expected at least 1.')
-        if not 0 < self.hardest <= 1:
-            raise ValueError(f'hardest: got {self.hardest}, expected a share, above 0 to 1.')
 
 
 @dataclass(frozen=True)
@@ -242,56 +222,6 @@ def build_network(arguments: Mapping[str, object], classes: int, where: str) -> 
     if name not in known:
         raise ConfigError(f'{where}: network: name: got {name!r}, expected one of {", ".join(known)}.')
     return NETWORKS[str(name)].build(classes=classes, **options)
-
-
-def class_weights(labels: Iterable[np.ndarray], classes: int, power: float) -> Tensor:
-    """Return (classes,) float32: frequency to minus `power`, scaled so that the mean over all pixels is 1."""
-    counts = np.zeros(classes, np.int64)
-    for each in labels:
-        counts += np.bincount(each.ravel(), minlength=VOID + 1)[:classes]
-    frequency = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
-    weights = frequency ** -power
-    return torch.from_numpy((weights / (weights * frequency).sum()).astype(np.float32))
-
-
-def segmentation_loss(scores: Tensor, labels: Tensor, settings: Loss, weights: Tensor) -> dict[str, Tensor]:
-    """Return 'loss' and its parts.
-
-    Args:
-        scores: (N, classes, H, W) float.
-        labels: (N, H, W) int64, VOID is not counted.
-        settings: the parts and their factors.
-        weights: (classes,) float32.
-    """
-    known = labels != VOID
-    logarithms = scores.permute(0, 2, 3, 1)[known].float().log_softmax(1)
-    truth = labels[known]
-    own = logarithms.gather(1, truth[:, None])[:, 0]
-    counted = -own * weights[truth]
-    if settings.hardest < 1:
-        counted = counted.topk(max(1, int(counted.numel() * settings.hardest))).values
-    # The weights have mean 1 over the dataset, so the sum is divided by pixels rather than by their weights.
-    losses = {'cross_entropy': counted.sum() / max(1, counted.numel())}
-    losses['loss'] = losses['cross_entropy']
-    if settings.dice:
-        losses['dice'] = _dice(logarithms.exp(), own.exp(), truth)
-        losses['loss'] = losses['loss'] + settings.dice * losses['dice']
-    return losses
-
-
-def _dice(shares: Tensor, own: Tensor, truth: Tensor) -> Tensor:
-    """Return 1 - the mean soft Dice coefficient over the classes that occur (Milletari et al., 3DV 2016).
-
-    Args:
-        shares: (pixels, classes) of every class.
-        own: (pixels,) those of the true class.
-        truth: (pixels,) class ids.
-    """
-    counts = torch.bincount(truth, minlength=shares.shape[1])
-    overlap = shares.new_zeros(shares.shape[1]).index_add(0, truth, own)
-    area = shares.sum(0) + counts
-    present = counts > 0
-    return 1 - (2 * overlap[present] / area[present]).mean() if present.any() else shares.sum()
 
 
 def _teacher(settings: Distillation | None, classes: int, where: str) -> Teacher | None:
