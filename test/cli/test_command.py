@@ -8,10 +8,11 @@ from rig import ROOT, trt_perception
 
 from trt_perception import __version__, cli
 from trt_perception.cli import doctor
+from trt_perception.cli.run import nodes
 from trt_perception.core.errors import ConfigError, EngineError
 
 OPTIONS = {'run': ['--params-file YAML', '-p NAME:=VALUE', '--image TOPIC', '--namespace NS', '-r FROM:=TO',
-                   '--use-sim-time', '{perception,segmentation,optical_flow,camera,planner}'],
+                   '--use-sim-time', '{{{}}}'.format(','.join(nodes()))],
            'replay': ['--rate X', '--loop', '--topics TOPIC', '--remap FROM:=TO', '--decompress', '--no-clock',
                       '--wait S'],
            'process': ['--output DIR', '--every N'],

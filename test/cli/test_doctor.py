@@ -9,6 +9,7 @@ from trt_perception import transport
 from trt_perception.cli import doctor, main
 from trt_perception.core import share
 from trt_perception.core.share import share_path
+from trt_perception.core.tasks import TASKS
 from trt_perception.engines import BACKENDS
 from trt_perception.transport import PROFILE_VARIABLES, profile_variable
 
@@ -111,7 +112,7 @@ def test_a_broken_model_file_is_a_finding_and_not_the_end(capsys, monkeypatch, t
     _, found = findings(capsys)
     level, text = found['model broken']
     assert level == 'note'
-    assert "broken.yaml: task: got 'dance', expected one of segmentation, optical_flow." in text
+    assert "broken.yaml: task: got 'dance', expected one of {}.".format(', '.join(TASKS)) in text
     assert 'model tinypwc' in found
 
 

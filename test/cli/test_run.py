@@ -7,6 +7,7 @@ import rclpy
 from trt_perception.cli import main, run
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.share import share_path
+from trt_perception.core.tasks import TASKS
 from trt_perception.ros import perception_node
 
 
@@ -69,8 +70,7 @@ def test_a_missing_parameter_file_is_named(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(('node', 'tasks'), [
-    ('perception', ('segmentation', 'optical_flow')), ('segmentation', ('segmentation',)),
-    ('optical_flow', ('optical_flow',))])
+    ('perception', tuple(TASKS)), ('segmentation', ('segmentation',)), ('optical_flow', ('optical_flow',))])
 def test_the_node_that_was_asked_for_is_run(monkeypatch, node, tasks):
     calls = []
     monkeypatch.setattr(perception_node, 'run', lambda *given: calls.append(given) or 3)

@@ -8,8 +8,10 @@ import pytest
 from trt_perception.core.errors import ConfigError, did_you_mean
 from trt_perception.core.model import LabelClass, load_labels, load_model, model_names
 from trt_perception.core.share import share_path
+from trt_perception.core.tasks import TASKS
 
 GONE = object()
+NAMES = ', '.join(TASKS)
 
 
 def changed(fields, place, value):
@@ -165,9 +167,9 @@ def test_layers_that_stay_in_fp32_are_listed(tmp_path, value, expected):
 _ROOT = 'task, description, license, files, input, output'
 
 WRONG_SEGMENTATION = [
-    (('task',), GONE, 'task: missing, expected one of segmentation, optical_flow.'),
-    (('task',), 'detection', "task: got 'detection', expected one of segmentation, optical_flow."),
-    (('task',), 3, 'task: got 3, expected one of segmentation, optical_flow.'),
+    (('task',), GONE, 'task: missing, expected one of {}.'.format(NAMES)),
+    (('task',), 'detection', "task: got 'detection', expected one of {}.".format(NAMES)),
+    (('task',), 3, 'task: got 3, expected one of {}.'.format(NAMES)),
     (('description',), GONE, 'description: missing, expected a line of text.'),
     (('description',), ['a'], "description: got ['a'], expected a line of text."),
     (('license',), GONE, 'license: missing, expected the licence of the weights.'),
@@ -248,8 +250,7 @@ def test_a_wrong_field_of_an_optical_flow_model_is_named(tmp_path, place, value,
 
 def test_a_long_wrong_value_is_cut_in_the_message(tmp_path):
     path = networks.write_model(tmp_path, changed(networks.segmentation_fields(), ('task',), 'x' * 500))
-    assert error_of(load_model, path) == "{}: task: got '{}..., expected one of segmentation, optical_flow.".format(
-        path, 'x' * 76)
+    assert error_of(load_model, path) == "{}: task: got '{}..., expected one of {}.".format(path, 'x' * 76, NAMES)
 
 
 # What is wrong in a label set.
@@ -355,8 +356,8 @@ def test_a_binary_file_is_refused_with_the_verb_that_makes_a_yaml_for_a_network(
 def test_a_network_in_place_of_a_model_is_refused_with_the_verb_that_imports_it(name):
     assert error_of(load_model, name) == (
         '{}: got a network, expected a model: a YAML that says how to feed and read one. Make both with '
-        '`trt_perception_tools import-model {} --task segmentation|optical_flow --output DIR`, and give DIR/net.yaml.'
-        .format(name, name))
+        '`trt_perception_tools import-model {} --task {} --output DIR`, and give DIR/net.yaml.'.format(
+            name, name, '|'.join(TASKS)))
 
 
 @pytest.mark.parametrize(('content', 'shown'), [('', 'None'), ('just words', "'just words'"), ('- a', "['a']")])

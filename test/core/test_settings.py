@@ -6,6 +6,7 @@ import pytest
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.setting import Setting
 from trt_perception.core.settings import defaults, find_setting, markdown_table, settings_for
+from trt_perception.core.tasks import TASKS
 
 NUMBER = Setting('gap', 0.5, 'x', limits=(0, 3600))
 COUNT = Setting('threads', 0, 'x', limits=(0, 256))
@@ -87,11 +88,11 @@ def test_exactly_the_safe_settings_may_change_at_run_time():
 
 
 def test_a_node_has_the_settings_of_its_tasks():
-    names = {task: {s.name for s in settings_for([task])} for task in ('segmentation', 'optical_flow')}
+    names = {task: {s.name for s in settings_for([task])} for task in TASKS}
     assert 'segmentation.model' in names['segmentation'] - names['optical_flow']
     assert {'optical_flow.model', 'flow_grid', 'max_pair_gap'} <= names['optical_flow'] - names['segmentation']
     assert {'engine', 'lazy', 'max_frame_age'} <= names['segmentation'] & names['optical_flow']
-    assert names['segmentation'] | names['optical_flow'] == set(defaults()) == {s.name for s in settings_for()}
+    assert set().union(*names.values()) == set(defaults()) == {s.name for s in settings_for()}
 
 
 def test_a_setting_is_found_by_name():

@@ -71,13 +71,13 @@ def test_only_its_own_files_name_a_task():
 def test_an_unknown_task_is_refused_with_the_known_ones(call):
     assert refusal(call, 'segmentaton') == (
         "task: got 'segmentaton', expected one of {}. Did you mean 'segmentation'?".format(', '.join(TASKS)))
-    assert refusal(call, 'depth') == "task: got 'depth', expected one of {}.".format(', '.join(TASKS))
+    assert refusal(call, 'sound') == "task: got 'sound', expected one of {}.".format(', '.join(TASKS))
 
 
 def test_a_model_of_an_unknown_task_is_refused(tmp_path):
-    path = networks.write_model(tmp_path, dict(networks.segmentation_fields(), task='depth'))
+    path = networks.write_model(tmp_path, dict(networks.segmentation_fields(), task='sound'))
     assert refusal(load_model, path) == (
-        "{}: task: got 'depth', expected one of {}.".format(path, ', '.join(TASKS)))
+        "{}: task: got 'sound', expected one of {}.".format(path, ', '.join(TASKS)))
 
 
 def test_a_third_task_costs_its_own_files_and_a_line(depth, tmp_path):

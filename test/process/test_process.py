@@ -25,6 +25,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.core.errors import ConfigError, EngineError
+from trt_perception.core.tasks import TASKS
 from trt_perception.process import Engines, Job, fingerprint, process
 
 RAW = '/camera/image_raw'
@@ -369,13 +370,13 @@ def test_an_image_of_another_encoding_in_the_middle_is_skipped_and_named(tmp_pat
 @pytest.mark.parametrize(('options', 'text'), [
     ({'cameras': (('/no/such', ''),)}, 'topic /no/such: not among the image topics of the bag: /camera/image_raw.'),
     ({'cameras': ((RAW, 'a'), (RAW, 'b'))}, 'topic {!r}: 2 cameras have it'.format(RAW)),
-    ({'outputs': ('segmentation/mask',)}, "'segmentation/mask' is none of the topics of segmentation, optical_flow: "),
+    ({'outputs': ('segmentation/mask',)}, "'segmentation/mask' is none of the topics of {}: ".format(', '.join(TASKS))),
     ({'start_ns': 10**12}, 'no image on /camera/image_raw in the time range. It has 0.100 s.'),
     ({'start_ns': 5, 'end_ns': 5}, 'time range: got 5 to 5 ns'),
     ({'every': 0}, 'every: got 0, expected at least 1.'),
     ({'storage': 'sqlite3', 'compress': True}, 'compress: got storage sqlite3, expected mcap'),
     ({'storage': 'tape'}, "storage: got 'tape', expected one of mcap, sqlite3."),
-    ({'tasks': ('depth',)}, "task: got 'depth', expected one of "),
+    ({'tasks': ('sound',)}, "task: got 'sound', expected one of "),
     ({'settings': {'engine': 'magic'}}, "engine: got 'magic', expected one of "),
     ({'settings': {'colour': 1}}, 'parameter colour: unknown'),
     ({'settings': {'propagate': 0}}, 'parameter propagate: got 0, expected at least 1: 0 means as time allows'),

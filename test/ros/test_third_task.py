@@ -85,5 +85,5 @@ def test_its_results_are_carried_along_the_flow_that_the_node_computes_anyway(ri
 
 
 def test_a_node_of_an_unknown_task_does_not_start(rig):
-    with pytest.raises(ConfigError, match="^task: got 'depth', expected one of " + ', '.join(TASKS)):
-        rig.start(['depth'])
+    with pytest.raises(ConfigError, match="^task: got 'sound', expected one of " + ', '.join(TASKS)):
+        rig.start(['sound'])

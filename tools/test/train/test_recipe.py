@@ -18,7 +18,7 @@ RECIPE = 'task: segmentation\noutput: out\nepochs: 3\nsegmentation: {batch: 2}\n
     ('epochs: true', r'epochs: got True, expected an integer'),
     ('ema: 1.0', r'ema: got 1\.0, expected a decay'),
     ('validate_every: 0', r'validate_every: got 0, expected at least 1'),
-    ('task: depth', r"task: got 'depth', expected one of segmentation, optical_flow"),
+    ('task: sound', r"task: got 'sound', expected one of segmentation, optical_flow"),
     ('segmentation: 3', r'segmentation: got 3, expected a mapping'),
     ('output: null', r'output: got None, expected a path'),
 ])
