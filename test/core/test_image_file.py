@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from trt_perception.core import image_file
 from trt_perception.core.errors import FrameError
 from trt_perception.core.image_file import JPEG, PNG, read_image_file
 from trt_perception.core.limits import MAX_IMAGE_FILE_PARTS, MAX_IMAGE_PIXELS, MAX_JPEG_SCANS
@@ -136,6 +137,38 @@ def test_every_byte_may_be_wrong(whole):
                 except FrameError:
                     continue
                 assert 0 < file.height * file.width <= MAX_IMAGE_PIXELS
+
+
+def interlaced_bytes(width, height, pixel_bytes):
+    """Return how many bytes the rows of the seven passes of an interlaced PNG have."""
+    total = 0
+    for x, y, right, down in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                              (0, 1, 1, 2)):
+        columns, rows = len(range(x, width, right)), len(range(y, height, down))
+        total += rows * (1 + columns * pixel_bytes) if columns else 0
+    return total
+
+
+@pytest.mark.parametrize('interlaced', [0, 1])
+@pytest.mark.parametrize(('width', 'height'), [(1, 1), (5, 3), (1, 4000), (4000, 1), (640, 480)])
+def test_a_png_may_not_unpack_to_much_more_than_its_pixels(monkeypatch, width, height, interlaced):
+    monkeypatch.setattr(image_file, 'MAX_UNCHECKED_PNG_BYTES', 0)
+    size = interlaced_bytes(width, height, 3) if interlaced else height * (1 + 3 * width)
+
+    def png(count):
+        packed = zlib.compress(bytes(count))
+        half = len(packed) // 2
+        return SIGNATURE + header(width, height, rest=(0, 0, interlaced)) + chunk(b'IDAT', packed[:half]) + chunk(
+            b'IDAT', packed[half:]) + END
+    data = read_image_file(png(size)).data
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (height, width, 3)
+    assert 'it unpacks to more than its pixels' in refusal(png(4 * size + 2**12))
+    assert 'it unpacks to more than its pixels' in refusal(png(2**26))
+
+
+def test_pixels_that_cannot_be_unpacked_are_refused(monkeypatch):
+    monkeypatch.setattr(image_file, 'MAX_UNCHECKED_PNG_BYTES', 0)
+    assert 'incorrect header check' in refusal(SIGNATURE + header() + chunk(b'IDAT', b'no zlib stream') + END)
 
 
 def test_a_large_file_is_checked_in_little_time():

@@ -6,7 +6,7 @@ from typing import List, NamedTuple
 import numpy as np
 
 from .errors import FrameError
-from .limits import MAX_IMAGE_FILE_PARTS, MAX_IMAGE_PIXELS, MAX_JPEG_SCANS
+from .limits import MAX_IMAGE_FILE_PARTS, MAX_IMAGE_PIXELS, MAX_JPEG_SCANS, MAX_UNCHECKED_PNG_BYTES
 
 JPEG, PNG = 'JPEG', 'PNG'
 
@@ -63,6 +63,8 @@ def _read_png(data: bytes) -> ImageFile:
     for _ in range(MAX_IMAGE_FILE_PARTS):
         if name == b'IEND':
             height, width, bits, color = header
+            if at > MAX_UNCHECKED_PNG_BYTES:
+                _check_inflated(data, kept, height * (width * _PNG_CHANNELS[color] * bits // 8 + 2))
             return ImageFile(PNG, height, width, _PNG_CHANNELS[color], bits, b''.join(kept), [])
         if at + 12 > len(data):
             raise _damaged(PNG, data, 'it ends before its IEND chunk')
@@ -82,6 +84,26 @@ def _read_png(data: bytes) -> ImageFile:
             header = _png_header(data, at + 8, length)
         at = end
     raise _damaged(PNG, data, 'it has more than {} chunks'.format(MAX_IMAGE_FILE_PARTS))
+
+
+def _check_inflated(data: bytes, chunks: List[memoryview], size: int) -> None:
+    """Refuse a PNG that unpacks to much more than its pixels: a decoder reads all of it, a thousand bytes for each.
+
+    Args:
+        size: bytes of the pixels; interlaced they may have nearly twice as many rows, each with a byte of its own.
+    """
+    inflater = zlib.decompressobj()
+    left = 2 * size + 2**10
+    for chunk in chunks:
+        packed = bytes(chunk[8:-4]) if chunk[4:8] == b'IDAT' else b''
+        while packed and left >= 0:
+            try:
+                left -= len(inflater.decompress(packed, 2**20))
+            except zlib.error as error:
+                raise _damaged(PNG, data, str(error)) from error
+            packed = inflater.unconsumed_tail
+    if left < 0:
+        raise _damaged(PNG, data, 'it unpacks to more than its pixels')
 
 
 def _png_header(data: bytes, at: int, length: int) -> tuple:

@@ -6,6 +6,9 @@ MAX_IMAGE_PIXELS = 2**25
 MAX_IMAGE_FILE_PARTS = 2**14
 """Segments of a JPEG, chunks of a PNG. Encoders write a few; a large PNG has one chunk per 8 KB."""
 
+MAX_UNCHECKED_PNG_BYTES = 2**18
+"""Of a PNG file that is decoded without looking how much it unpacks to: at most 0.3 GB, in half a second."""
+
 MAX_JPEG_SCANS = 32
 """Scans of a progressive JPEG. Encoders write about ten, and each costs one pass over the whole image."""
 
