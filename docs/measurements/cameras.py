@@ -151,6 +151,9 @@ def ages_and_turns_s(ages_s, cameras, together, listened_s):
         for stamp, age_s in each.items():
             by_stamp[stamp].append(age_s)
     whole = [ages for ages in by_stamp.values() if len(ages) == cameras]
+    if not whole:  # Where other programs take the CPU, no trigger may be served for all cameras.
+        ages = np.array([age for each in ages_s.values() for age in each.values()])
+        return ages, np.full(len(ages), float('nan'))
     return np.concatenate(whole), np.repeat([(max(each) - min(each)) / (cameras - 1) for each in whole], cameras)
 
 

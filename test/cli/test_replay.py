@@ -472,8 +472,9 @@ def test_a_time_that_is_none_is_refused(capsys, tmp_path, arguments):
 def test_rules_after_ros_args_rename_topics_too(rig, tmp_path):
     images = rig.watch(Image, '/front/image')
     path = write_bag(tmp_path / 'bag', [RAW])
-    code = 'import sys; from trt_perception.cli.programs import replay; sys.exit(replay())'
+    code = 'import sys; from trt_perception.cli.programs import verb; sys.argv[0] = "replay"; sys.exit(verb())'
     with Program(['-c', code, path, '--wait', '30', '--ros-args', '-r', '__node:=replay', '-r', RAW + ':=/front/image'],
                  tmp_path / 'output') as program:
         rig.until(lambda: program.process.poll() is not None, 'the end')
+        assert program.process.returncode == 0, program.output
     rig.until(lambda: len(images) == COUNT, 'the images')

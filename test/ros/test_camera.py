@@ -237,7 +237,8 @@ def test_a_publisher_that_does_not_reach_the_node_is_named_with_both_profiles(
         rig, stranger, arguments, monkeypatch, transport, topic, asked, kind, found):
     publisher = stranger.create_publisher(kind, topic, DEEP)
     rig.start([SEGMENTATION], '-p', 'image_transport:=' + transport, *arguments, kind=None)
-    rig.until(lambda: rig.node.get_publishers_info_by_topic(topic), 'the node to see the publisher')
+    rig.until(lambda: 'stranger' in [each.node_name for each in rig.node.get_publishers_info_by_topic(topic)],
+              'the node to see the publisher, and then its name')
     monkeypatch.setattr(camera, '_SILENCE_S', 0.1)  # Not before: the node would find nobody.
     if kind is String:
         publisher.publish(String(data='no image'))
