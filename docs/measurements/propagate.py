@@ -120,7 +120,7 @@ def carried(recorded: Recorded, flow: str, every: int) -> Iterator[Carried]:
             continue
         field = still if flow == 'held' else recorded.flows[flow][number]
         assert field is not None
-        carrier.move(field.flow, field.confidence)
+        carrier.move(field.flow)
         result = Carried(number, *(np.empty(shape, np.uint8) for _ in range(3)))
         carrier.carry(result.labels, result.confidence)
         way.keep(least)
@@ -198,12 +198,12 @@ def report_confidence(clip: Clip, recorded: Recorded) -> None:
     if clip.truth:
         scored('of the network, every image',
                lambda each: (recorded.labels[each.number], recorded.confidence[each.number]))
-    shipped = label_carrier.DOUBT_PER_GAP, label_carrier.DOUBT_PER_IMAGE
-    for constants in ((0, 0), (0, 1), (0.05, 0), shipped, (0.1, 1), (0.2, 1), (0.05, 2)):
-        label_carrier.DOUBT_PER_GAP, label_carrier.DOUBT_PER_IMAGE = constants
-        scored('carried, + {:.0%} of the doubt per gap, + {}/255 per image'.format(*constants)
-               + (' **(shipped)**' if constants == shipped else ''), lambda each: (each.labels, each.confidence))
-    label_carrier.DOUBT_PER_GAP, label_carrier.DOUBT_PER_IMAGE = shipped
+    shipped = label_carrier.DOUBT_PER_IMAGE
+    for doubt in (0, 1, 2):
+        label_carrier.DOUBT_PER_IMAGE = doubt
+        scored(f'carried, - {doubt}/255 per image' + (' **(shipped)**' if doubt == shipped else ''),
+               lambda each: (each.labels, each.confidence))
+    label_carrier.DOUBT_PER_IMAGE = shipped
 
 
 class GivenFlow(FlowSource):

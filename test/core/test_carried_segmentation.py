@@ -197,13 +197,14 @@ def test_confidence_falls_with_age_and_min_confidence_is_that_of_the_carried_lab
         known = result.labels != VOID
 
 
-def test_a_confidence_that_nobody_wants_costs_nothing(tmp_path):
+@pytest.mark.parametrize('wanted', [False, True])
+def test_the_confidence_of_its_own_flow_is_never_computed(tmp_path, wanted):
     asked = []
-    rig = Rig(tmp_path, wants=lambda role: False)
+    rig = Rig(tmp_path, wants=lambda role: wanted)
     infer = rig.pipeline._own_flow._engine.infer
     rig.pipeline._own_flow._engine.infer = lambda names: asked.append(list(names)) or infer(names)
     for number in range(3):
-        assert rig.pipeline.process(frame(number)).confidence is None
+        assert (rig.pipeline.process(frame(number)).confidence is not None) == wanted
     assert asked == [['flow'], ['flow']]
 
 

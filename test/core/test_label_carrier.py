@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from trt_perception.core.label_carrier import DOUBT_PER_GAP, DOUBT_PER_IMAGE, GRID, LabelCarrier
+from trt_perception.core.label_carrier import DOUBT_PER_IMAGE, GRID, LabelCarrier
 
 
 def labels_at(shift, seed=0, size=GRID):
@@ -153,7 +153,7 @@ def test_confidence_moves_with_its_labels_and_falls_with_every_image():
     assert carrier.has_confidence
     before = 256
     for age in range(1, 4):
-        carrier.move(flow_of(2, 0), sure())
+        carrier.move(flow_of(2, 0))
         inside = confidence_of(carrier)[16:-16, 16:-16].astype(int)
         kept = 20 * labels_at((2 * age, 0), seed=2)[16:-16, 16:-16].astype(int)
         np.testing.assert_array_equal(inside, np.maximum(kept - DOUBT_PER_IMAGE * age, 0))
@@ -161,33 +161,11 @@ def test_confidence_moves_with_its_labels_and_falls_with_every_image():
         before = inside.max()
 
 
-@pytest.mark.parametrize('following', [np.full(GRID, 255, np.uint8), None], ids=['a flow that is sure', 'unknown'])
-def test_doubt_grows_where_the_flow_is_unsure_and_stays_with_the_pixels(following):
-    carrier = LabelCarrier(GRID)
-    carrier.keep(labels_at((0, 0)), sure(155))
-    unsure = sure()
-    unsure[40:80, 40:80] = 0
-    carrier.move(flow_of(0, 0), unsure)
-    carrier.move(flow_of(10, 0), following)
-    result = confidence_of(carrier).astype(int)
-    assert result[20, 100] == 155 - 2 * DOUBT_PER_IMAGE
-    assert result[60, 70] == pytest.approx(155 - 100 * DOUBT_PER_GAP - 2 * DOUBT_PER_IMAGE, abs=1)
-    assert result[60, 85] == result[60, 70]
-    assert result[60, 45] == result[20, 100]
-
-
-def test_flow_without_a_confidence_leaves_age_alone():
-    carrier = LabelCarrier(GRID)
-    carrier.keep(labels_at((0, 0)), sure(155))
-    carrier.move(flow_of(0, 0))
-    np.testing.assert_array_equal(confidence_of(carrier), 155 - DOUBT_PER_IMAGE)
-
-
 def test_confidence_ends_at_0():
     carrier = LabelCarrier(GRID)
     carrier.keep(labels_at((0, 0)), sure(10))
     for _ in range(300):
-        carrier.move(flow_of(0, 0), sure(0))
+        carrier.move(flow_of(0, 0))
     np.testing.assert_array_equal(confidence_of(carrier), 0)
 
 

@@ -123,6 +123,12 @@ def test_number_of_threads_is_opencvs(tmp_path):
         cv2.setNumThreads(before)
 
 
+def test_the_finest_scale_of_the_preset_can_be_replaced(tmp_path):
+    settings = {'preset': 'ultrafast', 'height': SIZE[0], 'width': SIZE[1]}
+    assert opened(tmp_path, settings)._method.getFinestScale() == 2
+    assert opened(tmp_path, dict(settings, finest_scale=0))._method.getFinestScale() == 0
+
+
 @pytest.mark.parametrize(('settings', 'text'), [
     ('{', 'not valid JSON: '),
     ('[1]', r'got \[1\], expected JSON such as \{"preset": "fast", "height": 480, "width": 640\}\.'),
@@ -130,6 +136,9 @@ def test_number_of_threads_is_opencvs(tmp_path):
     ({'preset': 'slow', 'height': 48, 'width': 64}, "preset: got 'slow', expected one of ultrafast, fast, medium"),
     ({'preset': 'fast', 'height': 8, 'width': 64}, 'height: got 8, expected an integer from 16 on'),
     ({'preset': 'fast', 'height': 48, 'width': 64.0}, r'width: got 64\.0, expected an integer'),
+    ({'preset': 'fast', 'height': 48, 'width': 64, 'size': 1}, '.*expected JSON such as'),
+    ({'preset': 'fast', 'height': 48, 'width': 64, 'finest_scale': 5}, 'finest_scale: got 5, expected .* 0 to 4'),
+    ({'preset': 'fast', 'height': 48, 'width': 64, 'finest_scale': True}, 'finest_scale: got True, expected .* 0 to 4'),
 ])
 def test_wrong_settings_are_named(tmp_path, settings, text):
     with pytest.raises(EngineError, match=r'tiny\.json: ' + text):

@@ -32,9 +32,7 @@ class CarriedSegmentation(SegmentationPipeline):
                  wants: Callable[[str], bool] = lambda role: True, camera: int = 0, *, flow_engine: Engine,
                  flow_model: Model, shared_flow: Callable[[], Optional[FlowSource]] = lambda: None,
                  has_time: Callable[[], bool] = lambda: True, counts: Optional[Dict[str, int]] = None) -> None:
-        # Its confidence matters to that of the labels alone.
-        self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: self._carrier.has_confidence,
-                                             camera=camera)
+        self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: False, camera=camera)
         self._shared_flow = shared_flow
         self._has_time = has_time
         self.counts: Dict[str, int] = Counter() if counts is None else counts
@@ -91,7 +89,7 @@ class CarriedSegmentation(SegmentationPipeline):
         labels, confidence = self._maps['labels'].result, None
         if self._carrier.has_confidence and (wanted or least):
             confidence = self._maps['confidence'].result
-        self._carrier.move(field.flow, field.confidence)
+        self._carrier.move(field.flow)
         self._carrier.carry(labels, confidence)
         if confidence is not None and least:
             labels[confidence < least] = VOID

@@ -10,12 +10,11 @@ import numpy as np
 from .data import Size
 from .image import NearestResizer, resize_flow, scale_flow
 
-GRID = (104, 136)
+GRID = (64, 84)
 """(height, width) of the grid on which motion is followed, px."""
-DOUBT_PER_GAP = 0.05
-"""By which part of itself doubt (1 - confidence) grows per image where the flow has no confidence at all."""
 DOUBT_PER_IMAGE = 1
-"""What is added to the doubt per image, of 255. Both are fits to labelled video: docs/measurements/propagate.md."""
+"""By how much of 255 confidence falls per image: docs/measurements/propagate.md. What the flow's own confidence could
+add is not worth its time there."""
 
 
 class LabelCarrier:
@@ -41,8 +40,6 @@ class LabelCarrier:
         self._step = np.empty((height, width, 2), np.float32)
         self._there = np.empty_like(self._step)
         self._path, self._next_path = np.zeros_like(self._step), np.empty_like(self._step)
-        self._gap = np.empty((height, width), np.float32)
-        self._gaps, self._next_gaps = np.zeros_like(self._gap), np.empty_like(self._gap)
         self._size: Optional[Size] = None
 
     def keep(self, labels: np.ndarray, confidence: Optional[np.ndarray] = None) -> None:
@@ -52,18 +49,16 @@ class LabelCarrier:
         self._smaller.resize(labels, self._labels)
         self.has_confidence = confidence is not None
         if confidence is not None:
-            np.subtract(255, self._smaller.resize(confidence, self._doubt), out=self._doubt)
+            self._smaller.resize(confidence, self._confidence)
         self._path.fill(0)
-        self._gaps.fill(0)
         self.age = 0
 
-    def move(self, flow: np.ndarray, confidence: Optional[np.ndarray] = None) -> None:
+    def move(self, flow: np.ndarray) -> None:
         """Follow the motion from the newest image to the one after it.
 
         Args:
             flow: (h, w, 2) float32 on the later image's grid, px of that grid: the point now at (x, y) was at
                 (x - u, y - v). NaN counts as no motion.
-            confidence: of the flow, (h, w) uint8, 255 = certain; None = unknown.
         """
         height, width = GRID
         resize_flow(flow, self._step, (-width / flow.shape[1], -height / flow.shape[0]))
@@ -72,20 +67,12 @@ class LabelCarrier:
         _gather(self._path, self._there, self._next_path, cv2.INTER_LINEAR)
         self._next_path += self._step
         self._path, self._next_path = self._next_path, self._path
-        if self.has_confidence:
-            _gather(self._gaps, self._there, self._next_gaps, cv2.INTER_LINEAR)
-            if confidence is not None:
-                np.copyto(self._gap, cv2.resize(confidence, (width, height), interpolation=cv2.INTER_NEAREST))
-                np.subtract(255, self._gap, out=self._gap)
-                self._next_gaps += self._gap
-            self._gaps, self._next_gaps = self._next_gaps, self._gaps
         self.age += 1
 
     def carry(self, labels: np.ndarray, confidence: Optional[np.ndarray] = None) -> None:
         """Write the kept labels as they lie on the newest image into (H, W) uint8 arrays of the size of those kept.
 
-        What was outside the image takes the label at its edge. Doubt, 255 - confidence, grows with age and where the
-        flow was unsure.
+        What was outside the image takes the label at its edge.
 
         Args:
             confidence: where the confidence is written; None = it is not wanted.
@@ -97,22 +84,16 @@ class LabelCarrier:
         _gather(self._labels, self._source, self._carried, cv2.INTER_NEAREST)
         self._larger.resize(self._carried, labels)
         if confidence is not None:
-            np.multiply(self._gaps, DOUBT_PER_GAP / 255, out=self._gap)
-            self._gap += 1
-            cv2.resize(self._gap, (width, height), dst=self._growth, interpolation=cv2.INTER_LINEAR)
-            _gather(self._doubt, self._source, self._carried, cv2.INTER_NEAREST)
-            cv2.multiply(self._carried, self._growth, dst=self._carried, dtype=cv2.CV_8U)
-            most = max(0, 255 - DOUBT_PER_IMAGE * self.age)
-            np.subtract(most, np.minimum(self._carried, most, out=self._carried), out=self._carried)
+            _gather(self._confidence, self._source, self._carried, cv2.INTER_NEAREST)
+            cv2.subtract(self._carried, DOUBT_PER_IMAGE * self.age, dst=self._carried)  # type: ignore[call-overload]
             self._larger.resize(self._carried, confidence)
 
     def _allocate(self, size: Size) -> None:
         height, width = (min(pair) for pair in zip(size, self._finest))
         self._smaller, self._larger = NearestResizer(size, (height, width)), NearestResizer((height, width), size)
-        self._labels, self._doubt, self._carried = (np.empty((height, width), np.uint8) for _ in range(3))
+        self._labels, self._confidence, self._carried = (np.empty((height, width), np.uint8) for _ in range(3))
         self._target = _coordinates(height, width)
         self._source = np.empty_like(self._target)
-        self._growth = np.empty((height, width), np.float32)
         self._size = size
 
 

@@ -15,6 +15,7 @@ from .backends import BuiltEngine, EngineOptions
 _PRESETS = ('ultrafast', 'fast', 'medium')
 _SMALLEST = 16
 """Pixels a side; below, DIS has no pyramid to work on."""
+_COARSEST = 4
 _FAR_PX = 1e6
 _AROUND = (25, 25)
 """Window of the flow's deviation, px."""
@@ -29,8 +30,9 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
 class OpenCvEngine(Engine):
     """Dense inverse search (DIS; Kroeger et al., ECCV 2016), as OpenCV has it since 4.0.
 
-    The file is JSON: `preset` (ultrafast, fast or medium), `height` and `width` of the images that it compares. Both
-    inputs are grey, uint8 (1, H, W, 1); the flow is float32 (1, H, W, 2), px from the first to the second.
+    The file is JSON: `preset` (ultrafast, fast or medium), `height` and `width` of the images that it compares, and,
+    where it is not the preset's, `finest_scale`: 0 = all pixels, 1 = half the size. Both inputs are grey, uint8
+    (1, H, W, 1); the flow is float32 (1, H, W, 2), px from the first to the second.
 
     The confidence, uint8 (1, H, W), takes as long as the flow and is computed only when wanted: 255 / (1 + d + 2 s). d
     is the distance, px, between a pixel and where the flow to the second image and the flow back from there lead, s the
@@ -60,6 +62,8 @@ class OpenCvEngine(Engine):
         settings = _settings(self.file)
         size = (settings['height'], settings['width'])
         self._method = cv2.DISOpticalFlow_create(getattr(cv2, 'DISOPTICAL_FLOW_PRESET_' + settings['preset'].upper()))
+        if 'finest_scale' in settings:
+            self._method.setFinestScale(settings['finest_scale'])
         if self._threads:
             cv2.setNumThreads(self._threads)
         self._first, self._second = names
@@ -110,7 +114,7 @@ def _settings(file: str) -> Dict[str, Any]:
             settings = json.load(stream)
     except ValueError as error:  # No JSON, or no UTF-8.
         raise EngineError('{}: not valid JSON: {}. Expected {}.'.format(file, error, expected)) from error
-    if not isinstance(settings, dict) or set(settings) != {'preset', 'height', 'width'}:
+    if not isinstance(settings, dict) or set(settings) - {'finest_scale'} != {'preset', 'height', 'width'}:
         raise EngineError('{}: got {!r}, expected {}.'.format(file, settings, expected))
     if settings['preset'] not in _PRESETS:
         raise EngineError('{}: preset: got {!r}, expected one of {}.'.format(
@@ -119,5 +123,9 @@ def _settings(file: str) -> Dict[str, Any]:
         if type(settings[side]) is not int or settings[side] < _SMALLEST:
             raise EngineError('{}: {}: got {!r}, expected an integer from {} on.'.format(
                 file, side, settings[side], _SMALLEST))
+    finest = settings.get('finest_scale', 0)
+    if type(finest) is not int or not 0 <= finest <= _COARSEST:
+        raise EngineError('{}: finest_scale: got {!r}, expected an integer from 0 to {}.'.format(
+            file, finest, _COARSEST))
     checked: Dict[str, Any] = settings
     return checked

@@ -28,7 +28,9 @@ def describe_model(model: Model, options: EngineOptions) -> Dict[str, str]:
     """
     backend, precision = resolve(model, options)
     digest = hashlib.sha256(repr(model._replace(path='')).encode())
-    if backend != 'opencv':  # It has no network: what it does is in the YAML.
+    if backend == 'opencv':  # It has no network, but a file of settings.
+        digest.update(Path(model.network_file(backend, precision, '')).read_bytes())
+    else:
         digest.update(network_sha256(model.network_file(backend, precision, BACKENDS[backend].format)).encode())
     return {'model': model.name, 'engine': backend, 'precision': precision, 'sha256': digest.hexdigest()}
 
