@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+# OpenMP's threads spin while they wait for each other: on cores that others want, a training took five times the CPU.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 _TEST = os.path.dirname(os.path.abspath(__file__))
 for _folder in (os.path.dirname(_TEST), _TEST):
     if _folder not in sys.path:

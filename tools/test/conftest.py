@@ -1,9 +1,12 @@
 """Lets every test import both packages, and what tests share, from the checkout; finds weights and datasets."""
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # As in test/conftest.py; before anything imports torch.
 
 _ROOT = Path(__file__).parents[2]
 for _folder in (_ROOT, _ROOT / 'tools', _ROOT / 'test', _ROOT / 'tools' / 'test',
