@@ -61,6 +61,11 @@ class TensorRT:
             return [json.loads(line) for line in file]
 
 
+def children_of(pid):
+    with open('/proc/{0}/task/{0}/children'.format(pid)) as file:
+        return [int(number) for number in file.read().split()]
+
+
 def segmentation_model(folder, size=(6, 8), gain=(1, 1, 1), files=None, name='tiny'):
     """Write a segmentation network with the TensorRT head and return its model.
 

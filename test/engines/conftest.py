@@ -27,7 +27,7 @@ def use_gpu(tensorrt):
 @pytest.fixture
 def build(tensorrt, monkeypatch):
     """Return `engine_file` with the cache of the test, whose builds are done in this process."""
-    def here(module, request, what, progress):
+    def here(module, request, what, progress, memory_advice):
         work = importlib.import_module(module)._work
         work(json.loads(json.dumps(request)), lambda text: progress(what + ': ' + text))
 

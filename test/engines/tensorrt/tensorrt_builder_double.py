@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 _TYPES = {TensorProto.FLOAT: 'FLOAT', TensorProto.FLOAT16: 'HALF', TensorProto.INT8: 'INT8', TensorProto.INT32: 'INT32',
@@ -31,13 +32,14 @@ class BuilderState:
         networks: builder flag -> ONNX file whose results the engine gives where that flag is set: a wrong engine.
         steps, step_s: of the progress that a build makes, and their duration.
         gate: file that a build waits for; '' = none.
-        fails: '' or how a build ends: 'refused', 'killed', 'crashed'.
+        fails: '' or how a build ends: 'refused', 'crashed' (in Python), 'stuck', the name of a signal.
+        says: what it prints before that.
         memory_bytes: that the process of a real build may take for it; 0 = any.
         builds: what the journal has, of this process.
     """
 
     def __init__(self, journal='', fast_int8=True, unsupported=(), networks=None, steps=3, step_s=0.0, gate='',
-                 fails='', memory_bytes=0):
+                 fails='', says='', memory_bytes=0):
         self.journal = journal
         self.fast_int8 = fast_int8
         self.unsupported = tuple(unsupported)
@@ -46,6 +48,7 @@ class BuilderState:
         self.step_s = step_s
         self.gate = gate
         self.fails = fails
+        self.says = says
         self.memory_bytes = memory_bytes
         self.builds = []
 
@@ -173,7 +176,11 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
                 self._errors.append(ParserError(-1, None, 'This version of the ONNX parser only supports TensorRT '
                                                           'INetworkDefinitions with an explicit batch dimension.'))
                 return False
-            network._model = proto = onnx.load(model)  # With weights in other files.
+            try:
+                network._model = proto = onnx.load(model)  # With weights in other files.
+            except DecodeError:
+                self._errors.append(ParserError(-1, None, 'Failed to parse the ONNX model.'))
+                return False
             graph = onnx.shape_inference.infer_shapes(proto).graph
             for number, node in enumerate(graph.node):
                 if node.op_type in state.unsupported:
@@ -298,8 +305,11 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
                                for layer in pinned])
             while state.gate and not os.path.exists(state.gate):
                 time.sleep(0.02)
-            if state.fails == 'killed':
-                os.kill(os.getpid(), signal.SIGKILL)
+            os.write(2, state.says.encode())
+            if state.fails.startswith('SIG'):
+                os.kill(os.getpid(), getattr(signal, state.fails))
+            while state.fails == 'stuck':
+                signal.pause()
             if state.fails == 'crashed':
                 raise ZeroDivisionError('a bug in TensorRT')
             if state.fails == 'refused':

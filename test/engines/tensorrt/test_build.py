@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 import json
 import os
@@ -15,11 +16,11 @@ import pytest
 from onnx import helper
 from tensorrt_double import REAL_BUILDER, VERSIONS
 from tensorrt_real_builder import needs_real_builder
-from tensorrt_rig import flow_model, segmentation_model
+from tensorrt_rig import children_of, flow_model, segmentation_model
 
 from trt_perception.core.errors import ConfigError, EngineError
 from trt_perception.engines import EngineOptions, open_engine, prepare_engine
-from trt_perception.engines.tensorrt import golden
+from trt_perception.engines.tensorrt import cache, child_process, golden
 
 REAL = pytest.param(REAL_BUILDER, marks=needs_real_builder)
 WEAKLY_TYPED = ['8.2', '8.6', '10.0', '10.16']
@@ -612,16 +613,83 @@ def test_the_childs_refusal_is_ours(tensorrt, tmp_path):
                                          options(tensorrt)._replace(precision='int8'), lambda text: None)
 
 
-@pytest.mark.parametrize(('fails', 'text'), [
-    ('killed', 'building tiny fp16: the process was killed, most likely by the system for want of memory.'),
-    ('crashed', 'building tiny fp16: the process ended with status 1. Its last lines: ')])
-def test_a_child_that_dies_is_an_error_with_its_last_lines(tensorrt, tmp_path, fails, text):
-    tensorrt.use('8.2', fails=fails)
+ADVICE = 'Close other programs, add swap, or lower max_workspace_size.'
+NO_MEMORY = "terminate called after throwing an instance of 'std::bad_alloc'\n"
+
+
+@pytest.mark.parametrize(('fails', 'says', 'text'), [
+    ('SIGKILL', '', 'was ended by SIGKILL, most likely by the system for want of memory. ' + ADVICE),
+    ('SIGABRT', NO_MEMORY, 'was ended by SIGABRT: it ran out of memory. {} Its last lines: {}'.format(
+        ADVICE, NO_MEMORY.strip())),
+    ('SIGSEGV', '', "was ended by SIGSEGV. NVIDIA's builder may end so where memory is short. " + ADVICE),
+    ('SIGTERM', '', 'was ended by SIGTERM.'),
+    ('stuck', '', "did nothing for 1 s, and was ended. NVIDIA's builder may end so where memory is short. " + ADVICE),
+    ('stuck', NO_MEMORY, 'did nothing for 1 s, and was ended: it ran out of memory. {} Its last lines: {}'.format(
+        ADVICE, NO_MEMORY.strip()))])
+def test_a_child_that_dies_or_stalls_is_an_error_that_names_cause_and_remedy(tensorrt, tmp_path, monkeypatch, fails,
+                                                                             says, text):
+    monkeypatch.setattr(child_process, '_STALLED_S', 1.0)
+    tensorrt.use('8.2', fails=fails, says=says)
     message = refusal(EngineError, prepare_engine, segmentation_model(tmp_path), options(tensorrt), lambda text: None)
-    assert message.startswith(text)
-    assert ('ZeroDivisionError: a bug in TensorRT' in message) == (fails == 'crashed')
+    assert message == 'building tiny fp16: the process ' + text
     tensorrt.use('8.2')
     assert prepare_engine(segmentation_model(tmp_path), options(tensorrt), lambda text: None).precision == 'fp16'
+
+
+def test_a_child_that_fails_in_python_is_an_error_with_its_last_lines(tensorrt, tmp_path):
+    tensorrt.use('8.2', fails='crashed')
+    message = refusal(EngineError, prepare_engine, segmentation_model(tmp_path), options(tensorrt), lambda text: None)
+    assert message.startswith('building tiny fp16: the process ended with status 1. Its last lines: ')
+    assert message.endswith('ZeroDivisionError: a bug in TensorRT')
+
+
+def test_a_child_that_waits_for_another_builder_does_not_count_as_stalled(tensorrt, tmp_path, monkeypatch):
+    monkeypatch.setattr(child_process, '_STALLED_S', 1.0)
+    tensorrt.use('8.2')
+    waited_s = []
+
+    def tell(text):
+        if text.endswith('waiting for another builder'):
+            waited_s.append(time.monotonic())
+            if waited_s[-1] - waited_s[0] > 3:
+                other.close()
+    other = contextlib.ExitStack()
+    other.enter_context(cache.EngineCache(tensorrt.cache).lock(lambda: None))
+    assert prepare_engine(segmentation_model(tmp_path), options(tensorrt), tell).precision == 'fp16'
+
+
+BUSY = """
+import time
+from trt_perception.engines.tensorrt import child_process
+def work(request, progress):
+    while time.process_time() < 3:
+        pass
+child_process.serve(work)
+"""
+
+
+def test_a_child_that_works_without_a_word_does_not_count_as_stalled(tmp_path, monkeypatch):
+    (tmp_path / 'busy_child.py').write_text(BUSY)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setattr(child_process, '_STALLED_S', 1.0)
+    told = []
+    child_process.run('busy_child', {}, 'counting', told.append, ADVICE)
+    assert {text.split(', ')[1] for text in told} == {'starting'}
+
+
+def test_the_system_kills_a_build_before_its_parent(tensorrt, tmp_path):
+    tensorrt.use('8.2', steps=600, step_s=0.1)
+    found = []
+
+    def look(text):
+        if text.endswith('trying layers'):
+            [child] = children_of(os.getpid())
+            with open('/proc/{}/oom_score_adj'.format(child)) as file:
+                found.append(int(file.read()))
+            raise GiveUpError
+    with pytest.raises(GiveUpError):
+        prepare_engine(segmentation_model(tmp_path), options(tensorrt), look)
+    assert found == [1000]
 
 
 class GiveUpError(Exception):
@@ -642,11 +710,6 @@ def test_what_progress_raises_ends_the_child(tensorrt, tmp_path):
     assert time.monotonic() < began_s + 30
     assert len(children) == 1
     assert not set(children) & set(children_of(os.getpid()))
-
-
-def children_of(pid):
-    with open('/proc/{0}/task/{0}/children'.format(pid)) as file:
-        return [int(number) for number in file.read().split()]
 
 
 PREPARE = """

@@ -2,6 +2,7 @@
 import importlib
 import os
 import re
+import signal
 import time
 
 import networks
@@ -10,11 +11,12 @@ import pytest
 from onnx import helper
 from tensorrt_double import REAL_BUILDER
 from tensorrt_real_builder import needs_real_builder
-from tensorrt_rig import segmentation_model
+from tensorrt_rig import children_of, segmentation_model
 
 from trt_perception.core.errors import EngineError
 from trt_perception.core.model import load_model
 from trt_perception.engines import EngineOptions, prepare_engine
+from trt_perception.engines.tensorrt import child_process
 
 pytestmark = [needs_real_builder, pytest.mark.filterwarnings('ignore:Use del obj instead')]
 
@@ -144,6 +146,14 @@ def test_only_one_logger_is_given_to_tensorrt(build, module, tmp_path, caplog):
     assert second
 
 
+@pytest.mark.parametrize('allowed', [1, 1024])
+def test_a_workspace_that_is_too_small_is_an_error_that_says_so(build, module, allowed):
+    text = refusal(EngineError, build, load_model('tinypwc'), 'fp32', workspace_bytes=allowed)
+    assert 'TensorRT 11.4.0.106 built no fp32 engine: ' in text
+    assert 'no tactics to implement the operation within workspace limit' in text
+    assert text.endswith('. Raise max_workspace_size (bytes, now {}), or set it to 0.'.format(allowed))
+
+
 # In a process of its own, as on a robot.
 
 @pytest.fixture
@@ -173,3 +183,30 @@ def test_a_build_can_be_given_up(tensorrt, options):
         prepare_engine(load_model('tinypwc'), options, give_up)
     assert time.monotonic() < began_s + 60
     assert [name for name in os.listdir(tensorrt.cache) if name.endswith(('.engine', '.json'))] == []
+
+
+@pytest.mark.parametrize(('number', 'cause'), [
+    (signal.SIGKILL, 'was ended by SIGKILL, most likely by the system for want of memory.'),
+    (signal.SIGABRT, "was ended by SIGABRT. NVIDIA's builder may end so where memory is short."),
+    (signal.SIGSTOP, "did nothing for 2 s, and was ended. NVIDIA's builder may end so where memory is short.")])
+def test_a_child_that_is_killed_or_stopped_meanwhile_is_an_error_that_speaks_of_memory(
+        tensorrt, options, monkeypatch, number, cause):
+    monkeypatch.setattr(child_process, '_STALLED_S', 2.0)
+    tensorrt.use(REAL_BUILDER)
+
+    def harm(text):
+        if 'Building engine' in text:
+            for child in children_of(os.getpid()):
+                os.kill(child, number)
+    text = refusal(EngineError, prepare_engine, load_model('tinypwc'), options, harm)
+    assert text.startswith('building tinypwc fp32: the process {} Close other programs, add swap, or lower '
+                           'max_workspace_size.'.format(cause))
+
+
+# With as little, NVIDIA's builder says so, is ended by a signal, or waits for ever: differently from run to run.
+@pytest.mark.parametrize('megabytes', [1, 20])
+def test_however_the_builder_ends_where_memory_is_short_the_error_says_so(tensorrt, options, monkeypatch, megabytes):
+    monkeypatch.setattr(child_process, '_STALLED_S', 5.0)
+    tensorrt.use(REAL_BUILDER, memory_bytes=megabytes << 20)
+    text = refusal(EngineError, prepare_engine, load_model('tinypwc'), options, lambda text: None)
+    assert 'Close other programs, add swap, or lower max_workspace_size.' in text

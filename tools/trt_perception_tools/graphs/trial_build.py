@@ -65,7 +65,8 @@ def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
     """
     with TemporaryDirectory() as folder:
         result = Path(folder, 'trial.json')
-        child_process.run(__name__, {'file': str(file), 'result': str(result)}, f'building {file}', progress)
+        child_process.run(__name__, {'file': str(file), 'result': str(result)}, f'building {file}', progress,
+                          'Close other programs, or add swap.')
         values = json.loads(result.read_text())
     return Trial(**{**values, 'faults': tuple(Fault(*each) for each in values['faults'])})
 

@@ -13,17 +13,15 @@ from ...core.errors import ConfigError, EngineError, PerceptionError
 from ...core.model import Model, load_model
 from ...core.network_files import network_sha256
 from ..backends import EngineOptions, Progress
-from . import callbacks, child_process, golden, layers
+from . import callbacks, child_process, golden, layers, memory
 from .cache import EngineCache, EngineKey
 from .cuda import Gpu
 from .engine import TensorRTEngine
-from .file import FLAGS, key_of, network_of, weakly_typed
+from .file import FLAGS, MEMORY_ADVICE, key_of, network_of, weakly_typed
 from .log import LOG
 
 # TensorRT before 8.4 allows layers no workspace at all unless told to. A limit: only what a layer needs is taken.
 _OLD_WORKSPACE_BYTES = 2**30
-
-_MEMORY_ADVICE = '. Close other programs, add swap, or set max_workspace_size.'
 
 
 class _Workshop:
@@ -86,9 +84,10 @@ class _Workshop:
         parser = trt.OnnxParser(network, LOG)
         self._report('reading ' + os.path.basename(network_file))
         if not parser.parse_from_file(network_file):
-            raise EngineError('{}: TensorRT {} cannot read it: {}. See what it lacks with `trt_perception_tools '
-                              'check-onnx {}`.'.format(network_file, trt.__version__, _parser_errors(parser),
-                                                       network_file))
+            reason = _parser_errors(parser)
+            raise EngineError('{}: TensorRT {} cannot read it: {}. {}'.format(
+                network_file, trt.__version__, reason, self._remedy(reason) or
+                'See what it lacks with `trt_perception_tools check-onnx {}`.'.format(network_file)))
         config = builder.create_builder_config()
         self._set_memory(config)
         if weakly_typed():
@@ -112,8 +111,9 @@ class _Workshop:
         self._report('trying layers')
         serialized = builder.build_serialized_network(network, config)
         if serialized is None:
-            raise EngineError('{}: TensorRT {} built no {} engine: {}{}'.format(
-                network_file, trt.__version__, precision, LOG.reason(), _MEMORY_ADVICE if LOG.out_of_memory() else ''))
+            reason = LOG.reason()
+            raise EngineError('{}: TensorRT {} built no {} engine: {}. {}'.format(
+                network_file, trt.__version__, precision, reason.rstrip('.'), self._remedy(reason)).rstrip())
         data = bytes(serialized)
         self._cache.save(timing, bytes(config.get_timing_cache().serialize()))
         if calibrator is not None and calibrator.table:
@@ -139,6 +139,13 @@ class _Workshop:
             config.max_workspace_size = self._options.workspace_bytes or _OLD_WORKSPACE_BYTES
         elif self._options.workspace_bytes:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, self._options.workspace_bytes)
+
+    def _remedy(self, reason: str) -> str:
+        """Return what to do about memory where a reason speaks of it, as a sentence, or ''."""
+        if memory.workspace_is_too_small(reason):
+            return 'Raise max_workspace_size (bytes, now {}){}.'.format(
+                self._options.workspace_bytes, ', or set it to 0' if self._options.workspace_bytes else '')
+        return MEMORY_ADVICE if memory.is_short(reason) else ''
 
     def _timing_cache(self, config: 'trt.IBuilderConfig') -> str:
         """Give the builder what it has measured in earlier builds; return the name of the file for it."""
@@ -175,8 +182,8 @@ class _Workshop:
         runtime = trt.Runtime(LOG)  # Held, for the engine needs it.
         engine = runtime.deserialize_cuda_engine(data)
         if engine is None:
-            raise EngineError('{}: TensorRT {} cannot read the engine that it has just built: {}'.format(
-                self._model.name, trt.__version__, LOG.reason()))
+            raise EngineError('{}: TensorRT {} cannot read the engine that it has just built: {}. {}'.format(
+                self._model.name, trt.__version__, LOG.reason().rstrip('.'), self._remedy(LOG.reason())).rstrip())
         if not hasattr(engine, 'create_engine_inspector'):
             return {}
         return layers.count_precisions(engine.create_engine_inspector().get_engine_information(

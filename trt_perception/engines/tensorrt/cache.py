@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 from ...core.errors import ConfigError, EngineError
@@ -19,6 +20,7 @@ from ...core.limits import MAX_NETWORK_BYTES, MAX_SIDE_CAR_BYTES
 from ...core.regular_file import read_regular
 from ..backends import BuiltEngine
 
+_POLL_S = 0.2
 _STEM = re.compile(r'[\w.+-]+$')
 
 
@@ -94,7 +96,7 @@ class EngineCache:
 
     @contextlib.contextmanager
     def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Keep other builders out of this folder; call `waiting` once when another one is at work.
+        """Keep other builders out of this folder; call `waiting` again and again while another one is at work.
 
         One for all engines: two builds at once would disturb each other's timing of layers, and share the memory.
 
@@ -113,11 +115,13 @@ class EngineCache:
             raise ConfigError('engine_cache_dir: {} cannot be written: {}. Set the parameter engine_cache_dir (or '
                               '--cache-dir) to a folder that can.'.format(self.folder, error.strerror)) from error
         try:  # The system lets go of the lock when its holder ends, however that comes.
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    waiting()
+                    time.sleep(_POLL_S)
             for leftover in glob.glob(glob.escape(self.folder) + '/*.part'):
                 _remove(leftover)
             yield

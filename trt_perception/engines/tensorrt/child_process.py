@@ -16,27 +16,40 @@ from typing import IO, Any, Callable, Dict, Iterator, Optional
 from ...core.errors import ConfigError, EngineError, PerceptionError
 from ...core.python_child import python_command
 from ..backends import Progress
+from . import memory
 
 _TICK_S = 0.2
 _LAST_LINES = 8
 _ERRORS = {error.__name__: error for error in (ConfigError, EngineError)}
 
-def run(module: str, request: Dict[str, Any], what: str, progress: Progress) -> None:
+# No layer of a network takes this long without a moment's work of the CPU. A builder that runs out of memory may wait
+# for a thread that it could not start: NVIDIA's for RTX 1.7.1 does.
+_STALLED_S = 300.0
+
+# How a library ends that did not expect that memory could run out.
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
+
+
+def run(module: str, request: Dict[str, Any], what: str, progress: Progress, memory_advice: str) -> None:
     """Let a child do the work, and wait for its end.
 
     Args:
         what: begins every line of progress and every error.
+        memory_advice: what to do where memory is short, a sentence.
 
     Raises:
         ConfigError, EngineError: as the child raised them.
-        EngineError: the child was killed, or failed otherwise; its last lines are in the text.
+        EngineError: the child was killed, crashed, stalled, or failed otherwise; its last lines are in the text.
     """
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C is for the parent, which ends the child.
         child = subprocess.Popen(python_command(module), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=log, start_new_session=True)
+        stalled = False
         try:
             done = _follow(child, request, what, progress)
+        except _StalledError:
+            done, stalled = None, True
         finally:
             child.kill()
             child.wait()
@@ -44,7 +57,7 @@ def run(module: str, request: Dict[str, Any], what: str, progress: Progress) -> 
                 assert pipe is not None
                 pipe.close()
         if done is None:
-            raise EngineError('{}: {}'.format(what, _post_mortem(child.returncode, log)))
+            raise EngineError('{}: {}'.format(what, _post_mortem(child.returncode, stalled, log, memory_advice)))
         if done:
             raise _ERRORS.get(done['error'], EngineError)(done['text'])
 
@@ -60,6 +73,7 @@ def serve(work: Callable[[Dict[str, Any], Progress], None]) -> None:
             os._exit(1)
         request += part
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _be_killed_first()
 
     def send(**event: str) -> None:
         events.write(json.dumps(event) + '\n')
@@ -73,17 +87,30 @@ def serve(work: Callable[[Dict[str, Any], Progress], None]) -> None:
         send(done='')
 
 
+class _StalledError(Exception):
+    """A child neither works nor reports any more."""
+
+
 def _follow(child: 'subprocess.Popen[bytes]', request: Dict[str, Any], what: str,
             progress: Progress) -> Optional[Dict[str, str]]:
-    """Return {} when the work is done, the child's error, or None when it ended without a word."""
+    """Return {} when the work is done, the child's error, or None when it ended without a word.
+
+    Raises:
+        _StalledError: it has done nothing for _STALLED_S.
+    """
     assert child.stdin is not None
     began_s = time.monotonic()
     try:
         child.stdin.write(json.dumps(request).encode() + b'\n')
     except BrokenPipeError:
         return None
-    text = 'starting'
+    text, cpu_s, alive_s = 'starting', 0.0, began_s
     for event in _events(child):
+        before_s, cpu_s = cpu_s, _cpu_s(child.pid)
+        if event or cpu_s > before_s:
+            alive_s = time.monotonic()
+        elif time.monotonic() - alive_s > _STALLED_S:
+            raise _StalledError
         if 'done' in event:
             return {}
         if 'error' in event:
@@ -110,20 +137,47 @@ def _events(child: 'subprocess.Popen[bytes]') -> Iterator[Dict[str, str]]:
             yield json.loads(line.decode())
 
 
+def _cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has taken, with that of its children that have ended."""
+    try:
+        with open('/proc/{}/stat'.format(pid)) as file:
+            fields = file.read().rsplit(')', 1)[1].split()
+    except OSError:
+        return 0.0
+    return sum(int(field) for field in fields[11:15]) / os.sysconf('SC_CLK_TCK')
+
+
+def _be_killed_first() -> None:
+    """Let the system choose this process where it is out of memory: a build can be repeated, a flight cannot."""
+    try:
+        with open('/proc/self/oom_score_adj', 'w') as file:
+            file.write('1000')
+    except OSError:
+        pass  # As in some containers.
+
+
 def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
     os._exit(1)
 
 
-def _post_mortem(status: int, log: IO[bytes]) -> str:
+def _post_mortem(status: int, stalled: bool, log: IO[bytes], memory_advice: str) -> str:
     log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors='replace').splitlines() if line.strip()]
-    if status == -signal.SIGKILL:
-        text = 'the process was killed, most likely by the system for want of memory. Close other programs, add ' \
-               'swap, or set max_workspace_size'
+    lines = [line.strip() for line in log.read().decode(errors='replace').splitlines() if line.strip()][-_LAST_LINES:]
+    if stalled:
+        text = 'the process did nothing for {:.0f} s, and was ended'.format(_STALLED_S)
     elif status < 0:
-        text = 'the process ended by signal {}'.format(-status)
+        names = {each.value: each.name for each in signal.Signals}
+        text = 'the process was ended by {}'.format(names.get(-status, 'signal {}'.format(-status)))
     else:
         text = 'the process ended with status {}'.format(status)
-    return text + ('. Its last lines: ' + ' | '.join(lines[-_LAST_LINES:]) if lines else '.')
+    if memory.is_short(' '.join(lines)):
+        text += ': it ran out of memory. ' + memory_advice
+    elif status == -signal.SIGKILL and not stalled:
+        text += ', most likely by the system for want of memory. ' + memory_advice
+    elif stalled or -status in _CRASHES:
+        text += ". NVIDIA's builder may end so where memory is short. " + memory_advice
+    else:
+        text += '.'
+    return text + (' Its last lines: ' + ' | '.join(lines) if lines else '')

@@ -10,6 +10,7 @@ from ...core.data import TensorSpec
 from ...core.errors import ConfigError, EngineError
 from ...core.tensors import static_spec
 from ..backends import EngineOptions
+from . import memory
 from .cache import EngineCache
 from .log import LOG
 
@@ -56,7 +57,7 @@ class ExecutionContext:
         except OSError as error:
             raise EngineError('{}: {}.'.format(file, error.strerror)) from error
         engine = self._runtime.deserialize_cuda_engine(data)
-        if engine is None and LOG.out_of_memory():
+        if engine is None and memory.is_short(LOG.reason()):
             raise EngineError('{}: {}. Close other programs that use the GPU, or choose a smaller network or precision '
                               'fp16.'.format(file, LOG.reason()))
         if engine is None:

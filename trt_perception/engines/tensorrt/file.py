@@ -17,6 +17,8 @@ READY = ('.engine', '.plan')
 # To be raised when a change of build.py makes other engines of the same networks.
 _RULES = 1
 
+MEMORY_ADVICE = 'Close other programs, add swap, or lower max_workspace_size.'
+
 FLAGS = {'fp32': (), 'fp16': ('FP16',), 'bf16': ('BF16',), 'int8': ('INT8', 'FP16')}
 """Builder flags of a precision where types are the builder's choice: TensorRT up to 10."""
 
@@ -44,7 +46,7 @@ def engine_file(model: Model, precision: str, options: EngineOptions, progress: 
         request = {'model': os.path.abspath(model.path), 'precision': precision, 'options': options._asdict(),
                    'calibration': calibration}
         child_process.run(__package__ + '.build', request, 'building {} {}'.format(model.name, precision),
-                          progress)
+                          progress, MEMORY_ADVICE)
         built = cache.find(key)
     if built is None:
         raise EngineError('{}: no {} engine, although it was just built. Is something else writing to that '

@@ -4,7 +4,6 @@ TensorRT has a single one: it ignores or swaps any other that it is given while 
 Python object alive.
 """
 import logging
-import re
 from collections import deque
 from typing import Any, Deque
 
@@ -17,9 +16,6 @@ _LEVELS = {trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR, trt.ILogger.Sever
            trt.ILogger.Severity.WARNING: logging.WARNING, trt.ILogger.Severity.INFO: logging.DEBUG,
            trt.ILogger.Severity.VERBOSE: logging.DEBUG}
 _KEPT = 8
-
-# Of the GPU; of the host; of the host, for one more thread.
-_OUT_OF_MEMORY = re.compile('out ?of ?memory|bad_alloc|Resource temporarily unavailable', re.IGNORECASE)
 
 
 class Log(trt.ILogger):
@@ -46,10 +42,6 @@ class Log(trt.ILogger):
     def reason(self) -> str:
         """Return the errors since `clear`, or else the warnings: to TensorRT 8.5 a missing driver is one."""
         return ' | '.join(self._errors or self._warnings) or 'it gave no reason'
-
-    def out_of_memory(self) -> bool:
-        """Whether the reason is that memory, of the GPU or of the host, was too small."""
-        return bool(_OUT_OF_MEMORY.search(self.reason()))
 
 
 LOG = Log()
