@@ -13,7 +13,7 @@ MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
-.PHONY: help demo models test docs soak lint types bindings gstreamer tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
+.PHONY: help demo models test docs soak lint types bindings gstreamer cv-bridge tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/confor
 gstreamer: .venv/test  ## camera_node on real GStreamer: its Python bindings from Debian, unpacked in .gstreamer
 	$(BIN)/python test/sources/debian_gstreamer.py $(BIN)/python -m pytest test/sources test/ros/test_camera_node.py
 
+cv-bridge: .venv/test  ## The real cv_bridge beside our decoders, and behind them: from Debian, unpacked in .cv_bridge (450 MB)
+	$(BIN)/python test/debian_cv_bridge.py unpack && $(BIN)/python -m pytest test/ros/test_real_cv_bridge.py
+
 tensorrt: .venv/tensorrt  ## Build every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU
 	$(BIN)/python docs/measurements/tensorrt_builds.py
 
@@ -68,16 +71,16 @@ endif
 fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)
 	$(BIN)/python test/corpus/fuzz.py --cases $(CASES) --limit $(LIMIT)
 
-test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured (needs the CUDA toolkit)
+test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured
 ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)
 	@echo 'SKIPPED: tests on a GPU: no NVIDIA GPU here'
 else
-	$(PIP) install --requirement requirements/gpu.txt
-	$(PIP) install tensorrt-cu12 || echo 'SKIPPED: the newest TensorRT: no registry here serves it'
-	$(BIN)/python -m pytest test/gpu
-	$(BIN)/python docs/measurements/gpu.py && $(BIN)/python docs/measurements/kernels.py
-	@$(if $(PY310),$(MAKE) --no-print-directory .venv310/done && .venv310/bin/python -m pytest -p no:cacheprovider test/gpu && \
-	  .venv310/bin/python docs/measurements/gpu.py,echo 'SKIPPED: TensorRT 8.5: no python3.10 here')
+	$(BIN)/python tools/gpu_bundle/networks.py out/gpu_networks
+	@$(if $(PY310),$(MAKE) --no-print-directory .venv310/done && \
+	  PATH="$(CURDIR)/tools/gpu_bundle:$(CURDIR)/.venv310/bin:$$PATH" sh tools/gpu_bundle/on_the_gpu.sh .venv310/bin/python out/gpu/8.5 all,echo 'SKIPPED: TensorRT 8.5: no python3.10 here')
+	@if $(PIP) install --requirement requirements/gpu.txt tensorrt-cu12; then \
+	  sh tools/gpu_bundle/on_the_gpu.sh $(BIN)/python out/gpu/newest all; \
+	else echo 'SKIPPED: the newest TensorRT: it or pycuda, for which the CUDA toolkit is needed, cannot be installed here'; fi
 endif
 
 gpu-bundle: .venv/test  ## All that test-gpu needs, for a machine with an NVIDIA driver and nothing else: in out/gpu_bundle
@@ -90,7 +93,7 @@ constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	mv .venv/constraints requirements/constraints.txt
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv36 .venv310 .bindings .gstreamer out build install log *.egg-info tools/*.egg-info
+	rm -rf .venv .venv36 .venv310 .bindings .gstreamer .cv_bridge out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -118,10 +121,11 @@ clean:  ## Remove what the targets made
 	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX is unavailable'
 
 # TensorRT 8.5, which has the TX2's bindings API and the named tensors.
-.venv310/done: requirements/gpu_bundle.txt requirements/gpu.txt
+.venv310/done: requirements/gpu_bundle.txt tools/gpu_bundle/pycuda_wheel.py
 	$(PY310) -m venv .venv310
-	.venv310/bin/python -m pip --quiet install --requirement requirements/gpu_bundle.txt --requirement requirements/gpu.txt \
+	.venv310/bin/python -m pip --quiet install --requirement requirements/gpu_bundle.txt \
 	  'nvidia-cublas-cu11<12' 'nvidia-cudnn-cu11<9' 'nvidia-cuda-runtime-cu11'
+	.venv310/bin/python -m pip --quiet install --no-deps "$$($(PY310) tools/gpu_bundle/pycuda_wheel.py $(PY310) out/pycuda310)"
 	@touch $@
 
 .venv36/done: requirements/py36.txt

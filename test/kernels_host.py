@@ -3,6 +3,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+import threading
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class HostKernels:
         path = os.path.join(str(folder), 'kernels_host.so')
         if not os.path.exists(path):
             self._compile(source, path)
+        self._lock = threading.Lock()  # The library keeps what all threads of a kernel share in globals.
         self.library = ctypes.CDLL(path)
         self.library.launch.restype = ctypes.c_long
         self.library.launch.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
@@ -45,8 +47,9 @@ class HostKernels:
         """Run every thread of a Launch on the addresses `source` and `destination`; no read may leave the source."""
         grid, block = np.array(launch.grid, np.int32), np.array(launch.block, np.int32)
         parameters = launch.parameters.tobytes()
-        strays = self.library.launch(launch.kernel.encode(), grid.ctypes.data, block.ctypes.data, source, source_bytes,
-                                     destination, parameters, len(parameters))
+        with self._lock:
+            strays = self.library.launch(launch.kernel.encode(), grid.ctypes.data, block.ctypes.data, source,
+                                         source_bytes, destination, parameters, len(parameters))
         assert strays != -1, 'no kernel {!r}'.format(launch.kernel)
         assert strays != -2, 'the struct of {!r} has not {} bytes'.format(launch.kernel, len(parameters))
         assert strays == 0, '{} reads outside of the source'.format(strays)

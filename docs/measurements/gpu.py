@@ -1,10 +1,12 @@
 """The shipped networks on this machine's GPU: network alone, our loop around it, transfers, whole pipeline.
 
-    python3 docs/measurements/gpu.py        (make test-gpu and tools/gpu_bundle run it, too)
+    python3 docs/measurements/gpu.py [ENGINE_CACHE]        (make test-gpu and tools/gpu_bundle run it, too)
 
 Prints Markdown tables, medians over 900 iterations in rounds that take turns. Nothing is measured yet: there was no GPU
-where this was written. Python 3.6 - 3.13, so that it runs on boards.
+where this was written. Python 3.6 - 3.13, so that it runs on boards. FP16 for TensorRT 11, and INT8, of the models that
+tools/gpu_bundle/networks.py put into out/gpu_networks.
 """
+import os
 import sys
 import tempfile
 import time
@@ -18,7 +20,9 @@ from trt_perception.core.tasks import pipeline_class
 from trt_perception.engines import EngineOptions, open_engine
 
 MODELS = ('swiftnet_camvid', 'tinypwc')
-PRECISIONS = ('fp32', 'fp16')
+NETWORKS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'out',
+                        'gpu_networks')
+PRECISIONS = ('fp32', 'fp16', 'int8')
 CAMERAS = ((480, 640), (720, 1280), (1080, 1920))
 ITERATIONS, ROUNDS, WARM_UP = 900, 9, 30
 INTERVAL_NS = 33000000
@@ -84,13 +88,15 @@ def main():
     heads = ['enqueue and wait', 'our infer', 'overhead', 'with results to the host']
     heads += ['pipeline {}x{}, p50 / p95'.format(*camera) for camera in CAMERAS]
     print('| network | precision | {} |\n{}|'.format(' | '.join(heads), '|---' * (2 + len(heads))))
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as folder:
+        cache = sys.argv[1] if len(sys.argv) > 1 else folder
         for name in MODELS:
+            own = os.path.join(NETWORKS, name + '.yaml')
+            model = load_model(own if os.path.exists(own) else name)
             for precision in PRECISIONS:
-                model = load_model(name)
                 try:
                     engine = open_engine(model, EngineOptions('tensorrt', precision, cache_dir=cache))
-                except ConfigError as error:
+                except (ConfigError, EngineError) as error:
                     print('| {} | {} | {} |'.format(name, precision, error))
                     continue
                 ms = measure_engine(engine)

@@ -85,8 +85,8 @@ class Clock:
             self._source, self._destination = int(gpu.allocate(POOL)), int(gpu.allocate(POOL))
 
     def copy(self) -> None:
-        """Queue a copy of the whole pool, on the default stream: it and the GPU's stream wait for each other."""
-        self._cuda.memcpy_dtod_async(self._destination, self._source, POOL)
+        """Queue a copy of the whole pool."""
+        self._cuda.memcpy_dtod_async(self._destination, self._source, POOL, self._gpu._stream)
 
     def median_ms(self, queue: Callable[[], None]) -> float:
         """Return the median time on the GPU of what `queue` queues."""

@@ -35,5 +35,5 @@ def cache(real_gpu, tmp_path):
 
 @pytest.fixture(scope='session')
 def shared_cache(real_gpu, tmp_path_factory):
-    """Give the folder where engines that take long to build are kept for all tests."""
-    return str(tmp_path_factory.mktemp('engines'))
+    """Give the folder where engines that take long to build are kept for all tests, and for what is measured after."""
+    return str(tmp_path_factory.mktemp('engines', numbered=False))

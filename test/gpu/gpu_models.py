@@ -8,8 +8,17 @@ from trt_perception.core.tasks import pipeline_class
 from trt_perception.engines import EngineOptions, open_engine, prepare_engine
 
 SHIPPED = ('swiftnet_camvid', 'tinypwc')
+NETWORKS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'out',
+                        'gpu_networks')
+"""Where tools/gpu_bundle/networks.py has put the shipped models with their FP16 and INT8 networks."""
 CAMERA = (480, 640)
 INTERVAL_NS = 33000000
+
+
+def shipped(name):
+    """Return a shipped model, with networks in FP16 and INT8 where they were made."""
+    own = os.path.join(NETWORKS, name + '.yaml')
+    return load_model(own if os.path.exists(own) else name)
 
 
 def built(model, cache, precision='fp32', **options):

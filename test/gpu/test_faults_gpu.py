@@ -75,7 +75,7 @@ import sys
 sys.path[:0] = [sys.argv[3], sys.argv[3] + '/test']
 import numpy as np
 import pycuda.driver as cuda
-from images import frame_showing, image
+from random_images import frame_showing, random_image
 from trt_perception.core.errors import EngineError
 from trt_perception.core.model import load_model
 from trt_perception.engines.tensorrt.engine import TensorRTEngine
@@ -84,8 +84,8 @@ model = load_model(sys.argv[1])
 
 
 def run(engine):
-    engine.put_image('image', frame_showing(image(0)))
-    return np.array_equal(engine.infer()['labels'][0], image(0).argmax(axis=2))
+    engine.put_image('image', frame_showing(random_image(0)))
+    return np.array_equal(engine.infer()['labels'][0], random_image(0).argmax(axis=2))
 
 
 engine = TensorRTEngine(model, sys.argv[2], 'fp32')

@@ -26,12 +26,13 @@ class TestOnTheGpu(kernel_checks.KernelChecks):
     def execute(self, gpu):
         def execute(launch, source, memory):
             with gpu.using(launch.kernel):
-                places = [gpu.allocate(array.nbytes) for array in (source, memory)]
-                for array, place in zip((source, memory), places):
-                    gpu.copy_up(array, int(place))
-                gpu.launch(launch, int(places[0]), int(places[1]) + kernel_checks.GUARD)
-                gpu.copy_down(int(places[1]), memory)
+                stagings = [gpu.staging(array.shape, array.dtype) for array in (source, memory)]
+                for staging, array in zip(stagings, (source, memory)):
+                    staging.fill(array)
+                gpu.launch(launch, stagings[0].address, stagings[1].address + kernel_checks.GUARD)
+                stagings[1].fetch()
                 gpu.synchronize()
-                for place in places:
-                    gpu.free(place)
+                memory[...] = stagings[1].host
+                for staging in stagings:
+                    gpu.free(staging)
         return execute

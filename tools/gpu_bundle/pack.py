@@ -9,32 +9,17 @@ functions), ONNX Runtime, this repository with its models, and FP16 and INT8 net
 """
 import argparse
 import hashlib
-import io
-import os
-import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
-from urllib.parse import urljoin
-from urllib.request import urlopen
+
+from networks import main as make_networks
+from pycuda_wheel import make_wheel, run
 
 ROOT = Path(__file__).parents[2]
 WHEELS = ROOT / 'requirements' / 'gpu_bundle.txt'
-PYCUDA = 'pycuda-2022.1'
-HEADERS = 'nvidia-cuda-runtime-cu11==11.8.89'
-REPOSITORY = ('trt_perception', 'test', 'models', 'config', 'docs/measurements', 'setup.cfg')
-PROFILER = """
-#include <cuda.h>
-typedef enum CUoutput_mode_enum { CU_OUT_KEY_VALUE_PAIR = 0, CU_OUT_CSV = 1 } CUoutput_mode;
-extern "C" {
-CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
-CUresult cuProfilerStart(void);
-CUresult cuProfilerStop(void);
-}
-"""
-"""The header cudaProfiler.h, which pycuda includes and no package has."""
+REPOSITORY = ('trt_perception', 'test', 'models', 'config', 'docs/measurements', 'tools/gpu_bundle', 'setup.cfg')
 WITHOUT_CUBLAS = """
 
 # Of tools/gpu_bundle: cuBLAS and cuDNN are not in the bundle.
@@ -48,14 +33,6 @@ Builder.create_builder_config = _create_builder_config
 """
 
 
-def run(*command: object, **options: object) -> None:
-    """Run a command; its output is shown where it fails."""
-    result = subprocess.run([str(each) for each in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, **options)  # type: ignore[call-overload]
-    if result.returncode:
-        sys.exit(f'{" ".join(map(str, command))}:\n{result.stdout[-3000:]}')
-
-
 def copy_python(python: Path, target: Path) -> None:
     """Copy an interpreter and its library, less what no program needs."""
     prefix = python.resolve().parents[1]
@@ -67,40 +44,6 @@ def copy_python(python: Path, target: Path) -> None:
     (target / 'bin').mkdir()
     shutil.copy2(prefix / 'bin' / 'python3.10', target / 'bin')
     (target / 'bin' / 'python3').symlink_to('python3.10')
-
-
-def make_pycuda(python: Path, work: Path, site: Path) -> None:
-    """Compile pycuda for that Python into `site`: it needs CUDA's headers, and a libcuda only to link."""
-    cuda = work / 'cuda'
-    run(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', work / 'headers', HEADERS)
-    shutil.copytree(work / 'headers' / 'nvidia' / 'cuda_runtime' / 'include', cuda / 'include')
-    (cuda / 'include' / 'cudaProfiler.h').write_text(PROFILER)
-    (cuda / 'lib64').mkdir()
-    (cuda / 'bin').mkdir()
-    shutil.copy2(next((work / 'headers' / 'nvidia' / 'cuda_runtime' / 'lib').glob('libcudart.so.*')),
-                 cuda / 'lib64' / 'libcudart.so')
-    names = sorted(set(re.findall(r'\bcu[A-Z]\w*(?=\()', (cuda / 'include' / 'cuda.h').read_text())))
-    source = work / 'cuda.c'
-    source.write_text(''.join(f'int {name}(void) {{ return 100; }}\n' for name in names))
-    run('cc', '-w', '-shared', '-fPIC', '-Wl,-soname,libcuda.so.1', '-o', cuda / 'lib64' / 'libcuda.so', source)
-    index = os.environ.get('PIP_INDEX_URL', 'https://pypi.org/simple').rstrip('/') + '/pycuda/'
-    with urlopen(index, timeout=60) as page:
-        link = next(each for each in re.findall(r'href="([^"#]+)', page.read().decode())
-                    if each.endswith(f'/{PYCUDA}.tar.gz'))
-    with urlopen(urljoin(index, link), timeout=120) as file:
-        data = file.read()
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(work)
-    run(python, '-m', 'venv', work / 'venv')
-    builder = work / 'venv' / 'bin' / 'python'
-    run(builder, '-m', 'pip', 'install', '--quiet', 'numpy<2', 'setuptools<70', 'wheel', 'pytools', 'appdirs', 'mako')
-    run(builder, 'configure.py', f'--cuda-root={cuda}', cwd=work / PYCUDA)
-    options = work / PYCUDA / 'siteconf.py'
-    options.write_text(options.read_text().replace('CURAND = True', 'CURAND = False')
-                       .replace('SHIPPED_BOOST = False', 'SHIPPED_BOOST = True'))
-    run(builder, 'setup.py', 'bdist_wheel', cwd=work / PYCUDA, env={**os.environ, 'CFLAGS': '-O1 -w'})
-    wheel = next((work / PYCUDA / 'dist').glob('*.whl'))
-    run(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', site, wheel)
 
 
 def make_empty_libraries(site: Path, target: Path) -> None:
@@ -119,12 +62,7 @@ def copy_repository(target: Path) -> None:
             shutil.copytree(source, target / name, ignore=ignored)
         else:
             shutil.copy2(source, target / name)
-    tools, models = ROOT / '.venv' / 'bin' / 'trt_perception_tools', target / 'models'
-    for model in ('swiftnet_camvid', 'tinypwc'):
-        run(tools, 'quantize', model, '--precision', 'fp16', '--for', 'tensorrt', '--output',
-            models / f'{model}.tensorrt.fp16.onnx')
-    run(tools, 'quantize', 'swiftnet_camvid', '--precision', 'int8', '--for', 'tensorrt', '--bag',
-        ROOT / 'demo' / 'street', '--count', 16, '--output', models / 'swiftnet_camvid.tensorrt.int8.onnx')
+    make_networks(target / 'out' / 'gpu_networks')
 
 
 def pack(folder: Path, target: Path, piece_bytes: int) -> list[Path]:
@@ -168,12 +106,9 @@ def main() -> None:
         '--requirement', WHEELS)
     with (site / 'tensorrt' / '__init__.py').open('a') as file:
         file.write(WITHOUT_CUBLAS)
-    made = work / 'pycuda'
-    if not made.exists():
-        print('pycuda, to be compiled: some minutes', flush=True)
-        made.mkdir()
-        make_pycuda(args.python, made, made / 'site')
-    shutil.copytree(made / 'site', site, dirs_exist_ok=True)
+    print('pycuda, to be compiled: some minutes', flush=True)
+    wheel = make_wheel(args.python, work / 'pycuda')
+    run(args.python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', site, wheel)
     make_empty_libraries(site, tree / 'empty')
     (tree / 'bin').mkdir()
     shutil.copy2(Path(__file__).with_name('nvcc'), tree / 'bin')

@@ -342,6 +342,10 @@ def make_pycuda(gpu):
         gpu.enqueue(stream.handle, lambda: np.copyto(dest.reshape(-1).view(np.uint8),
                                                      gpu.memory(int(src), dest.nbytes)))
 
+    def memcpy_dtod_async(dest, src, size, stream=None):
+        gpu.step('cuMemcpyDtoDAsync')
+        gpu.enqueue(stream.handle, lambda: np.copyto(gpu.memory(int(dest), size), gpu.memory(int(src), size)))
+
     def memset_d8_async(dest, data, size, stream=None):
         gpu.step('cuMemsetD8Async')
         gpu.enqueue(stream.handle, lambda: gpu.memory(int(dest), size).fill(data))
@@ -401,8 +405,8 @@ def make_pycuda(gpu):
             raise ERRORS[fault[2]]('cuInit failed: ' + fault[1])
 
     for each in (Context, Device, Stream, Event, DeviceAllocation, PagelockedHostAllocation, Function, mem_alloc,
-                 pagelocked_empty, memcpy_htod_async, memcpy_dtoh_async, memset_d8_async, init) + tuple(
-                     ERRORS.values()):
+                 pagelocked_empty, memcpy_htod_async, memcpy_dtoh_async, memcpy_dtod_async, memset_d8_async,
+                 init) + tuple(ERRORS.values()):
         setattr(driver, each.__name__, each)
     driver.device_attribute = device_attribute
     driver.host_alloc_flags = host_alloc_flags
