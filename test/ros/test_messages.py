@@ -13,7 +13,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from trt_perception import consumer
 from trt_perception.core.data import FlowField, Frame
 from trt_perception.core.errors import FrameError
-from trt_perception.core.image import ENCODINGS, FrameDecoder
 from trt_perception.core.model import LabelClass, LabelSet
 from trt_perception.ros import messages
 from trt_perception.ros.node_sink import ROS
@@ -176,6 +175,7 @@ class Bridge:
 @pytest.fixture
 def bridge(monkeypatch):
     monkeypatch.setattr(messages.cv_bridge, '_tried', False)
+    monkeypatch.setattr(messages.cv_bridge, '_bridge', None)
     monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=Bridge))
 
 
@@ -213,24 +213,6 @@ def test_without_a_cv_bridge_that_works_the_refusal_names_what_is_known(monkeypa
     monkeypatch.setitem(sys.modules, 'cv_bridge', module)
     with pytest.raises(FrameError, match="^image encoding: got 'rgb16', expected one of rgb8, bgr8, "):
         messages.frame_from_image(rgb16()[1])
-
-
-def test_every_encoding_that_both_know_looks_as_in_cv_bridge():
-    cv_bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not installed')
-    bridge, decoder = cv_bridge.CvBridge(), FrameDecoder()
-    compared = 0
-    for encoding, layout in ENCODINGS.items():
-        step = 8 * layout.bytes_per_pixel
-        data = np.random.default_rng(1).integers(16, 236, 6 * layout.planes[0] // layout.planes[1] * step, np.uint8)
-        message = Image(height=6, width=8, step=step, encoding=encoding, data=data.tobytes())
-        try:
-            expected = bridge.imgmsg_to_cv2(message, 'bgr8')
-        except Exception:  # Not a colour format in its eyes, or not known to it.
-            continue
-        found = decoder.image(messages.frame_from_image(message), 'bgr', (6, 8))
-        assert np.abs(found.astype(int) - expected).max() <= 1, encoding
-        compared += 1
-    assert compared >= 8
 
 
 @pytest.mark.parametrize(('encoding', 'shape', 'dtype', 'step'), [

@@ -3,30 +3,23 @@
 usage: debian_gstreamer.py COMMAND ...; needs apt-get, and a Python of the system's version.
 """
 import os
-import shutil
 import subprocess
 import sys
 from glob import glob
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2] / '.gstreamer'
+TEST = Path(__file__).resolve().parents[1]
+sys.path.append(str(TEST))
+
+import debian  # noqa: E402
+
+ROOT = TEST.parent / '.gstreamer'
 PACKAGES = ('python3-gst-1.0', 'gir1.2-gst-plugins-base-1.0', 'gstreamer1.0-plugins-base', 'gstreamer1.0-plugins-good')
-
-
-def missing():
-    """Return the packages that the system lacks, dependencies included."""
-    plan = subprocess.check_output(('apt-get', 'install', '--simulate', '--no-install-recommends') + PACKAGES,
-                                   universal_newlines=True, stderr=subprocess.DEVNULL)
-    return [line.split()[1] for line in plan.splitlines() if line.startswith('Inst ')]
 
 
 def unpack(folder):
     """Download what is missing and unpack it into a folder."""
-    debs = folder / 'debs'
-    debs.mkdir(parents=True, exist_ok=True)
-    subprocess.check_call(['apt-get', '--quiet', 'download'] + missing(), cwd=str(debs), stdout=subprocess.DEVNULL)
-    for deb in sorted(debs.glob('*.deb')):
-        subprocess.check_call(['dpkg', '--extract', str(deb), str(folder)])
+    debian.unpack(folder, PACKAGES)
     (folder / 'python').mkdir()
     gi = [path for path in (folder / 'usr/lib/python3/dist-packages/gi', Path('/usr/lib/python3/dist-packages/gi'))
           if (path / '__init__.py').exists()]
@@ -48,11 +41,10 @@ def environment(folder):
 
 
 def main(command):
-    if shutil.which('apt-get') is None:
-        print('SKIPPED: GStreamer from Debian: no apt-get here')
+    if debian.why_not():
+        print('SKIPPED: GStreamer from Debian: ' + debian.why_not())
         return 0
     if not (ROOT / 'done').exists():
-        shutil.rmtree(str(ROOT), ignore_errors=True)
         unpack(ROOT)
     return subprocess.call(command, env=environment(ROOT))
 
