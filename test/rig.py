@@ -27,7 +27,7 @@ from trt_perception.ros.engine_supervisor import State
 from trt_perception.ros.perception_node import PerceptionNode
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """Longest wait for something that takes milliseconds on an idle machine."""
 
 DEEP = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)

@@ -173,6 +173,6 @@ def test_pixels_that_cannot_be_unpacked_are_refused(monkeypatch):
 
 def test_a_large_file_is_checked_in_little_time():
     data = b'\xff\xd8' + frame_header() + SCAN[:-5] + b'\xff\0\x12' * 2**20 + b'\xff\xd9'
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     read_image_file(data)
-    assert time.perf_counter() - began_s < 1
+    assert time.process_time() - began_s < 1

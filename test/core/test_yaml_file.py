@@ -51,13 +51,13 @@ def test_what_people_write_is_read(file):
     ('#' * (MAX_YAML_BYTES + 1), 'larger than {} bytes. Give a YAML file.'.format(MAX_YAML_BYTES))])
 def test_whatever_is_wrong_is_refused_with_the_place_in_one_line(file, content, text):
     path = file(content)
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     with pytest.raises(ConfigError) as caught:
         read_yaml(path)
     assert str(caught.value).startswith(path + ': ')
     assert text in str(caught.value)
     assert '\n' not in str(caught.value)
-    assert time.perf_counter() - began_s < 5
+    assert time.process_time() - began_s < 5
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
