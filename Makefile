@@ -11,6 +11,8 @@ CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
 # A file of tests stays in one process: what its tests share is made once.
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
+# Else files of few tests, which take longest, come last, and one process alone has to do with them.
+IN_ORDER := --no-loadscope-reorder
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
 .PHONY: help demo models test docs soak lint types bindings gstreamer cv-bridge tensorrt tensorrt-8 test-py36 test-gpu gpu-bundle fuzz constraints clean
@@ -25,8 +27,8 @@ models: $(MODELS)  ## Export the published networks (needs their weights in DATA
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
 test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one (WORKERS=)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tools/test
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_ORDER)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_ORDER) tools/test
 	@$(MAKE) --no-print-directory test-py36
 
 docs: .venv/docs  ## Build the documentation, API reference included, as a site: out/docs/index.html
