@@ -24,6 +24,7 @@ from ..graphs.edit import prune
 from ..graphs.lowering import STANDARD
 from ..graphs.nested import all_nodes
 from ..graphs.read import read_graph
+from .left_over import replace_left_over
 
 _RUNTIME_DOMAINS = ('com.microsoft', 'com.microsoft.nchwc', 'com.ms.internal.nhwc', 'ai.onnx.ml')
 """Operators that ONNX Runtime has besides: of files that it has optimised, and of classical machine learning."""
@@ -169,6 +170,7 @@ def _checked(network: onnx.ModelProto, file: Path) -> onnx.ModelProto:
     Raises:
         ConfigError: one of them needs a plugin, or the file is damaged.
     """
+    replace_left_over(network)
     own = {(each.domain, each.name) for each in network.functions}
     versions = {each.domain: each.version for each in network.opset_import}
     for node in all_nodes(network.graph):
