@@ -78,7 +78,7 @@ class Tutorial:
         return result
 
     def run(self) -> np.ndarray:
-        """Run the network alone on the last image."""
+        """Run the network alone on the last image; return its scores, (1, classes, H, W) float32."""
         scores: np.ndarray = self.session.run(None, {self.name: self.x})[0]
         return scores
 

@@ -74,7 +74,7 @@ class GroundPlane:
         self.ranges = np.where(np.isfinite(ranges), ranges, np.inf).astype(np.float32)
 
     def depths(self, rays: np.ndarray) -> np.ndarray:
-        """Return the optical z at which rays meet the ground, m: (...,); inf from the horizon up."""
+        """Return the optical z, (...,) m, at which rays, (..., 2), meet the ground; inf from the horizon up."""
         slope = rays @ self.mounting.down[:2] + self.mounting.down[2]
         with np.errstate(divide='ignore'):
             return np.where(slope > 1e-6, self.mounting.position[2] / slope, np.inf)

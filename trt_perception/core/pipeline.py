@@ -101,7 +101,7 @@ class Pipeline(abc.ABC, Generic[Result]):
     @staticmethod
     @abc.abstractmethod
     def difference(result: np.ndarray, other: np.ndarray) -> str:
-        """Return how far the arrays of two results for one frame, of one shape, agree, human-readable."""
+        """Return how far two results, (H, W) or (H, W, C) arrays for the same frame, agree, human-readable."""
 
     @abc.abstractmethod
     def _process(self, frame: Frame) -> Optional[Result]:

@@ -91,7 +91,10 @@ class ImageWriter:
         self.message = types.Image(encoding=encoding, is_bigendian=0)
 
     def array(self, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
-        """Return a writable view of the message's data as an array of this shape; sizes the message at first."""
+        """Return a writable view of the message's data as an array of this shape, (H, W) or (H, W, C).
+
+        Sizes the message first.
+        """
         height, width = shape[:2]
         pixel = int(np.prod(shape[2:])) * np.dtype(dtype).itemsize
         message = self.message

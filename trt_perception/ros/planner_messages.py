@@ -48,14 +48,22 @@ def motion_per_second(motion: EgoMotion, mounting: Mounting, interval_s: float) 
 
 
 def laser_scan(header: Header, angles: np.ndarray, ranges: np.ndarray, max_range: float) -> LaserScan:
-    """Return free space as beams; inf = free up to max_range, NaN = not seen (REP 117)."""
+    """Return free space as beams; inf = free up to max_range, NaN = not seen (REP 117).
+
+    Args:
+        angles: (beams,) about z from x, rad, in equal steps.
+        ranges: (beams,) m.
+    """
     return LaserScan(header=header, angle_min=float(angles[0]), angle_max=float(angles[-1]),
                      angle_increment=float(angles[1] - angles[0]), range_min=0.0, range_max=float(max_range),
                      ranges=array('f', ranges.astype(np.float32).tobytes()))
 
 
 def occupancy_grid(header: Header, cells: np.ndarray, shape: GridShape) -> OccupancyGrid:
-    """Return the grid, -1 = unknown, 0 = free ... 100 = lethal; its origin is the corner at x = 0, on the right."""
+    """Return the grid of (rows along y, columns along x) int8: -1 = unknown, 0 = free ... 100 = lethal.
+
+    Its origin is the corner at x = 0, on the right.
+    """
     message = OccupancyGrid(header=header, data=array('b', cells.tobytes()))
     message.info.map_load_time = header.stamp
     message.info.resolution = float(shape.resolution)

@@ -143,7 +143,11 @@ class Scorer(abc.ABC):
 
     @abc.abstractmethod
     def add(self, name: str, value: Any, truth: np.ndarray) -> float:
-        """Compare a pipeline's result with the truth, and return its error: 0 = none; NaN = nothing is known."""
+        """Compare a pipeline's result with the truth, and return its error: 0 = none; NaN = nothing is known.
+
+        Args:
+            truth: (H, W) or (H, W, C), as `open_truth` reads it.
+        """
 
     @abc.abstractmethod
     def totals(self) -> Totals:
@@ -152,7 +156,7 @@ class Scorer(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def agree(result: np.ndarray, reference: np.ndarray) -> float:
-        """Return how well the arrays of two results agree."""
+        """Return how well the first arrays of two results, both (H, W) or (H, W, C), agree."""
 
     @staticmethod
     @abc.abstractmethod

@@ -41,7 +41,7 @@ class Confidence(nn.Module):
             self.register_buffer('offset', torch.tensor(calibration.offset))
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Return the confidence."""
+        """Return the confidence, (N, 1, H, W) 0..1, of scores, (N, classes, H, W)."""
         best = scores.amax(1, keepdim=True)
         # The largest softmax probability is 1 / sum(exp(score - best)): no softmax of all classes.
         total = torch.exp(scores - best).sum(1, keepdim=True)

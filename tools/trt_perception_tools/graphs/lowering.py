@@ -46,7 +46,7 @@ class Lowering:
         return [node] if rule is None else rule(self, node)
 
     def constant(self, node: NodeProto, number: int) -> np.ndarray | None:
-        """Return the value of an input, None where it is left out.
+        """Return the value of an input, of any shape; None where it is left out.
 
         Raises:
             ValueError: the network computes it.
@@ -59,7 +59,7 @@ class Lowering:
         return self.constants[name]
 
     def add(self, name: str, value: np.ndarray) -> str:
-        """Add a constant, and return its name."""
+        """Add a constant of any shape, and return its name."""
         name = f'opset_13/{name}/{len(self.added)}'
         self.added.append(numpy_helper.from_array(value, name))
         return name

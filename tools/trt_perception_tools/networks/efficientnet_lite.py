@@ -120,7 +120,7 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the features at 1/4, 1/8, 1/16 and 1/32."""
+        """Return the features, (N, C, h, w), at 1/4, 1/8, 1/16 and 1/32."""
         x = self.activation(self._bn0(self._conv_stem(x)))
         features = []
         for number, block in enumerate(self._blocks):

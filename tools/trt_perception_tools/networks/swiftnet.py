@@ -220,7 +220,7 @@ class SwiftNet(nn.Module):
         return resize(self.quarter(image), image, 'bilinear')
 
     def quarter(self, image: Tensor) -> Tensor:
-        """Return the scores as they are before the last interpolation, at 1/4 of the image's size."""
+        """Return the scores before the last interpolation: (N, classes, H / 4, W / 4) of an image (N, 3, H, W)."""
         return self.logits(self.backbone(image))
 
     def keep_width(self) -> None:

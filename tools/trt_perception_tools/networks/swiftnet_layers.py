@@ -71,8 +71,9 @@ def resize(x: Tensor, like: Tensor, mode: Upsample) -> Tensor:
 
 
 def pool(x: Tensor, rows: int) -> Tensor:
-    """Return the means over `rows` rows of nearly square cells: functional.adaptive_avg_pool2d, as matrix products.
+    """Return (N, C, rows, columns), the means of (N, C, H, W) over nearly square cells, as matrix products.
 
+    The same as functional.adaptive_avg_pool2d.
     ONNX has pooling only for grids that divide the image.
     """
     with constants():

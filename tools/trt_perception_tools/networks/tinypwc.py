@@ -56,7 +56,7 @@ class TinyPwc(nn.Module):
         return self.pyramid(pair)[-1]
 
     def pyramid(self, pair: Tensor) -> list[Tensor]:
-        """Return the flow at 1/16, 1/8, 1/4 and 1/2 of the input's size, px of the input."""
+        """Return the flow, (N, 2, h, w) px of the input, at 1/16, 1/8, 1/4 and 1/2 of the input's size."""
         half = self.pixels[0](torch.cat([pair[:, :1], pair[:, 1:]]))
         quarter = self.pixels[1](half)
         eighth = self.eighth(quarter)

@@ -221,7 +221,7 @@ def entropy_range(counts: np.ndarray, edges: np.ndarray, lowest: float, highest:
     cut off: other peaks, such as batch normalisation makes of zeros, mislead the search likewise.
 
     Args:
-        counts, edges: a histogram of the values, symmetric around 0.
+        counts, edges: (bins,) and (bins + 1,), a histogram of the values, symmetric around 0.
         lowest, highest: the values themselves.
         levels: how many there are for magnitudes.
     """

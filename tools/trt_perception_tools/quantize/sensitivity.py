@@ -29,7 +29,7 @@ class Loss(NamedTuple):
 
 
 def run(network: ModelProto, model: Model, feeds: Sequence[Feeds]) -> list[np.ndarray]:
-    """Return the result of every image or pair."""
+    """Return what the network gives for every image or pair: (1, H, W) labels; flow, (1, H, W, 2) or (1, 2, H, W)."""
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     session = ort.InferenceSession(network.SerializeToString(), settings, providers=['CPUExecutionProvider'])

@@ -95,7 +95,7 @@ class FlowTask:
                               multiprocessing_context='spawn' if settings.workers else None)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss, and the end-point error of the finest flow, px."""
+        """Return scalars: the loss, and the end-point error of the finest flow, px."""
         first, second, flow = batch
         levels = self.network.pyramid(_normalised(first, second))
         known = flow.isfinite().all(1, keepdim=True)

@@ -167,7 +167,7 @@ class SegmentationTask:
         return self._train[int(random.integers(len(self._train)))]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return 'loss' and its parts."""
+        """Return scalars: 'loss' and its parts."""
         levels, labels = batch.images.to(self._device).float(), batch.labels.to(self._device)
         every = self.settings.loss.every
         top, left = torch.randint(every, (2,)).tolist() if every > 1 else (0, 0)

@@ -48,7 +48,7 @@ class Task(Protocol):
         """Yield `steps_per_epoch` batches that depend on seed and epoch only."""
 
     def loss(self, batch: Any) -> Tensor | Mapping[str, Tensor]:
-        """Return the loss, or several with 'loss', which is minimised, among them; the others are only noted."""
+        """Return the loss, a scalar, or several: 'loss' among them is minimised, the others are only noted."""
 
     def validate(self) -> float:
         """Score the network as it is."""
