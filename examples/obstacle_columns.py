@@ -44,7 +44,7 @@ def obstacle_columns(labels: np.ndarray, velocity: np.ndarray, ground: Sequence[
     Args:
         labels: (H, W) uint8 class ids, VOID = unlabelled: neither ground nor obstacle.
         velocity: (H, W, 2) float32, px/s on the same grid; NaN = invalid.
-        ground: class ids that are no obstacles.
+        ground: class ids that are not obstacles.
         count: number of strips.
         depth: rows above the lowest obstacle pixel that belong to the obstacle, px.
         least: obstacle pixels that a strip must have there, or it counts as free.

@@ -133,7 +133,7 @@ class Bag:
 
     def _behind(self, last_ns: Optional[int], given: int, end_ns: Optional[int],
                 topics: Optional[Sequence[str]]) -> Iterator[Recorded]:
-        """Yield what comes after some messages of one time, and after damage behind them, if the files are MCAP."""
+        """Yield the messages after some of one time, past the damage that follows them, if the files are MCAP."""
         if any(file.suffix != '.mcap' for file in self.files):
             return
         rest = self._merged([self._salvaged(file) for file in self.files], last_ns, end_ns, topics)

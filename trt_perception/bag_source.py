@@ -1,4 +1,4 @@
-"""One or several files of a bag, opened: by the `rosbags` package, or, what it refuses, record by record."""
+"""One or several files of a bag, opened by the `rosbags` package, or, where it refuses them, record by record."""
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
@@ -54,7 +54,7 @@ def open_with_rosbags(paths: List[Path]) -> BagSource:
 
     def messages(topics: List[str], start_ns: Optional[int], end_ns: Optional[int]) -> Iterator[Recorded]:
         connections = [each for each in reader.connections if each.topic in topics]
-        if not connections:  # For rosbags, none are all.
+        if not connections:  # rosbags takes none for all.
             return
         for connection, time_ns, data in reader.messages(connections, start_ns, end_ns):
             # With the types of ROS 2: those in a ROS 1 bag have the header's `seq`.
@@ -66,10 +66,10 @@ def open_with_rosbags(paths: List[Path]) -> BagSource:
 
 
 def open_unfinished(path: Path) -> BagSource:
-    """Open an MCAP file that need not be whole.
+    """Open an MCAP file that may be incomplete.
 
     Raises:
-        ValueError: it is no MCAP file.
+        ValueError: it is not an MCAP file.
         OSError: it cannot be read.
     """
     file = UnfinishedMcap(path)
@@ -84,4 +84,4 @@ def open_unfinished(path: Path) -> BagSource:
 
 
 def _nothing(*_: Any) -> None:
-    """Close what is opened for each reading."""
+    """Close nothing: the file is opened for each reading."""

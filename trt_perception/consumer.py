@@ -115,7 +115,7 @@ def classes_of(message: Any) -> Dict[int, str]:
     """Return id -> name of the classes from the String with label_info_json.
 
     Raises:
-        FrameError: it is no such JSON.
+        FrameError: it is not such JSON.
     """
     try:
         return {int(each['id']): str(each['name']) for each in json.loads(message.data)['classes']}
@@ -169,7 +169,7 @@ class Join:
 
     Args:
         topics: keys of TOPICS; an image is complete when it has all of them.
-        waiting: how many images may wait for messages that have not come; then the one seen first is given up.
+        waiting: how many images may wait for messages that have not come; then the one seen first is dropped.
 
     Raises:
         ConfigError: an unknown topic, or none that has a stamp.
@@ -189,7 +189,7 @@ class Join:
         self._images: 'OrderedDict[Tuple[int, str], Dict[str, Any]]' = OrderedDict()
 
     def add(self, topic: str, message: Any) -> Optional[Results]:
-        """Take a message, and return the results of an image that is complete with it; then older images are given up.
+        """Take a message, and return the results of an image that is complete with it; then older images are dropped.
 
         Raises:
             FrameError: the message cannot be read; the others of its image stay.

@@ -1,4 +1,4 @@
-"""What is left of a damaged or unfinished MCAP file: its records one by one, from the front, without its index.
+"""Reads a damaged or unfinished MCAP file record by record, from the front, without its index.
 
 Where a recorder was killed or the disk was full there is no index, and `rosbags` refuses the whole file.
 """
@@ -21,7 +21,7 @@ class Channel(NamedTuple):
 
 
 class UnfinishedMcap:
-    """The messages of an MCAP file, as far as they are whole.
+    """The complete messages of an MCAP file.
 
     Attributes:
         channels: those that have messages.
@@ -29,7 +29,7 @@ class UnfinishedMcap:
         faults: what could not be read, human-readable.
 
     Raises:
-        ValueError: it is no MCAP file.
+        ValueError: it is not an MCAP file.
         OSError: it cannot be read.
     """
 

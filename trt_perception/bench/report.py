@@ -172,7 +172,7 @@ def _times(each: Round, names: Sequence[str], summaries: Sequence[Summary]) -> T
         rows.append([name] + [milliseconds(value) for value in (
             total.p50, total.p90, total.p95, total.p99, total.max, total.mean, summary.mean_without_transfers_ms)] + [
                 '{:.1f}'.format(summary.fps), spread(summary.ratio), agreement])
-    gone = [i for i in range(len(header)) if not any(row[i] for row in rows)]  # What nobody has.
+    gone = [i for i in range(len(header)) if not any(row[i] for row in rows)]  # Empty columns.
     return Table('Camera {}: ms per frame'.format(each.camera),
                  [cell for i, cell in enumerate(header) if i not in gone],
                  [[cell for i, cell in enumerate(row) if i not in gone] for row in rows],

@@ -88,7 +88,7 @@ def tutorial_spec(file: str, model: Model, threads: int) -> NodeSpec:
 
 
 def stream_of(sent: Sequence[int], received: Dict[int, int]) -> Stream:
-    """Return what came of a stream.
+    """Return the statistics of a stream.
 
     Args:
         sent: stamps, ns.

@@ -1,6 +1,6 @@
 """Run recorded bags through the networks: every image, not in real time, into a bag with the node's topics.
 
-Needs no ROS. Killed at any moment, it goes on where it stopped when the command is repeated:
+Needs no ROS. The same command again resumes a run that was killed:
     trt_perception process drive.mcap --output processed
     trt_perception process drive.mcap --topics /front/image_raw:=front /rear/image_raw:=rear --output processed
     trt_perception process drives/* -p optical_flow.model:=dis_fast --every 3 --storage sqlite3 --output processed

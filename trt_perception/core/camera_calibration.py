@@ -9,7 +9,7 @@ _MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant
 
 
 class CameraCalibration(NamedTuple):
-    """What a sensor_msgs/CameraInfo says of a camera, for images of one size."""
+    """The contents of a sensor_msgs/CameraInfo, for images of one size."""
 
     height: int
     width: int
@@ -29,7 +29,7 @@ def load_calibration(path: str) -> CameraCalibration:
     """Read a calibration. Fields that are not part of a CameraInfo are ignored, as ROS does.
 
     Raises:
-        ConfigError: no such file, or its content is no calibration.
+        ConfigError: no such file, or it is not a calibration.
     """
     fields = Fields(path, read_yaml(path))
     height, width = (_side(fields, name) for name in ('image_height', 'image_width'))

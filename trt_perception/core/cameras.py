@@ -24,7 +24,7 @@ def camera_specs(settings: Mapping[str, Any]) -> List[CameraSpec]:
     """Return the cameras that the settings name.
 
     Raises:
-        ConfigError: a name cannot begin a topic's, or is there twice; or the priorities are not as many.
+        ConfigError: a name cannot begin that of a topic, or occurs twice; or there are not as many priorities.
     """
     names, priorities = settings['cameras'], settings['camera_priorities']
     for name in names:

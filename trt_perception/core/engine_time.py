@@ -8,11 +8,11 @@ LONGEST = 10
 _INTERVALS = 16
 _DURATIONS = 5
 _GONE = 4
-"""Intervals without an image after which a camera is not waited for."""
+"""Intervals without an image after which a camera counts as gone."""
 
 
 class EngineTime:
-    """Grants long work, a segmentation, where no image of any camera is lost by it as far as can be foreseen.
+    """Grants long work, a segmentation, where it is not expected to cost any camera an image.
 
     Of each camera one image may wait: the one after the next is the first that would replace another. When that comes
     is told by the times of arrival; how long an image takes, with long work and without, was measured on earlier ones.
@@ -49,7 +49,7 @@ class EngineTime:
             (self._long_s if self._granted else self._short_s).append(self._clock() - self._began_s)
 
     def grants(self, camera: int) -> bool:
-        """Return whether the image in hand, of this camera, shall have long work. Asked once an image."""
+        """Return whether the image in hand, of this camera, gets long work. Called once per image."""
         self._ages[camera] += 1
         self._granted = self._ages[camera] >= LONGEST or self._is_next(camera) and self._fits()
         if self._granted:
@@ -68,7 +68,7 @@ class EngineTime:
         losses = [loss_s for loss_s in map(self._next_loss_s, range(len(self._waits)), [now_s] * len(self._waits))
                   if loss_s is not None]
         if not losses or not self._long_s:
-            return True  # Nothing is known yet, and the first shall be measured.
+            return True  # Nothing is known yet: the first one is measured.
         others_s = (len(losses) - 1) * _usual(self._short_s)
         return self._began_s + _usual(self._long_s) + others_s <= min(losses)
 
@@ -87,5 +87,5 @@ class EngineTime:
 
 
 def _usual(durations: Deque[float]) -> float:
-    """Return the longest of the last but one, which may have been an accident; 0 where there are none."""
+    """Return the second longest of the last ones, since one may be an outlier; 0 where there are none."""
     return sorted(durations)[-2:][0] if durations else 0.0

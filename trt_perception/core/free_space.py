@@ -31,7 +31,7 @@ class FreeSpaceFinder:
     Args:
         max_range: as far as the plane is trusted, m.
         crop_bottom: share of the image height, at the bottom, that shows the vehicle itself.
-        least: non-ground rows in a row that end the ground: fewer are specks.
+        least: consecutive non-ground rows that end the ground: fewer are specks.
 
     Attributes:
         bottom: one past the last row that is looked at.

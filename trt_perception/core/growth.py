@@ -9,7 +9,7 @@ _LEAST = 12
 
 
 class Growth(NamedTuple):
-    """What the points of one obstacle say; rays are on the plane z = 1."""
+    """The estimates from the points of one obstacle; rays are on the plane z = 1."""
 
     approach: float
     """How far it came nearer, as a share of the depth that it has now; > 0 = it grows."""
@@ -28,7 +28,7 @@ NO_GROWTH = Growth(0.0, math.inf, np.zeros(2), np.zeros(2), math.inf)
 
 def measure_growth(now: np.ndarray, before: np.ndarray, columns: np.ndarray, down: np.ndarray, rise: float,
                    horizon_error: float, flow_error: float, focal_px: float) -> Growth:
-    """Return how points of an upright obstacle grew; those that do otherwise, as of the background, are left out.
+    """Return how points of an upright obstacle grew; others, such as those of the background, are left out.
 
     It moves along the ground, so that the heights of its points over the horizon grow as it comes nearer. The points of
     a column are at one depth, so this holds for the side of a car, too. The width counts where it says the same.

@@ -1,6 +1,6 @@
-"""The rules that make a node's diagnostics: from what was seen of node and cameras to levels, words and texts.
+"""The rules of a node's diagnostics: from facts about the node and its cameras to levels and texts.
 
-WARN: results are missing, late or doubtful. ERROR: nothing comes out, or nothing can be trusted until somebody acts.
+WARN: results are missing, late or doubtful. ERROR: nothing comes out, or nothing can be trusted until that is mended.
 """
 import enum
 from typing import List, Mapping, NamedTuple, Sequence, Tuple
@@ -10,13 +10,13 @@ STUCK_S = 5.0
 SILENCE_S = 5.0
 """No camera is so slow."""
 _REJECTED = 5
-"""So many unusable images in a row are no accident."""
+"""This many unusable images in a row are not an accident."""
 _FAR_BELOW = 0.5
 """Of the sender's rate. Cameras whose exposure varies stay above it."""
 UNUSABLE = ('bad', 'too_old', 'engine_fault')
-"""Under which names frames count that came and gave nothing."""
+"""Counters of frames that arrived and gave no result."""
 FIRST_IMAGE = 'first image'
-"""Why there is no result of two images: the only reason that is in order."""
+"""Why there is no result of two images: the only reason that is expected."""
 
 
 class Level(enum.IntEnum):
@@ -34,20 +34,20 @@ class InputState(enum.Enum):
     WAITING = 'waiting'
     """None has come yet."""
     STALLED = 'stalled'
-    """They came, and come no more."""
+    """They came, and have stopped."""
     REJECTED = 'rejected'
     """They come, and none can be used."""
 
 
 class Finding(NamedTuple):
-    """One thing that is to be said."""
+    """One statement about a node or a camera."""
 
     level: Level
     text: str
 
 
 class NodeFacts(NamedTuple):
-    """What was seen of a node."""
+    """What is known about a node."""
 
     is_alive: bool = True
     """Whether its worker runs."""
@@ -66,7 +66,7 @@ class NodeFacts(NamedTuple):
 
 
 class CameraFacts(NamedTuple):
-    """What was seen of a camera since the last status, about a second ago."""
+    """What is known about a camera since the last status, about a second ago."""
 
     interval_s: float = 1.0
     counts: Mapping[str, int] = {}
@@ -107,7 +107,7 @@ def input_state(facts: CameraFacts) -> InputState:
 
 
 def node_findings(facts: NodeFacts) -> List[Finding]:
-    """Return what is to be said of a node, whatever its cameras do; nothing while it simply runs."""
+    """Return the findings on a node, independent of its cameras; none while it runs normally."""
     if not facts.is_alive:
         return [Finding(Level.ERROR, 'the worker has ended; see the log')]
     if facts.is_running and facts.busy_s > STUCK_S:
@@ -123,12 +123,12 @@ def node_findings(facts: NodeFacts) -> List[Finding]:
 
 
 def camera_findings(facts: CameraFacts) -> List[Finding]:
-    """Return what is to be said of a camera whose node runs; nothing if all is well."""
+    """Return the findings on a camera of a running node; none if all is well."""
     return [finding for rule in (_unusable, _arrival, _far_below, _missing, _slow) for finding in rule(facts)]
 
 
 def summary(findings: Sequence[Finding], fine: str) -> Finding:
-    """Return the worst of the findings with the texts of all that are as bad; `fine` if there is nothing to say."""
+    """Return the worst of the findings with the texts of all that are as bad; `fine` if there are none."""
     if not findings:
         return Finding(Level.OK, fine)
     worst = max(finding.level for finding in findings)

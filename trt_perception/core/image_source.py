@@ -1,4 +1,4 @@
-"""The contract of what gives a camera's images: `sources/` has one module per library that reads them."""
+"""The contract of image sources: `sources/` has one module per library that reads cameras."""
 import abc
 from typing import Callable, NamedTuple, Optional
 
@@ -13,13 +13,13 @@ class SourceOptions(NamedTuple):
     pipeline: str = ''
     """GStreamer elements that give video/x-raw, instead of `source`."""
     height: int = 0
-    """px; 0 = as the source has it."""
+    """px; 0 = as the source gives it."""
     width: int = 0
-    """px; 0 = as the source has it."""
+    """px; 0 = as the source gives it."""
     rate_hz: float = 0.0
-    """Images per second; 0 = as the source has it."""
+    """Images per second; 0 = as the source gives it."""
     encoding: str = ''
-    """Of the frames, as in sensor_msgs/Image; '' = as the source has it, without a conversion where possible."""
+    """Of the frames, as in sensor_msgs/Image; '' = as the source gives it, without a conversion where possible."""
     frame_id: str = ''
     """Of the frames."""
 

@@ -43,7 +43,7 @@ class LabelCarrier:
         self._size: Optional[Size] = None
 
     def keep(self, labels: np.ndarray, confidence: Optional[np.ndarray] = None) -> None:
-        """Copy what is known of the newest image: (H, W) uint8 labels, and their confidence, 255 = certain."""
+        """Keep the results of the newest image: (H, W) uint8 labels, and their confidence, 255 = certain."""
         if labels.shape != self._size:
             self._allocate(labels.shape)
         self._smaller.resize(labels, self._labels)

@@ -42,7 +42,7 @@ class Mailbox(Generic[Item]):
             return self._waiting.pop(sender)
 
     def close(self) -> None:
-        """Wake whoever waits; from now on `take` gives None."""
+        """Wake the thread that waits; from now on `take` returns None."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -18,9 +18,9 @@ from .growth import NO_GROWTH, Growth, measure_growth
 _FOOT_PX = 0.7
 """Standard deviation of the row of an obstacle's foot: rounding, and labels that end too early or too late."""
 _MOVES = 3.0
-"""So many standard deviations make a motion of its own."""
+"""Standard deviations from which on an obstacle counts as moving."""
 _STANDS = 2.0
-"""So many at most, and it is taken to stand still."""
+"""Standard deviations up to which it counts as standing still."""
 
 
 class Obstacle(NamedTuple):
@@ -109,7 +109,7 @@ class ObstacleFinder:
         growth = NO_GROWTH if motion is None else measure_growth(
             now, before, numbers, plane.mounting.down, float(_shift(motion) @ plane.mounting.down) / depth,
             math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
-        if foot + 2 >= self._bottom:  # Then it is nearer than its foot says.
+        if foot + 2 >= self._bottom:  # Then it is nearer than its foot suggests.
             depth_error = math.inf
         time, confidence, velocity, is_moving = self._contact(growth, depth, depth_error, motion, interval_s)
         return Obstacle(

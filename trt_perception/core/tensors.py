@@ -13,7 +13,7 @@ def static_spec(file: str, name: str, shape: Sequence[Any], kind: Any, dtypes: O
 
     Args:
         file: of the network, for the errors.
-        shape: sides that are no number above 0 are dynamic.
+        shape: sides that are not a number above 0 are dynamic.
         kind: the runtime's type.
         dtypes: numpy's type by the runtime's; None = `kind` is one.
 

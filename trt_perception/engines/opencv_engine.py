@@ -28,7 +28,7 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
 
 
 class OpenCvEngine(Engine):
-    """Dense inverse search (DIS; Kroeger et al., ECCV 2016), as OpenCV has it since 4.0.
+    """Dense inverse search (DIS; Kroeger et al., ECCV 2016), in OpenCV since 4.0.
 
     The file is JSON: `preset` (ultrafast, fast or medium), `height` and `width` of the images that it compares, and,
     where it is not the preset's, `finest_scale`: 0 = all pixels, 1 = half the size. Both inputs are grey, uint8

@@ -107,7 +107,7 @@ def _settings(core: Any, precision: str, threads: int) -> Dict[str, str]:
 
 
 def _check_executed(file: str, compiled: Any, precision: str) -> None:
-    # OpenVINO takes the precision for a hint, and may run another one without a word.
+    # OpenVINO takes the precision for a hint, and may run another one silently.
     arithmetic = compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()
     if arithmetic != _ARITHMETIC[precision][0]:
         raise EngineError('{}: precision {} was asked for, but OpenVINO {} runs it in {}. Choose another '

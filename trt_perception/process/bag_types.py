@@ -46,7 +46,7 @@ class BagTypes:
         whole = copy.copy(message)
         for name, description in self.store.fielddefs[message.__msgtype__][1]:
             dtype = _numbers(description)
-            if dtype:  # Any sequence of numbers will do for rclpy, for rosbags arrays alone.
+            if dtype:  # rclpy accepts any sequence of numbers, rosbags only arrays.
                 value = getattr(message, name)
                 setattr(whole, name, np.frombuffer(value, dtype) if isinstance(value, (bytes, bytearray)) else
                         np.asarray(value, dtype))
@@ -68,7 +68,7 @@ class BagTypes:
         return self._classes[name]
 
     def _default(self, description: Tuple[Any, Any]) -> Any:
-        """Return what makes the zero of a field."""
+        """Return a function that makes the zero of a field."""
         kind, detail = description
         if kind == Nodetype.NAME:
             return self._class(detail)

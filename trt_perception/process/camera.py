@@ -132,11 +132,11 @@ class Camera:
         """Take a serialised calibration, which holds until the next."""
         try:
             self._info = self._types.deserialize(data, CAMERA_INFO)
-        except Exception as error:  # Whatever rosbags raises for bytes that are none.
+        except Exception as error:  # Rosbags raises many kinds of errors for invalid bytes.
             self._sink.warn('{}: {} bytes are no CameraInfo: {}'.format(self.topics.info, len(data), error))
 
     def process(self, data: bytes) -> bool:
-        """Run the tasks on a serialised image and write what comes of it.
+        """Run the tasks on a serialised image and write the results.
 
         Returns:
             whether the results of later images depend on none before this one.

@@ -15,8 +15,8 @@ from .camera import CameraTopics
 from .job import Job
 
 _END_BYTES = 2**20
-# Parameters that count, beside those of the tasks. Models, engines and cameras are told by what they come to; the
-# others, docs/processing.md has them, change nothing here.
+# Parameters that count, beside those of the tasks. Models, engines and cameras count by what they resolve to; the
+# others, listed in docs/processing.md, change nothing here.
 _COMMON = ('num_threads', 'mono16_bits', 'output_size', 'max_workspace_size', 'dla_core')
 
 
@@ -51,7 +51,7 @@ def fingerprint_of(job: Job, bag: Bag, cameras: List[CameraTopics], models: Mapp
 def _digests(bag: Bag) -> List[str]:
     """Return a digest of each file of a bag: of its size and both its ends, where an index and checksums are.
 
-    Of the whole of a large bag it would take as long as processing a part of it.
+    A digest of a whole large bag would take as long as processing a part of it.
     """
     digests = []
     for path in [each for file in bag.files for each in (sorted(file.iterdir()) if file.is_dir() else [file])]:

@@ -1,11 +1,11 @@
-"""What is asked for, how far it is, and what came of it: values."""
+"""A job, its progress and its outcome, as values."""
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..core.tasks import TASKS
 
 DEFAULT_OUTPUTS = ('*/label_map', '*/label_info*', 'segmentation/confidence', '*/camera_info', '*/flow', '*/flow_info',
                    '*/time_reference')
-"""What programs read. Visualisations can be made of that; the confidence of the flow takes DIS as long as the flow."""
+"""What programs need. Visualisations can be made of that; the confidence of the flow takes DIS as long as the flow."""
 
 
 class Job(NamedTuple):
@@ -22,10 +22,10 @@ class Job(NamedTuple):
     settings: Mapping[str, Any] = {}
     """Parameters of the nodes by name; those that are missing have their defaults."""
     start_ns: int = 0
-    """Only what was recorded so long after the bag's first message, or later. The first image is paired with the one
+    """Only what was recorded at least this long after the bag's first message. The first image is paired with the one
     before it, so that the parts of a bag together give the whole."""
     end_ns: Optional[int] = None
-    """Only what was recorded earlier than so long after the bag's first message; None = to the end."""
+    """Only what was recorded less than this long after the bag's first message; None = to the end."""
     every: int = 1
     """Every nth image of each camera."""
     outputs: Tuple[str, ...] = DEFAULT_OUTPUTS
@@ -37,7 +37,7 @@ class Job(NamedTuple):
     with_input: bool = False
     """Whether the images and calibrations that were processed are written, too."""
     split: int = 500
-    """Images per file of the output. A run that is killed loses what belongs to the file that it is at."""
+    """Images per file of the output. A run that is killed loses its unfinished file."""
 
 
 class Progress(NamedTuple):
@@ -52,7 +52,7 @@ class Progress(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What came of a job."""
+    """The outcome of a job."""
 
     bag: str
     output: str
@@ -66,7 +66,7 @@ class Summary(NamedTuple):
     results: Dict[str, int]
     """Messages written, by topic."""
     faults: List[str]
-    """What could not be used, human-readable; [] = nothing."""
+    """What could not be used, human-readable; [] = all could."""
     resumed: int
     """Images that an earlier run had done."""
     seconds: float

@@ -1,4 +1,4 @@
-"""The bag that is written: a split bag, file by file, so that a run that was killed goes on at the last whole file.
+"""The bag that is written: a split bag, file by file, so that a run that was killed resumes after the last whole file.
 
 OUTPUT.partial holds, until it is renamed to OUTPUT:
     lock        held by the run that writes
@@ -223,7 +223,7 @@ def _locked(path: Path, output: str) -> Iterator[None]:
     with path.open('w') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another run may have finished, and its folder got its final name, since the file was opened.
+            # Since the file was opened, another run may have finished and renamed its folder.
             held = os.path.exists(str(path)) and os.path.samestat(os.fstat(file.fileno()), os.stat(str(path)))
         except BlockingIOError:
             held = False
@@ -233,7 +233,7 @@ def _locked(path: Path, output: str) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file or a folder to the disk: after a power cut, too, a name must not stand for half a file."""
+    """Flush a file or a folder to the disk: after a power cut, too, a name must not stand for half a file."""
     descriptor = os.open(str(path), os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -242,7 +242,7 @@ def _sync(path: Path) -> None:
 
 
 def _joined(infos: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """Return what metadata.yaml says of a bag, from that of each of its files."""
+    """Return a bag's metadata.yaml, from that of each of its files."""
     files = [each for info in infos for each in info['files']]
     start_ns = min(each['starting_time']['nanoseconds_since_epoch'] for each in files)
     end_ns = max(each['starting_time']['nanoseconds_since_epoch'] + each['duration']['nanoseconds'] for each in files)

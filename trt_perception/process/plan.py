@@ -1,4 +1,4 @@
-"""A job, looked at: the bag opened, the cameras found, the models chosen, everything checked."""
+"""A job, resolved: the bag opened, the cameras found, the models chosen, everything checked."""
 from typing import Dict, List, Mapping, NamedTuple
 
 from ..bag import Bag
@@ -15,7 +15,7 @@ from .output_bag import STORAGES
 
 
 class Plan(NamedTuple):
-    """What a job comes to on this machine."""
+    """What a job means on this machine."""
 
     bag: Bag
     cameras: List[CameraTopics]

@@ -19,14 +19,14 @@ from .output_bag import OutputBag, finished_report, open_output
 from .plan import Plan, plan_of
 
 _MOST_FAULTS = 20
-"""Different ones that are listed."""
+"""Number of distinct ones that are listed."""
 _LONGEST_LEAD_S = 10.0
 _JITTER_NS = 10**9
 """Between stamps and times of recording."""
 
 
 def fingerprint(job: Job) -> str:
-    """Return 64 hexadecimal digits for all that decides the output's bytes, without doing the job.
+    """Return 64 hexadecimal digits for all that decides the output's bytes, without running the job.
 
     Raises:
         ConfigError: as `process`.
@@ -38,7 +38,7 @@ def fingerprint(job: Job) -> str:
 
 def process(job: Job, progress: Callable[[Progress], None] = lambda _: None,
             engines: Optional[Engines] = None) -> Summary:
-    """Do a job; go on where an earlier run of the same job was stopped. An equal job that is done is not repeated.
+    """Run a job; resume where an earlier run of it was stopped. A job that is done is not repeated.
 
     Args:
         progress: called after each image.
@@ -90,7 +90,7 @@ class _Run:
         self._start_ns = plan.bag.start_ns + job.start_ns
 
     def run(self, progress: Callable[[Progress], None], kept: Optional[Engines]) -> Dict[str, Any]:
-        """Do what is left and return the report."""
+        """Process the rest and return the report."""
         messages = self._until_damage()
         first = next(messages, None)
         if first is None:
@@ -126,7 +126,7 @@ class _Run:
 
     def _all(self, cameras: List[Camera], messages: Iterator[Recorded],
              progress: Callable[[Progress], None]) -> None:
-        """Take all messages, those before the position only to get where an earlier run was."""
+        """Take all messages; those before the position only restore the state of an earlier run."""
         by_image = {camera.topics.image: camera for camera in cameras}
         total = self._total()
         seen = dict.fromkeys(by_image, 0)

@@ -44,7 +44,7 @@ class Camera:
         # Remapping `image` moves its siblings too, as in image_transport.
         topic = _resolved(node, namespace + 'image', Image)
         if compressed and topic.endswith(_SUFFIX):
-            topic = topic[:-len(_SUFFIX)]  # Whoever names the whole topic means the same.
+            topic = topic[:-len(_SUFFIX)]  # The whole name of the topic is accepted, too.
         info = _resolved(node, namespace + 'camera_info', CameraInfo)
         if info == '{}/{}camera_info'.format(node.get_namespace().rstrip('/'), namespace):  # Not remapped itself.
             info = topic.rsplit('/', 1)[0] + '/camera_info'
@@ -84,7 +84,7 @@ class Camera:
         self._take_image(message)
 
     def watch(self) -> None:
-        """Look whether images arrive, and who publishes; to be called every WATCH_PERIOD_S."""
+        """Check whether images arrive, and who publishes; to be called every WATCH_PERIOD_S."""
         for subscription in (self.image, self.info):
             subscription.update()
         now_s = time.monotonic()

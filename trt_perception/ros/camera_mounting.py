@@ -12,7 +12,7 @@ from ..core.settings import Settings
 
 
 class CameraMounting:
-    """Tells where frames are in the base frame; nothing on a vehicle moves, so each is looked up once.
+    """Finds frames in the base frame; they are fixed on a vehicle, so each is looked up once.
 
     Raises:
         ConfigError: tf is asked for, and tf2_ros is not installed.

@@ -30,7 +30,7 @@ _PATIENCE_S = 10.0
 
 
 class CameraNode(Node):
-    """Publishes the images of one source on `image`, and its calibration on `camera_info` beside it, header by header.
+    """Publishes the images of one source on `image`, and its calibration on `camera_info` with the same headers.
 
     A source that is lost is opened again, with growing pauses.
 
@@ -77,7 +77,7 @@ class CameraNode(Node):
                 self._images.wait_for_all_acked(Duration(seconds=1))  # The last image of a video.
             self.stopped.set_result(None)
         except Exception as error:  # Whatever it is, the main thread must hear of it.
-            if self.context.ok():  # After Ctrl-C a publish fails, and nobody cares.
+            if self.context.ok():  # After Ctrl-C, publishing fails, which does not matter.
                 self.stopped.set_exception(error)
 
     def _work(self) -> None:
@@ -117,7 +117,7 @@ class CameraNode(Node):
                 return source
 
     def _publish_all(self, source: ImageSource) -> None:
-        """Publish what a source gives, until it ends or `close`."""
+        """Publish the images of a source, until it ends or `close`."""
         waited_s = 0.0
         while not self._closing.is_set() and not source.ended:
             frame = source.read(_TICK_S)
@@ -158,7 +158,7 @@ def _check_size(calibration: CameraCalibration, frame: Frame, url: str) -> None:
 
 
 def path_of(url: str) -> str:
-    """Return the path that a camera_info_url means.
+    """Return the path that a camera_info_url names.
 
     Raises:
         ConfigError: no such package, or another kind of URL.

@@ -26,7 +26,7 @@ class DebugTopics:
         camera: its name; '' = the only one.
 
     Attributes:
-        is_watched: whether somebody subscribes, as of the last `update`: asking for each frame would cost its time.
+        is_watched: whether there are subscribers, as of the last `update`: asking for each frame takes too long.
     """
 
     def __init__(self, node: Node, camera: str) -> None:
@@ -41,7 +41,7 @@ class DebugTopics:
         self._last_s: Optional[float] = None
 
     def update(self) -> None:
-        """Look whether somebody subscribes."""
+        """Check whether there are subscribers."""
         self.is_watched = any(publisher.get_subscription_count() for publisher in self._publishers.values())
         if not self.is_watched:
             self._last_s = None

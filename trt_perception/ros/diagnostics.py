@@ -165,7 +165,7 @@ def _times(timer: StageTimer) -> _Values:
 
 
 def _machine() -> _Values:
-    """Return the memory of this process and what the machine tells of itself; a Jetson tells all of it."""
+    """Return the memory of this process and what the machine reports; a Jetson reports all of it."""
     board = read_board()
     values = [('peak memory (MB)', '{:.0f}'.format(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))]
     values += [(key, value) for key, value in (('board', board.model), ('power mode', board.power_mode)) if value]

@@ -1,4 +1,4 @@
-"""The frames of one camera on their way through the tasks: how old they are, and what became of each of them."""
+"""The frames of one camera on their way through the tasks: how old they are, and the outcome of each."""
 import time
 from collections import Counter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence

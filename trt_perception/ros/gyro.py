@@ -26,7 +26,7 @@ class Gyro:
         self._subscription: Any = None
 
     def listen(self, wanted: bool) -> None:
-        """Subscribe, or stop it."""
+        """Subscribe or unsubscribe."""
         if wanted and self._subscription is None:
             self._subscription = self._node.create_subscription(Imu, 'imu', self._take, _DEEP)
         elif not wanted and self._subscription is not None:
@@ -51,5 +51,5 @@ class Gyro:
         if self._samples and stamp == self._samples[-1][0]:
             return
         if self._samples and stamp < self._samples[-1][0]:
-            self._samples.clear()  # The clock went back, as of a bag that starts again.
+            self._samples.clear()  # The clock went back: a bag was started again.
         self._samples.append((stamp, turn @ velocity))

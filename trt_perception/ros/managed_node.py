@@ -1,4 +1,4 @@
-"""A node with ROS's lifecycle, where rclpy has it: Humble and newer. Foxy's has not: there it goes through it once."""
+"""A node with ROS's lifecycle on Humble and newer; Foxy's rclpy has none: there the node activates itself once."""
 import enum
 from functools import partial
 from typing import Any, Callable, Optional
@@ -45,10 +45,10 @@ class ManagedNode(Node):
             self._service_change_state.callback = partial(self._change_state, self._service_change_state.callback)
 
     def start(self, autostart: bool) -> None:
-        """Go to ACTIVE, or wait for somebody who manages the node.
+        """Go to ACTIVE, or wait for a lifecycle manager.
 
         Raises:
-            ConfigError: it is to wait, and rclpy has no lifecycle.
+            ConfigError: it should wait, but rclpy has no lifecycle.
             PerceptionError: a stage cannot be reached.
         """
         self.autostarted = autostart
@@ -65,7 +65,7 @@ class ManagedNode(Node):
                     raise self._error
 
     def configure(self) -> None:
-        """Take what the node needs to work: UNCONFIGURED to INACTIVE."""
+        """Acquire what the node needs to work: UNCONFIGURED to INACTIVE."""
 
     def activate(self) -> None:
         """Begin to work: INACTIVE to ACTIVE."""
@@ -74,10 +74,10 @@ class ManagedNode(Node):
         """Stop the work: ACTIVE to INACTIVE."""
 
     def cleanup(self) -> None:
-        """Give back what `configure` took: INACTIVE to UNCONFIGURED."""
+        """Release what `configure` acquired: INACTIVE to UNCONFIGURED."""
 
     def finish(self) -> None:
-        """Give back everything, from whatever stage."""
+        """Release everything, from any stage."""
         if self.stage == Stage.ACTIVE:
             self._reach(Stage.INACTIVE, self.deactivate)
         if self.stage == Stage.INACTIVE:
@@ -104,7 +104,7 @@ class ManagedNode(Node):
         return self._answer(Stage.FINALIZED, self.finish)
 
     def on_error(self, state: Any) -> Any:
-        """Answer ROS after a bug: back to UNCONFIGURED if everything can be given back."""
+        """Answer ROS after a bug: back to UNCONFIGURED if everything can be released."""
         return self._answer(Stage.UNCONFIGURED, self.finish)
 
     def _change_state(self, change: Callable[[Any, Any], Any], request: Any, response: Any) -> Any:

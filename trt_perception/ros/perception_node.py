@@ -58,7 +58,7 @@ class PerceptionNode(ManagedNode):
         self.finish()
 
     def configure(self) -> None:
-        """Open the engines. Whoever manages the node waits for them; started by itself, it goes on meanwhile."""
+        """Open the engines. A lifecycle manager waits for them; a node that starts itself goes on meanwhile."""
         read = messages.frame_from_compressed if self._compressed else messages.frame_from_image
         self._open_error = None
         self._is_opening = not self.autostarted
@@ -68,7 +68,7 @@ class PerceptionNode(ManagedNode):
         self._worker.start()
         while self._is_opening and self._worker.is_alive() and self._worker.state == State.OPENING:
             self._worker.join(0.1)
-            self._status.keep_up()  # Nobody else does: this is the executor's thread.
+            self._status.keep_up()  # The executor cannot: this is its thread.
         self._is_opening = False
         if self._open_error is not None:
             self.cleanup()

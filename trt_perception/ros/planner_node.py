@@ -45,7 +45,7 @@ class PlannerNode(Node):
         self._follow = self.create_timer(_PERIOD_S, self._follow_subscribers, clock=steady_clock())
 
     def close(self) -> None:
-        """End: there is nothing to give back."""
+        """Called at the end: there is nothing to release."""
 
     def _follow_subscribers(self) -> None:
         watched = self._outputs.watched()

@@ -1,4 +1,4 @@
-"""The topics of planner_node: what is computed of one image, at most once, and what is published of it."""
+"""The topics of planner_node: computes what is needed of an image at most once, and publishes it."""
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np

@@ -42,7 +42,7 @@ class Preparation(threading.Thread):
                 self.built.append(prepare_engine(model, self._options, self._note))
         except _StopError:
             pass
-        except Exception as error:  # It belongs to whoever waits: see `check`.
+        except Exception as error:  # Raised in the thread that waits: see `check`.
             self._error = error
 
     def check(self) -> None:

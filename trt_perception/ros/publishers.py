@@ -53,7 +53,7 @@ class TaskPublishers(abc.ABC):
         return any(self._watched(topic) for topic in self._results)
 
     def _create(self, topic: str, kind: Any, latched: bool = False, is_result: bool = True) -> Any:
-        """Create a publisher on TASK/topic; whoever subscribes to a result makes the network run."""
+        """Create a publisher on TASK/topic; a subscription to a result makes the network run."""
         if is_result:
             self._results.append(topic)
         self._publishers[topic] = self._sink.create_publisher('{}/{}'.format(self.task, topic), kind, latched)

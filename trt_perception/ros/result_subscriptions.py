@@ -19,7 +19,7 @@ _SILENCE_S = 3.0
 class ResultSubscriptions:
     """Several users of results, each with the topics that it needs of an image.
 
-    While nobody needs a topic there is no subscription, so that the nodes that publish it may rest, too.
+    A topic that nobody needs is not subscribed to, so that the nodes that publish it may rest, too.
 
     Args:
         users: name -> (topics, function that takes the results); topics are keys of consumer.TOPICS.
@@ -38,7 +38,7 @@ class ResultSubscriptions:
         self._since_s = time.monotonic()
 
     def serve(self, names: Iterable[str]) -> None:
-        """From now on subscribe to what these users need."""
+        """Subscribe to what these users need, and to nothing else."""
         names = list(names)
         if names != list(self._joins):
             self._since_s = time.monotonic()
@@ -78,7 +78,7 @@ class ResultSubscriptions:
                 self._users[name][1](results)
         except FrameError as error:
             self._node.get_logger().warning('Image skipped: {}'.format(error), throttle_duration_sec=10.0)
-        except Exception:  # Want of memory, or a bug: of this image, and the next may be better.
+        except Exception:  # Out of memory, or a bug: of this image; the next may be better.
             if not self._node.context.ok():
                 raise
             self._node.get_logger().error('Image skipped: {}'.format(traceback.format_exc()), throttle_duration_sec=5.0)

@@ -50,7 +50,7 @@ class StatusPublisher:
         self.timer = node.create_timer(_PERIOD_S, self._publish, clock=steady_clock())
 
     def keep_up(self) -> None:
-        """Publish if it is time; for whoever keeps the executor busy."""
+        """Publish if it is time; for code that keeps the executor busy."""
         if time.monotonic() - self._last_s > _PERIOD_S:
             self._publish()
 

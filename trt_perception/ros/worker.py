@@ -120,7 +120,7 @@ class Worker(threading.Thread):
             else:
                 self._work(lambda: True)
         except BaseException as error:  # Whatever it is, the main thread must hear of it, and reports it whole.
-            if self._node.context.ok():  # After Ctrl-C a publish fails, and nobody cares.
+            if self._node.context.ok():  # After Ctrl-C, publishing fails, which does not matter.
                 self._ended(error if isinstance(error, Exception) else RuntimeError('the worker ended: {!r}'.format(
                     error)))
         finally:
@@ -175,7 +175,7 @@ class Worker(threading.Thread):
         except EngineError as error:
             self._engines.fail(str(error))
             return 'engine_fault'
-        except Exception as error:  # Want of memory, or a bug: of this frame, and the next may be better.
+        except Exception as error:  # Out of memory, or a bug: of this frame; the next may be better.
             if not self._node.context.ok():
                 raise
             feed.last_error = '{}: {}'.format(type(error).__name__, error)

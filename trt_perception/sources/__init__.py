@@ -24,7 +24,7 @@ class Kind(NamedTuple):
 
     name: str
     readers: Tuple[str, ...]
-    """Who can read it, best first."""
+    """Readers, best first."""
 
 
 CSI = Kind('CSI camera', (GSTREAMER,))

@@ -140,12 +140,12 @@ class GStreamerSource(ImageSource):
                 self._name, reason or 'no reason given.', self.description))
 
     def _error(self) -> str:
-        """Return what the pipeline says is wrong, the first thing of several; '' = nothing."""
+        """Return the first error of the pipeline; '' = none."""
         message = self._pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
         if message is None:
             return ''
         error, debug = message.parse_error()
-        _, _, reason = (debug or '').partition(':\n')  # Ahead of it is a place in C code.
+        _, _, reason = (debug or '').partition(':\n')  # It is preceded by a place in C code.
         return ' '.join([error.message] + reason.split())
 
     def _frame(self, sample: Any, info: Any) -> Frame:
@@ -166,7 +166,7 @@ class GStreamerSource(ImageSource):
                           self.options.frame_id)
 
     def _latency_ns(self, segment: Any, pts: int) -> int:
-        """Return how long ago a buffer was captured; 0 where the pipeline does not tell, or tells nonsense."""
+        """Return how long ago a buffer was captured; 0 where the pipeline does not tell, or it is implausible."""
         running_ns = segment.to_running_time(Gst.Format.TIME, pts) if pts != Gst.CLOCK_TIME_NONE else None
         clock = self._pipeline.get_clock()
         if running_ns in (None, Gst.CLOCK_TIME_NONE) or clock is None:
@@ -182,7 +182,7 @@ class GStreamerSource(ImageSource):
 
 
 class Plane(NamedTuple):
-    """Where one plane of an image lies in its memory."""
+    """The place of one plane of an image in its memory."""
 
     offset: int
     step: int

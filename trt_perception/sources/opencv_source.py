@@ -11,7 +11,7 @@ from . import V4L2, kind_of
 from .pace import Pace
 
 _RATE_HZ = 30.0
-"""Of a video that does not tell."""
+"""Of a video that does not tell its own."""
 
 
 class OpenCVSource(ImageSource):

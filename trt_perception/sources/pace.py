@@ -1,4 +1,4 @@
-"""Paces images that are there at once, of a video or a test pattern."""
+"""Paces images that are available at once, as of a video or a test pattern."""
 import time
 
 
@@ -14,7 +14,7 @@ class Pace:
         self._next_s = time.monotonic()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the next image is due, at most so long; return whether it is."""
+        """Wait until the next image is due, for a limited time; return whether it is."""
         wait_s = self._next_s - time.monotonic()
         if wait_s > 0:
             time.sleep(min(wait_s, timeout_s))

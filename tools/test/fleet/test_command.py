@@ -77,7 +77,7 @@ def test_all_bags_below_a_folder_are_processed_and_a_broken_one_is_named(drives:
     assert all((tmp_path / 'out' / folder / 'metadata.yaml').is_file() for folder in folders)
     page = (tmp_path / 'out' / 'index.html').read_text()
     assert 'broken.mcap' in page
-    assert 'Frames that the network is least sure of' in page
+    assert 'Frames with the lowest confidence' in page
 
 
 def test_nothing_is_done_twice_and_a_new_bag_costs_one_bag(drives: Path, model: str, tmp_path: Path,
@@ -166,7 +166,7 @@ def test_who_dies_of_a_piece_is_replaced_only_so_often(drives: Path, tmp_path: P
     worker = Worker(None, store.root, 'run')
     result = json.loads(worker(as_row(piece))['result'])
     assert result['state'] == 'failed'
-    assert '3 workers have ended in the middle of it' in result['error']
+    assert '3 workers died while they processed it' in result['error']
     store.end('run')
     assert store.begin('run', piece.address) == 1
 

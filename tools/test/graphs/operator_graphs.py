@@ -1,4 +1,4 @@
-"""Small graphs, one per ONNX operator and type, for whoever says what takes them: tables or a parser."""
+"""Small graphs, one per ONNX operator and type, to hold tables and a parser to."""
 from __future__ import annotations
 
 import re

@@ -326,7 +326,7 @@ def test_classes_beside_each_other_give_the_same_labels_and_nearly_the_same_conf
     changed = onnx.shape_inference.infer_shapes(simplify(segmentation()))
     assert decide_channels_last(changed)
     onnx.checker.check_model(changed, full_check=True)
-    # ONNX Runtime 1.10 and 1.11 would give other labels, without a word.
+    # ONNX Runtime 1.10 and 1.11 would give other labels, without an error.
     assert changed.opset_import[0].version == 17
     feeds = prepare(road, changed, folder_frames(images, 2, False), '')
     expected, given = (sensitivity.run(each, road, feeds) for each in (segmentation(), changed))

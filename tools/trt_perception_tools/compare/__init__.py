@@ -1,1 +1,1 @@
-"""Compares two recordings of results: a gate for whoever changes a network, a version or a setting."""
+"""Compares two recordings of results: a check for changes of a network, a version or a setting."""

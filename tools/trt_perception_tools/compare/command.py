@@ -76,7 +76,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def frame_line(key: Key, numbers: Mapping[str, float], criteria: Iterable[Criterion]) -> dict[str, object]:
-    """Return what frames.jsonl says of an image: its numbers, and the criteria that it does not keep to."""
+    """Return what frames.jsonl says of an image: its numbers, and the criteria that it does not meet."""
     failed = [str(each) for each in criteria if each.measure in numbers and not each.met(numbers[each.measure])]
     return {'camera': key[0], 'stamp_ns': key[1], **numbers, 'failed': failed}
 

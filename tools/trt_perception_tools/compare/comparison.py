@@ -44,7 +44,7 @@ class Pair(NamedTuple):
 
 
 class Comparison:
-    """What two runs say of the images that both have; the second is the reference.
+    """Compares two runs on the images that both have; the second is the reference.
 
     Args:
         keep: how many of the worst frames to keep, by labels and by flow each.
@@ -53,7 +53,7 @@ class Comparison:
         classes: by camera of the second run, those that its labels are compared by.
         frames: in the order of the recording; complete once `pairs` has ended.
         missing, extra: images that only the second run, or only the first, has results of.
-        other_interval: of how many the flow is since another image: where a run lost images. It is not compared.
+        other_interval: number of frames whose flow spans another interval, since a run lost images. It is not compared.
 
     Raises:
         ConfigError: the runs have no image in common.

@@ -20,24 +20,24 @@ class Criterion(NamedTuple):
     most: float | None
     """Of the absolute value, where the measure is a change."""
     frames: float | None
-    """Share of the frames that must keep to it, 0..1; None = the number of the whole run must."""
+    """Share of the frames that must meet it, 0..1; None = the number of the whole run must."""
 
     def __str__(self) -> str:
         bound = f'>= {self.least:g}' if self.least is not None else f'<= {self.most:g}'
         return f'{self.measure} {bound}' + ('' if self.frames is None else f' in {self.frames:.4g} of the frames')
 
     def met(self, value: float) -> bool:
-        """Return whether a number keeps to the bound."""
+        """Return whether a number is within the bound."""
         return value >= self.least if self.least is not None else abs(value) <= (self.most or 0.0)
 
 
 class Verdict(NamedTuple):
-    """What a criterion says of a run."""
+    """A criterion, judged on a run."""
 
     criterion: Criterion
     passed: bool
     got: float | None
-    """The number of the run, or the share of the frames that keep to the bound; None = there is none."""
+    """The number of the run, or the share of the frames within the bound; None = there is none."""
 
 
 def read_criteria(path: Path) -> list[Criterion]:
@@ -77,7 +77,7 @@ def _criterion(fields: Fields) -> Criterion:
 
 def judge(criteria: Iterable[Criterion], run: Mapping[str, float], frames: Iterable[Mapping[str, float]]
           ) -> list[Verdict]:
-    """Judge a run by its numbers and those of its frames. What there is no number of, is not met."""
+    """Judge a run by its numbers and those of its frames. A criterion without a number is not met."""
     frames = list(frames)
     verdicts = []
     for each in criteria:

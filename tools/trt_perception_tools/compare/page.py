@@ -25,7 +25,7 @@ _WORDS = {'labels.agreement': 'same label, of all pixels', 'labels.mean_iou': 'm
           'flow.fl_all': 'flow off by more than 3 px and 5 %',
           'frames.missing': 'images without a result in the first run',
           'frames.extra': 'images without a result in the second run',
-          'flow.other_interval': 'images whose flow is since another image, and is not compared'}
+          'flow.other_interval': 'images whose flow spans another interval, and is not compared'}
 
 
 def comparison_page(names: tuple[str, str], comparison: Comparison, numbers: Mapping[str, float],
@@ -45,7 +45,7 @@ def number_rows(numbers: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[tuple[str, str, str]]:
-    """Return criterion, what came, and whether it is met, for a table."""
+    """Return criterion, number, and whether it is met, for a table."""
     return [(str(each.criterion), 'no number' if each.got is None else f'{each.got:.4g}',
              'passed' if each.passed else 'FAILED') for each in verdicts]
 

@@ -28,7 +28,7 @@ _RESULTS = ('labels', 'flow')
 
 
 class Result(NamedTuple):
-    """What a run says of one image; None = nothing."""
+    """The results of one image; None = there are none."""
 
     key: Key
     labels: np.ndarray | None = None

@@ -201,7 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Export, and say what became of the network and how close the graph is to torch."""
+    """Export, and report the graph's size and how close it is to torch."""
     seed = seed_of(args.weights)
     if seed is None:
         model = load_model(args.model)

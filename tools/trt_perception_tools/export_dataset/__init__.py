@@ -1,1 +1,1 @@
-"""Recorded results as datasets: what other programs train on, and what people look through."""
+"""Recorded results as datasets, for training in other programs and for review."""

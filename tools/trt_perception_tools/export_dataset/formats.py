@@ -130,7 +130,7 @@ class FlowPairs(Format):
     def __init__(self, folder: Path, classes: LabelSet | None, image_ending: str) -> None:
         super().__init__(folder, classes, image_ending)
         self._images: dict[int, np.ndarray] = {}
-        self._fields: dict[int, Moment] = {}  # Whose other image is still to come, by its stamp.
+        self._fields: dict[int, Moment] = {}  # Those that wait for their other image, by its stamp.
 
     def add(self, moment: Moment) -> None:
         """Write the pair whose later image this is."""

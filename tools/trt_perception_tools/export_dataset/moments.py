@@ -1,4 +1,4 @@
-"""What a run says of each image, in the order of the stamps."""
+"""The results of a run by image, in the order of the stamps."""
 from __future__ import annotations
 
 import heapq
@@ -26,11 +26,11 @@ from ..recorded import (
 )
 
 _WAITING = 8
-"""Images per camera whose results are waited for: a node's come later than the next image."""
+"""Images per camera that wait for their results: a node's come later than the next image."""
 
 
 class Moment(NamedTuple):
-    """An image of one camera and what a run says of it; None = nothing."""
+    """An image of one camera with its results; None = there is none."""
 
     camera: str
     """Namespace, '' = none."""
@@ -48,7 +48,7 @@ class Moment(NamedTuple):
 
 
 class RunMoments:
-    """The images of a run, to be gone through as often as wanted.
+    """The images of a run; may be iterated several times.
 
     Args:
         path: bag with the results.

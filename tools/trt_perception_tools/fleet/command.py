@@ -4,10 +4,9 @@
     trt_perception_tools process 's3://fleet/2026-*/' --output s3://results --ray ray://head:10001 --gpus 0.5
     trt_perception_tools process @list.txt --output results -p num_threads:=2      # one after the other, without Ray
 
-The same command again goes on after a kill, does nothing where all is done, and of one new bag only that. A bag that
-fails stops no other. OUTPUT gets index.html and report.json: bags done, skipped, failed and why; rates, classes,
-uncertain frames.
-Exit status: 0; 1 where something failed, which the report names; 2 where nothing could be done.
+The same command resumes after a kill. What is done is skipped: of one new bag only that is processed. A bag that fails
+does not stop the others. OUTPUT gets index.html and report.json: bags done, skipped, failed and why; rates, classes,
+uncertain frames. Exit status: 0; 1 if something failed, which the report names; 2 if nothing could be done.
 """
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ _NAME_BYTES = 4
 
 
 class Planned(NamedTuple):
-    """A bag, and what is to be done with it."""
+    """A bag and the work to do on it."""
 
     bag: SourceBag
     pieces: list[Piece]
@@ -59,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fleet.add_argument('--gpus', type=float, default=0.0, metavar='X',
                        help='GPUs of a worker, e.g. 0.5 (default: none)')
     fleet.add_argument('--workers', type=int, default=0, metavar='N',
-                       help='how many at most (default: as many as there is room for)')
+                       help='maximum number (default: as many as fit)')
     fleet.add_argument('--piece', type=float, default=300.0, metavar='S',
                        help='length of a piece of a bag on this machine, s (default: %(default)g)')
 
@@ -70,13 +69,14 @@ def execute(args: argparse.Namespace) -> int:
     if args.threads < 1 or args.gpus < 0 or args.workers < 0 or not args.piece > 0:
         raise ConfigError('--threads, --gpus, --workers, --piece: expected at least 1, 0, 0 and a length above 0.')
     if args.gpus and args.ray is None:
-        raise ConfigError('--gpus: got it without --ray. Add that; without Ray, the engine decides what it uses.')
+        raise ConfigError('--gpus: got it without --ray. Add --ray, or leave --gpus out: without Ray, the engine '
+                          'decides what it uses.')
     job = process_command.job_of(args)
     job = job._replace(settings={'num_threads': args.threads, **job.settings})
     bags, store = find_bags(args.bags), Store(args.output)
     resources = Resources(args.threads, args.gpus, args.workers)
     with ExitStack() as ray:
-        if args.gpus:  # What the workers have, this machine may not.
+        if args.gpus:  # The workers may have engines that this machine lacks.
             ray.enter_context(connected(args.ray))
         models = models_on_ray(job, resources) if args.gpus else describe_models(job)
         planned = plan_all(bags, job, request_digest(job, models), args.piece, store)
@@ -106,7 +106,7 @@ def plan_all(bags: list[SourceBag], job: Job, request: str, piece_s: float, stor
             return Planned(bag, plan(bag, job, request, piece_s, store))
         except (PerceptionError, OSError) as error:
             return Planned(bag, [], f'{type(error).__name__}: {error}')
-    with ThreadPoolExecutor(_PLANNERS) as pool:  # It is mostly waiting, for disks or a network.
+    with ThreadPoolExecutor(_PLANNERS) as pool:  # It mostly waits for disks or the network.
         return list(tqdm(pool.map(planned, bags), 'look', len(bags), unit=' bags', leave=False, disable=None))
 
 
@@ -134,7 +134,7 @@ def _shown(results: Iterator[dict[str, Any]], count: int) -> Iterator[tuple[str,
 
 def _bag_result(planned: Planned, known: dict[str, dict[str, Any] | None], results: dict[str, dict[str, Any]]
                 ) -> BagResult:
-    """Return what came of a bag."""
+    """Return the outcome of a bag."""
     new = [results[piece.address] for piece in planned.pieces if piece.address in results]
     errors = [each['error'] for each in new if each['state'] != DONE]
     finished = [(piece.address, statistics) for piece in planned.pieces

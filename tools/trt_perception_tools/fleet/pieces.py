@@ -41,7 +41,7 @@ def describe_models(job: Job) -> dict[str, dict[str, str]]:
 
 
 def request_digest(job: Job, models: dict[str, dict[str, str]]) -> str:
-    """Return a digest of what is asked of every bag: networks, engines, precisions, options, version."""
+    """Return a digest of what is the same for every bag: networks, engines, precisions, options, version."""
     options = job._replace(bag='', output='', start_ns=0, end_ns=None)._asdict()
     options['settings'] = {name: value for name, value in job.settings.items() if name not in _PLACES}
     return _digest([__version__, models, options])
@@ -50,8 +50,8 @@ def request_digest(job: Job, models: dict[str, dict[str, str]]) -> str:
 def plan(bag: SourceBag, job: Job, request: str, piece_s: float, store: Store) -> list[Piece]:
     """Return the pieces of a bag.
 
-    A bag that was planned before is not opened again. One that is not on this machine is one piece: to cut it, it would
-    have to be fetched by each who processes a part.
+    A bag that was planned before is not opened again. One that is not on this machine is one piece: otherwise every
+    worker with a part of it would have to fetch it.
 
     Raises:
         ConfigError: the bag cannot be read.
@@ -73,7 +73,7 @@ def _ranges(bag: SourceBag, job: Job, length_ns: int) -> list[list[int | None]]:
     opened.close()
     end_ns = duration_ns if job.end_ns is None else min(duration_ns, job.end_ns)
     starts = list(range(job.start_ns, max(end_ns, job.start_ns + 1), length_ns))
-    if len(starts) > 1 and end_ns - starts[-1] < length_ns // 4:  # No crumbs.
+    if len(starts) > 1 and end_ns - starts[-1] < length_ns // 4:  # No tiny piece at the end.
         starts.pop()
     return [[start, end] for start, end in zip(starts, [*starts[1:], job.end_ns], strict=True)]
 

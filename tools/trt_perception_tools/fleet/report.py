@@ -1,4 +1,4 @@
-"""What came of a fleet of bags, as JSON and as a page. Processes nothing."""
+"""The outcome of a fleet run, as JSON and as a page. Processes nothing."""
 from __future__ import annotations
 
 import heapq
@@ -15,7 +15,7 @@ _MOST_ROWS = 500
 
 
 class BagResult(NamedTuple):
-    """What came of a bag."""
+    """The outcome of a bag."""
 
     bag: str
     is_new: bool
@@ -99,7 +99,7 @@ def _body(bags: Sequence[BagResult], numbers: Mapping[str, Any], models: Mapping
         yield html.bars(list(numbers['classes']), {'share': [100 * each for each in numbers['classes'].values()]}, '%',
                         'Of all pixels of all label maps.')
     if numbers['uncertain']:
-        yield html.heading('Frames that the network is least sure of')
+        yield html.heading('Frames with the lowest confidence')
         yield html.table(['mean confidence', 'stamp, s', 'camera', 'bag'], [
             [f'{confidence:.3f}', f'{stamp_ns / 1e9:.3f}', camera, bag]
             for confidence, stamp_ns, camera, bag in numbers['uncertain']], '>><<')

@@ -17,16 +17,16 @@ from .worker import Worker, as_row
 LOCAL = 'local'
 _CONNECT_S = 5.0
 _OBJECT_STORE_BYTES = 100 * 2**20
-"""Of a Ray that is started here: only rows of text travel."""
+"""Of a Ray that is started here: only rows of text are exchanged."""
 
 
 class Resources(NamedTuple):
-    """What one worker takes."""
+    """The resources of one worker."""
 
     threads: int
     gpus: float
     workers: int
-    """How many at most; 0 = as many as there is room for."""
+    """Maximum number; 0 = as many as fit."""
 
 
 def run_here(pieces: Sequence[Piece], worker: Worker) -> Iterator[dict[str, Any]]:
@@ -49,7 +49,7 @@ def run_on_ray(pieces: Sequence[Piece], constructor: Sequence[Any], resources: R
     context.enable_progress_bars = False
     rows = ray.data.from_items([as_row(piece) for piece in pieces], override_num_blocks=len(pieces))
     count = min(len(pieces), resources.workers or _room(ray.cluster_resources(), resources))
-    results = rows.map(cast(Any, Worker),  # Its annotations know functions alone.
+    results = rows.map(cast(Any, Worker),  # Its annotations accept functions only.
                        fn_constructor_args=list(constructor), compute=ray.data.ActorPoolStrategy(size=count),
                        num_cpus=resources.threads, num_gpus=resources.gpus or None)
     for row in results.iter_rows():
@@ -57,7 +57,7 @@ def run_on_ray(pieces: Sequence[Piece], constructor: Sequence[Any], resources: R
 
 
 def _room(cluster: dict[str, float], resources: Resources) -> int:
-    """Return how many workers a cluster has room for.
+    """Return how many workers fit into a cluster.
 
     Raises:
         ConfigError: not even one.
@@ -73,7 +73,7 @@ def _room(cluster: dict[str, float], resources: Resources) -> int:
 
 
 def models_on_ray(job: Job, resources: Resources) -> dict[str, dict[str, str]]:
-    """Return what a job's models are where the workers run, which may have other engines than this machine."""
+    """Resolve a job's models where the workers run, which may have other engines than this machine."""
     import ray
     task = ray.remote(num_cpus=1, num_gpus=resources.gpus)(describe_models)
     try:
@@ -111,10 +111,10 @@ def connected(address: str) -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Knock first: Ray itself tries for minutes, and ends the process.
+    """Check the port first: Ray itself retries for minutes, then ends the process.
 
     Raises:
-        ConfigError: nobody answers.
+        ConfigError: there is no answer.
     """
     host, _, port = address.rpartition('://')[2].rstrip('/').rpartition(':')
     if not host or not port.isdecimal() or int(port) > 65535:

@@ -10,7 +10,7 @@ import fsspec
 from trt_perception.core.errors import ConfigError
 
 ALONE = ('.mcap', '.db3', '.bag')
-"""Suffixes of files that are a bag each, where they are in no folder of a ROS 2 bag."""
+"""Suffixes of files that are bags themselves, outside the folder of a ROS 2 bag."""
 _END_BYTES = 2**20
 
 

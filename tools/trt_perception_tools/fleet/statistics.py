@@ -1,4 +1,4 @@
-"""What the results of a piece say: shares of the classes, and the frames that the network is least sure of."""
+"""Statistics of a piece: shares of the classes, and the frames with the lowest confidence."""
 from __future__ import annotations
 
 import heapq
@@ -41,7 +41,7 @@ def piece_statistics(folder: Path) -> dict[str, Any]:
                 labels = labels_of(topic, message)[::_STEP, ::_STEP]
                 counts[topic.camera] = counts.get(topic.camera, 0) + np.bincount(labels.ravel(), minlength=256)
                 frames += 1
-        except FrameError:  # What a damaged disk made of our own results; the images were counted by `process`.
+        except FrameError:  # Our own results, damaged on disk; the images were counted by `process`.
             continue
     shares: dict[str, float] = {}
     total = sum(int(each.sum()) for each in counts.values())

@@ -2,7 +2,7 @@
 
 pieces/AB/ABCD.../    a bag with the results of one piece, and statistics.json, which is written last
 bags/AB/ABCD....json  the pieces of a bag: of its content, with these networks and options
-attempts/RUN/         who has begun with a piece and not ended, in a run that goes on
+attempts/RUN/         attempts at pieces, while a run is in progress
 report.json, index.html
 """
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Store:
         return self._at('pieces', address[:2], address)
 
     def statistics(self, address: str) -> dict[str, Any] | None:
-        """Return what a finished piece says of itself; None = it is not finished."""
+        """Return the statistics of a finished piece; None = it is not finished."""
         return self._read(posixpath.join(self.piece(address), STATISTICS))
 
     def finish(self, address: str, folder: str, statistics: dict[str, Any]) -> None:
-        """Take the results of a piece from a folder of this machine, and say that they are whole."""
+        """Store the results of a piece from a local folder, and mark them as complete."""
         target = self.piece(address)
         if not self.is_local:
             self._system.put(folder.rstrip('/') + '/', target + '/', recursive=True)
@@ -62,9 +62,9 @@ class Store:
         self._write(self._at('bags', key[:2], f'{key}.json'), record)
 
     def begin(self, run: str, address: str) -> int:
-        """Note that somebody begins with a piece, and return how often that was noted in this run, this time included.
+        """Record an attempt at a piece, and return how many there were in this run, this one included.
 
-        Whoever dies of a piece leaves no other trace.
+        A worker that dies leaves no other trace.
         """
         folder = self._at('attempts', run)
         self._system.makedirs(folder, exist_ok=True)
@@ -92,13 +92,13 @@ class Store:
             value = json.loads(self._system.cat_file(path))
         except FileNotFoundError:
             return None
-        except ValueError:  # Somebody was killed who wrote it in place, as some file systems do.
+        except ValueError:  # Its writer was killed: some file systems write in place.
             return None
         return value if isinstance(value, dict) else None
 
     def _write(self, path: str, value: dict[str, Any]) -> None:
-        # Under another name first: elsewhere than in object stores, half a file can be seen. A name of its own: workers
-        # with equal bags write the same file at the same time.
+        # Under another name first: except in object stores, a half-written file can be seen. The name is unique:
+        # workers with equal bags write the same file at the same time.
         self._system.makedirs(posixpath.dirname(path), exist_ok=True)
         partial = f'{path}.{uuid.uuid4().hex}.new' if self.is_local else path
         with self._system.open(partial, 'w', encoding='utf-8') as file:

@@ -1,4 +1,4 @@
-"""Processes one piece after the other, in a process of its own. What happens to a piece is its result, no error."""
+"""Processes one piece after the other, in a process of its own. Faults of a piece are returned, not raised."""
 from __future__ import annotations
 
 import fcntl
@@ -20,17 +20,17 @@ from .store import Store
 
 DONE, FAILED = 'done', 'failed'
 _WAIT_S = 60.0
-"""How long another who writes the same piece is waited for: a worker of a driver that was killed ends by itself."""
+"""How long to wait for another worker with the same piece: one whose driver was killed ends by itself."""
 
 
 class Worker:
-    """Ray calls it with a row per piece; so can anybody.
+    """Called with a row per piece, by Ray or directly.
 
     Args:
         job: what is asked of every bag.
         root: of the store.
         run: name of the run, by which attempts are counted.
-        attempts: how often a piece may be begun; who dies of it may be replaced so often.
+        attempts: how often a piece may be started before it counts as failed.
     """
 
     def __init__(self, job: Job, root: str, run: str, attempts: int = 3) -> None:
@@ -38,7 +38,7 @@ class Worker:
         self._store = Store(root)
         self._run = run
         self._attempts = attempts
-        self._engines = Engines()  # Open until the process ends: of short bags, opening takes a third of the time.
+        self._engines = Engines()  # Open until the process ends: with short bags, opening takes a third of the time.
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:
         """Process the piece in `row['piece']`; return its result likewise as JSON."""
@@ -51,9 +51,9 @@ class Worker:
         try:
             attempt = self._store.begin(self._run, piece.address)
             if attempt > self._attempts:
-                raise PerceptionError(f'bag {piece.bag.url}: {self._attempts} workers have ended in the middle of it, '
-                                      'without a word: out of memory, or a crash. Look at their logs, and process it '
-                                      'alone with `trt_perception process`.')
+                raise PerceptionError(f'bag {piece.bag.url}: {self._attempts} workers died while they processed it: '
+                                      'out of memory, or a crash. Look at their logs, and process it alone with '
+                                      '`trt_perception process`.')
             return {'state': DONE, 'attempts': attempt, **self._processed(piece)}
         except Exception as error:  # One bag must never stop the others.
             self.close()  # An engine may be what failed.
@@ -82,7 +82,7 @@ class Worker:
 
 
 def _fetch(bag: SourceBag, folder: Path) -> str:
-    """Bring a bag onto this machine and return its path."""
+    """Fetch a bag to this machine and return its path."""
     folder.mkdir()
     for url in bag.files:
         system, path = fsspec.core.url_to_fs(url)

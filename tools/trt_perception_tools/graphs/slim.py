@@ -107,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the smaller graph, and say what became of it."""
+    """Write the smaller graph, and report what was saved."""
     with foreign(args.file, 'slim-onnx'):
         model = read_graph(args.file)
         if args.size:

@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What came of a build."""
+    """The outcome of a build."""
 
     tensorrt: str
     """Whose parser and builder it was, with version."""
@@ -72,7 +72,7 @@ def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
 
 
 def progress_line(text: str) -> None:
-    """Show how far a build is, where somebody watches."""
+    """Show how far a build is, on a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f'\r{text[:119]:<119}\r')
 

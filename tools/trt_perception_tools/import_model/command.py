@@ -247,7 +247,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument('--output-name', nargs='+', metavar='NAME',
                          help='labels, scores or flow, or u and v; any tensor of the file; others are removed')
     network.add_argument('--constant', nargs='+', metavar='NAME=X[,X...]',
-                         help='values of inputs that are no images, e.g. scale_factor=1')
+                         help='values of inputs other than images, e.g. scale_factor=1')
     answers = parser.add_argument_group('answers', 'asked for on a terminal where the option is not given')
     answers.add_argument('--color', metavar='ORDER', help='rgb or bgr; gray follows from the network')
     answers.add_argument('--normalise', metavar='PRESET', help=', '.join(model_card.PRESETS))

@@ -14,7 +14,7 @@ from ..graphs.edit import PREFIX, graft, prune
 from ..graphs.opset import opset_of
 
 _OPSET = 17
-"""The newest of ONNX Runtime 1.12. 1.10 and 1.11 (tried) interpolate channels-last floats wrongly, without a word."""
+"""The newest of ONNX Runtime 1.12. 1.10 and 1.11 (tried) interpolate channels-last floats wrongly, without an error."""
 _LABELS = ('Cast', 'ArgMax')
 _CONFIDENCE = ('Cast', 'Round', 'Div', 'ReduceSum', 'Exp', 'Sub')
 _STEPS = """<ir_version: 8, opset_import: ["" : 13]>

@@ -21,11 +21,11 @@ MEASURES = {
 
 
 class Verdict(NamedTuple):
-    """A measure, held to its bound."""
+    """A measure and its bound."""
 
     measure: str
     got: float | None
-    """None = could not be measured, which is no pass."""
+    """None = not measured, which counts as failed."""
     most: float
 
     @property
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 
 
 def read_budget(path: Path) -> dict[str, float]:
-    """Read bounds from a YAML: `budget`, a mapping of measures to the most that is allowed.
+    """Read bounds from a YAML: `budget`, a mapping of measures to their upper bounds.
 
     Raises:
         ConfigError: a measure is unknown, or its bound is no number.

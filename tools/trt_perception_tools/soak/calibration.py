@@ -43,7 +43,7 @@ class Calibration(threading.Thread):
 
     @property
     def wall_s(self) -> float:
-        """Return the mean time of the loop, s: longer where others want the CPU too."""
+        """Return the mean time of the loop, s: longer while other processes compete for the CPU."""
         return statistics.fmean(self._wall_s)
 
     @property

@@ -3,9 +3,9 @@
     trt_perception_tools soak --seconds 600 --load 2            # `make soak`
     trt_perception_tools soak --seconds 60 --no-faults          # the budget alone
 
-Times are in calibration loops: a fixed piece of work that is timed beside the node, so that neither the machine nor
-what else runs on it decides. OUTPUT gets report.json and the logs. Exit status 1: the node died, did not recover, or is
-over budget.
+Times are in calibration loops: a fixed piece of work that is timed beside the node, so that results depend neither
+on the machine nor on its load. OUTPUT gets report.json and the logs. Exit status 1: the node died, did not recover, or
+is over budget.
 """
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Run:
         return self.node.cpu_s()
 
     def sample(self, until_s: float) -> None:
-        """Note the memory of the node each second until a moment."""
+        """Record the memory of the node every second until a moment."""
         while time.monotonic() < until_s and self.node.is_alive:
             self.memory.append((time.monotonic(), self.node.memory_mb()))
             time.sleep(min(_SAMPLE_S, max(0.0, until_s - time.monotonic())))
@@ -102,7 +102,7 @@ class Run:
         while self.watch.gap_after(ended_s) is None and time.monotonic() < ended_s + _RECOVERY_LIMIT_S \
                 and self.node.is_alive:
             time.sleep(0.05)
-        self.sample(time.monotonic() + 2.0)  # What diagnostics and log say of it comes a little later.
+        self.sample(time.monotonic() + 2.0)  # Diagnostics and log follow a little later.
         said = [text for at_s, level, text in self.watch.said if at_s >= began_s and level]
         self.happened.append(Happened(fault.name, began_s - self.node.started_s, self.watch.gap_after(ended_s), said,
                                       self.node.log_lines()[lines:]))
@@ -138,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bag', type=Path, default=Path('demo/street'), help='clip (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=600.0, metavar='S', help='(default: %(default)g)')
     parser.add_argument('--load', type=int, default=0, metavar='N',
-                        help='processes beside it that want a CPU each (default: %(default)s)')
+                        help='processes beside it that load one CPU each (default: %(default)s)')
     parser.add_argument('--no-faults', dest='faults', action='store_false', help='inject none')
     parser.add_argument('--budget', type=Path, default=Path(share_path('config', 'budget.yaml')), metavar='YAML',
                         help='bounds (default: the shipped config/budget.yaml)')
@@ -150,7 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run, and say what happened."""
+    """Run, and report the outcome."""
     bounds = read_budget(args.budget)
     if not args.seconds > 0:
         raise ConfigError(f'--seconds: got {args.seconds:g}, expected a time above 0.')
@@ -165,7 +165,7 @@ def execute(args: argparse.Namespace) -> int:
     use_shared_memory_profile()
     import rclpy
     rclpy.init(args=[])
-    burning = burn(load)  # Before threads are started, which a fork would not take along.
+    burning = burn(load)  # Before threads are started: a fork would lose them.
     run = Run(args.bag, args.param, args.output)
     spinning = threading.Thread(target=_spin, args=(run.watch,), daemon=True)
     spinning.start()
@@ -188,7 +188,7 @@ def execute(args: argparse.Namespace) -> int:
         spinning.join(5.0)
     verdicts = judge(bounds, measured, bool(faults))
     missing = [] if not args.faults or any(each.name == 'shared memory full' for each in faults) else [
-        'shared memory full: not injected, since this machine lets nobody have a /dev/shm of his own (unshare, mount)']
+        'shared memory full: not injected, since this machine allows no private /dev/shm (unshare, mount)']
     return _tell(args.output, run, verdicts, measured, status if is_alive else status or 1, is_alive, missing)
 
 
@@ -205,7 +205,7 @@ def _spin(node: Any) -> None:
 
 
 def _soak(run: Run, faults: list[Fault], seconds: float, seed: int) -> None:
-    """Let time pass, and inject the faults again and again in turns of random order, evenly over it."""
+    """Inject the faults again and again, in rounds of random order, spread evenly over a time."""
     end_s = time.monotonic() + seconds
     order = random.Random(seed)
     with tqdm(total=round(seconds), desc='soak', unit='s', leave=False, disable=None) as bar:

@@ -75,9 +75,9 @@ def possible_faults() -> list[Fault]:
 
 
 def enter_own_shared_memory(command: list[str]) -> None:
-    """Run this program again with a /dev/shm of its own, so that a full one disturbs nobody else.
+    """Run this program again with a /dev/shm of its own, so that filling it affects no other program.
 
-    Returns where that is not possible, or where it was done before.
+    Returns if that is not possible, or has been done already.
     """
     if os.environ.get(_FULL_MARK):
         return
@@ -89,7 +89,7 @@ def enter_own_shared_memory(command: list[str]) -> None:
 
 
 def burn(count: int) -> list[int]:
-    """Start processes that want a CPU each; return their ids."""
+    """Start processes that load one CPU each; return their ids."""
     children = []
     for _ in range(count):
         child = os.fork()
@@ -106,7 +106,7 @@ def burn(count: int) -> list[int]:
 
 
 def check_load(count: int) -> int:
-    """Return a number of processes to burn.
+    """Return a number of such processes.
 
     Raises:
         ConfigError: it is below 0 or above 64.

@@ -20,7 +20,7 @@ class Program:
     """A program of this package in a process of its own; its output goes into a file.
 
     Attributes:
-        started_s: when, as time.monotonic has it.
+        started_s: when, on the clock of time.monotonic.
     """
 
     def __init__(self, module: str, arguments: list[str], log: Path) -> None:
@@ -39,7 +39,7 @@ class Program:
         return self._log.read_text(errors='replace').splitlines()
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill it."""
         self.process.kill()
         self.process.wait()
 

@@ -19,7 +19,7 @@ class Watch(Node):
     """Subscribes to the results, so that they are computed, and notes when they come.
 
     Attributes:
-        labels_s, flow_s: when each label map and flow field came, as time.monotonic has it.
+        labels_s, flow_s: when each label map and flow field came, on the clock of time.monotonic.
         said: (when, level, text) of the diagnostics, each time that they changed.
         times_ms: the last times of the diagnostics, by 'STAGE STATISTIC'.
         processed: images, as the diagnostics count them.

@@ -102,7 +102,7 @@ def show(stream: rr.RecordingStream, timeline: Timeline, recordings: list[Record
 
 
 def wanted(topics: dict[str, Topic]) -> Callable[[Topic], bool]:
-    """Return what says of a topic whether it is shown: not what can be made of another one that is there too."""
+    """Return which topics are shown, as a predicate: not those that can be made of another one that is present."""
     raw = {each.camera for each in topics.values() if each.role == consumer.LABEL_MAP}
     return lambda topic: topic.role not in recorded.DRAWN and not (
         topic.role == recorded.LABEL_MAP_PNG and topic.camera in raw)
@@ -137,10 +137,10 @@ def destination(stream: rr.RecordingStream, args: argparse.Namespace) -> Iterato
 
 
 def check_free(option: str, port: int) -> None:
-    """Check that nobody serves on a port yet: Rerun only logs it.
+    """Check that a port is free: Rerun only logs that it is not.
 
     Raises:
-        ConfigError: somebody does.
+        ConfigError: it is taken.
     """
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -58,7 +58,7 @@ class LiveView(Node):
             self.subscribed[topic.name].update()
 
     def _shown(self, topics: Iterable[Topic]) -> list[Topic]:
-        """Return what is worth a subscription: of the images only those that results are made from."""
+        """Return the topics to subscribe to: of the images only those that results are computed from."""
         results = [each for each in topics if each.role in RESULTS and each.role not in (
             recorded.LABEL_MAP_PNG, recorded.FLOW_INFO, consumer.FLOW_INTERVAL)]
         inputs = {self._image} if self._image else self._inputs(results)

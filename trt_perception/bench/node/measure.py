@@ -144,7 +144,7 @@ class _Bench:
         return (time_ns - stamp) * 1e-6
 
     def stream(self, number: int, count: int, period_s: float) -> Stream:
-        """Publish images at a fixed rate and return what came of them."""
+        """Publish images at a fixed rate and return the statistics."""
         received = self._received[number]
         received.clear()
         self._send('stream {} {} {}'.format(number, count, period_s))

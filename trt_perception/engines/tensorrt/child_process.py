@@ -93,7 +93,7 @@ class _StalledError(Exception):
 
 def _follow(child: 'subprocess.Popen[bytes]', request: Dict[str, Any], what: str,
             progress: Progress) -> Optional[Dict[str, str]]:
-    """Return {} when the work is done, the child's error, or None when it ended without a word.
+    """Return {} when the work is done, the child's error, or None when it died without one.
 
     Raises:
         _StalledError: it has done nothing for _STALLED_S.

@@ -134,7 +134,7 @@ def scale_flow(spec: TensorSpec, target: Size, factors: Tuple[float, float]) -> 
 def _layout(spec: TensorSpec, channels: int) -> Tuple[Size, Dict[str, int]]:
     """Return size and strides of an NHWC or NCHW tensor."""
     layout = image_layout(spec.shape, channels)
-    assert layout is not None  # Whoever makes a spec ensures that.
+    assert layout is not None  # Its maker ensures that.
     plane_stride, pixel_stride = layout.strides
     return layout.size, {'plane_stride': plane_stride, 'pixel_stride': pixel_stride}
 
