@@ -10,6 +10,10 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from trt_perception.core.model import load_model
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
+
+TASKS = (SEGMENTATION, OPTICAL_FLOW)
+"""Those that it writes networks for; there may be others."""
 
 CLASSES = [{'id': 0, 'name': 'reddish', 'color': [255, 0, 0]},
            {'id': 1, 'name': 'greenish', 'color': [0, 255, 0]},
@@ -153,7 +157,7 @@ def flow_model(folder, size=(6, 8), layout='NHWC', output_layout='NHWC', kind='u
 def ros_arguments(folder):
     """Write a model of each task, each into a folder of its own, and return the ROS arguments that choose them."""
     arguments = []
-    for task, make in (('segmentation', segmentation_model), ('optical_flow', flow_model)):
+    for task, make in zip(TASKS, (segmentation_model, flow_model)):
         (folder / task).mkdir()
         make(folder / task)
         arguments += ['-p', '{0}.model:={1}/{0}/tiny.yaml'.format(task, folder)]

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 
+import networks
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -18,7 +19,7 @@ from std_srvs.srv import SetBool
 from tensorrt_rig import model_of_both_runtimes, segmentation_model
 
 from trt_perception.core.errors import EngineError
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import EngineOptions, prepare_engine
 from trt_perception.ros.engine_supervisor import State
 
@@ -125,7 +126,7 @@ def test_while_its_engine_is_built_a_node_answers(rig, begin, gate):
 
 
 def test_meanwhile_another_runtime_may_serve(rig, begin, gate, tensorrt):
-    received = begin(TASKS, '-p', 'serve_while_building:=onnxruntime')
+    received = begin(networks.TASKS, '-p', 'serve_while_building:=onnxruntime')
     until_on(rig, 'onnxruntime')
     assert show(rig, 0, 1, 2) == ['processed'] * 3
     status, values = status_of(rig)

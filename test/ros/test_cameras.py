@@ -12,7 +12,7 @@ from std_msgs.msg import String
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.image import FrameDecoder, frame_from_array
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import open_engine
 from trt_perception.ros import node_task
 from trt_perception.ros.qos import LATCHED
@@ -27,7 +27,7 @@ def arguments(tmp_path):
     for task, make in ((SEGMENTATION, networks.segmentation_model), (OPTICAL_FLOW, networks.flow_model)):
         (tmp_path / task).mkdir()
         make(tmp_path / task)
-    return [a for task in TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, tmp_path / task))] + [
+    return [a for task in networks.TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, tmp_path / task))] + [
         '-p', 'cameras:=[{}]'.format(', '.join(NAMES))]
 
 
@@ -59,7 +59,7 @@ class Cameras:
         received: (camera, topic) -> messages.
     """
 
-    def __init__(self, rig, arguments, tasks=TASKS, topics=(LABELS, FLOW), names=NAMES):
+    def __init__(self, rig, arguments, tasks=networks.TASKS, topics=(LABELS, FLOW), names=NAMES):
         self._rig = rig
         self.received = {(name, topic): rig.watch(Image, '/{}/{}'.format(name, topic))
                          for name in names for topic in topics if topic.split('/')[0] in tasks}
@@ -93,7 +93,7 @@ def flow_of(*images):
 
 def test_each_camera_has_topics_of_its_own_and_all_share_one_engine(rig, arguments, opened):
     cameras = Cameras(rig, arguments)
-    assert len(opened) == len(TASKS)
+    assert len(opened) == len(networks.TASKS)
     images = {name: random_image(number) for number, name in enumerate(NAMES)}
     for number, name in enumerate(NAMES):
         assert cameras.show(name, image(images[name], 10**9 + number, frame_id=name)) == 'processed'
@@ -121,7 +121,7 @@ def test_no_image_is_kept_but_the_one_that_was_decoded_last(rig, arguments):
 
 
 def test_without_names_there_are_no_topics_but_those_of_one_camera(rig, arguments):
-    rig.start(TASKS, *arguments[:-2])
+    rig.start(networks.TASKS, *arguments[:-2])
     own = {name for name, _ in rig.node.get_publisher_names_and_types_by_node('perception', '/')}
     assert {'/segmentation/label_map', '/optical_flow/flow', '/diagnostics'} <= own
     assert [camera.image.topic_name for camera in rig.node._cameras] == ['/image']

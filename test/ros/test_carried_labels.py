@@ -7,7 +7,7 @@ from rig import DEEP, image, pixels_of, stamp_of
 from sensor_msgs.msg import Image
 
 from trt_perception.core.image import FrameDecoder
-from trt_perception.core.tasks import SEGMENTATION, TASKS
+from trt_perception.core.tasks import SEGMENTATION
 from trt_perception.engines import open_engine
 from trt_perception.ros import node_task, worker
 
@@ -94,7 +94,7 @@ def test_by_default_every_image_is_segmented(rig, arguments, runs):
 
 def test_labels_go_along_the_flow_that_the_node_computes_anyway(rig, arguments, runs):
     labels, flow = rig.watch(Image, LABELS), rig.watch(Image, FLOW)
-    rig.start(TASKS, *arguments)
+    rig.start(networks.TASKS, *arguments)
     rig.watched(LABELS)
     rig.watched(FLOW)
     show(rig, range(6), labels)
@@ -105,7 +105,7 @@ def test_labels_go_along_the_flow_that_the_node_computes_anyway(rig, arguments, 
         assert agreement(pixels_of(labels[number]), number) > 0.95
 
 
-@pytest.mark.parametrize('tasks', [[SEGMENTATION], TASKS], ids=['labels', 'labels and flow'])
+@pytest.mark.parametrize('tasks', [[SEGMENTATION], networks.TASKS], ids=['labels', 'labels and flow'])
 def test_an_image_is_decoded_once(rig, arguments, monkeypatch, tasks):
     decoded = []
     decode = FrameDecoder._decoded
@@ -118,7 +118,7 @@ def test_an_image_is_decoded_once(rig, arguments, monkeypatch, tasks):
     rig.watch(Image, FLOW)
     rig.start(tasks, *arguments)
     rig.watched(LABELS)
-    if tasks == TASKS:
+    if tasks == networks.TASKS:
         rig.watched(FLOW)
     show(rig, range(4), labels)
     assert decoded == [10**9 + number * PERIOD_NS for number in range(4)]
@@ -126,7 +126,7 @@ def test_an_image_is_decoded_once(rig, arguments, monkeypatch, tasks):
 
 def test_flow_on_the_previous_grid_is_not_what_labels_need(rig, arguments, runs):
     labels, flow = rig.watch(Image, LABELS), rig.watch(Image, FLOW)
-    rig.start(TASKS, '-p', 'flow_grid:=previous', *arguments)
+    rig.start(networks.TASKS, '-p', 'flow_grid:=previous', *arguments)
     rig.watched(LABELS)
     rig.watched(FLOW)
     show(rig, range(6), labels)
@@ -137,7 +137,7 @@ def test_flow_on_the_previous_grid_is_not_what_labels_need(rig, arguments, runs)
 
 def test_flow_that_nobody_watches_any_more_is_replaced(rig, arguments, runs):
     labels, flow = rig.watch(Image, LABELS), rig.watch(Image, FLOW)
-    rig.start(TASKS, *arguments)
+    rig.start(networks.TASKS, *arguments)
     rig.watched(LABELS)
     rig.watched(FLOW)
     show(rig, range(2), labels)

@@ -11,7 +11,7 @@ from std_msgs.msg import Float64
 from std_srvs.srv import SetBool
 
 from trt_perception.core import board, health
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.ros import camera, diagnostics
 from trt_perception.ros.feed import DROPS
 
@@ -41,7 +41,7 @@ def show(rig, numbers, encoding='rgb8'):
 
 def test_counts_and_rates_are_those_of_the_frames(rig, arguments):
     rig.watch(Image, 'segmentation/label_map')
-    rig.start(TASKS, *arguments)
+    rig.start(networks.TASKS, *arguments)
     rig.watched('segmentation/label_map')
     status_of(rig)
     show(rig, range(6))
@@ -65,14 +65,14 @@ def test_counts_and_rates_are_those_of_the_frames(rig, arguments):
 def test_every_stage_has_its_percentiles(rig, arguments):
     rig.watch(Image, 'segmentation/label_map')
     rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, *arguments)
+    rig.start(networks.TASKS, *arguments)
     for topic in ('segmentation/label_map', 'optical_flow/flow'):
         rig.watched(topic)
     show(rig, range(5))
     values = values_of(status_of(rig))
     suffix = ' p50/p95/p99/max (ms)'
     stages = {key[:-len(suffix)]: value for key, value in values.items() if key.endswith(suffix)}
-    assert set(stages) == {'{} {}'.format(task, stage) for task in TASKS for stage in STAGES}
+    assert set(stages) == {'{} {}'.format(task, stage) for task in networks.TASKS for stage in STAGES}
     for stage, text in stages.items():
         assert re.match(r'^\d+\.\d\d( / \d+\.\d\d){3}$', text), (stage, text)
         numbers = [float(number) for number in text.split(' / ')]
@@ -87,12 +87,12 @@ def test_every_stage_has_its_percentiles(rig, arguments):
 
 
 def test_model_and_engine_are_named(rig, arguments, tmp_path):
-    rig.start(TASKS, *arguments)
+    rig.start(networks.TASKS, *arguments)
     status = status_of(rig)
     assert status.name == 'perception: perception'
     assert status.hardware_id == '/image'
     values = values_of(status)
-    for task in TASKS:
+    for task in networks.TASKS:
         assert values[task + ' model'] == 'tiny'
         assert values[task + ' engine'] == 'onnxruntime'
         assert values[task + ' precision asked'] == 'default'
@@ -157,7 +157,7 @@ def test_the_level_follows_the_state(rig, arguments):
 def test_diagnostics_come_every_second_whatever_the_clock_of_the_node_does(rig, arguments):
     clock = rig.outside.create_publisher(Clock, '/clock', DEEP)
     arrays = rig.watch(DiagnosticArray, '/diagnostics')
-    rig.start(TASKS, '-p', 'use_sim_time:=true', *arguments)
+    rig.start(networks.TASKS, '-p', 'use_sim_time:=true', *arguments)
     rig.until(lambda: len(arrays) >= 2, 'the diagnostics of a node without a time')
     assert {stamp_of(array) for array in arrays} == {0}
     rig.until(clock.get_subscription_count, 'the node to subscribe to /clock')
@@ -177,7 +177,7 @@ def pause(rig, is_paused):
 
 def test_a_camera_too_slow_for_flow_is_named(rig, arguments):
     rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, *arguments)
+    rig.start(networks.TASKS, *arguments)
     rig.watched('optical_flow/flow')
     assert status_of(rig).level == DiagnosticStatus.OK
     for number in range(3):

@@ -7,7 +7,6 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 
 from trt_perception.core.share import share_path
-from trt_perception.core.tasks import TASKS
 
 
 def rviz_topics():
@@ -40,7 +39,7 @@ def test_every_panel_of_the_foxglove_layout_is_configured_and_shown():
 
 
 def test_the_layouts_show_topics_that_the_node_publishes(rig, tmp_path):
-    rig.start(TASKS, *networks.ros_arguments(tmp_path))
+    rig.start(networks.TASKS, *networks.ros_arguments(tmp_path))
     published = dict(rig.node.get_publisher_names_and_types_by_node('perception', '/'))
     for topic, display in rviz_topics().items():
         assert published[topic] == ['sensor_msgs/msg/' + display]
@@ -64,7 +63,8 @@ def test_the_aggregator_finds_the_statuses_of_all_nodes(rig, tmp_path):
             assert analyzer['type'] == 'diagnostic_aggregator/GenericAnalyzer'
     [pattern] = parameters['nodes']['regex']
     arrays = rig.watch(DiagnosticArray, '/diagnostics')
-    rig.start(TASKS, '-p', "cameras:=['front','rear']", *networks.ros_arguments(tmp_path), namespace='robot', kind=None)
+    rig.start(networks.TASKS, '-p', "cameras:=['front','rear']", *networks.ros_arguments(tmp_path), namespace='robot',
+              kind=None)
     rig.until(lambda: arrays, 'diagnostics')
     names = [status.name for status in arrays[0].status]
     assert len(names) == 3

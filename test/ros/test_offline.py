@@ -7,7 +7,6 @@ from rig import camera_info, image, random_image
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, TimeReference
 from std_msgs.msg import String
 
-from trt_perception.core.tasks import TASKS
 from trt_perception.ros.qos import LATCHED
 
 TOPICS = {
@@ -44,7 +43,7 @@ def test_offline_is_what_the_node_publishes(rig, tmp_path, arguments):
         'segmentation.model': networks.segmentation_model(folders[0], (24, 32)).path,
         'optical_flow.model': networks.flow_model(folders[1], (24, 32), confidence='uint8').path})
     words = [word for name, value in settings.items() for word in ('-p', '{}:={}'.format(name, value))]
-    rig.start(tuple(TASKS), *words, camera='/front/image', namespace='/front')
+    rig.start(tuple(networks.TASKS), *words, camera='/front/image', namespace='/front')
     info = rig.outside.create_publisher(CameraInfo, '/front/camera_info', 10)
     online = {topic: rig.watch(kind, '/front/' + topic, LATCHED if 'json' in topic else QoSProfile(depth=50))
               for topic, kind in TOPICS.items()}

@@ -20,7 +20,7 @@ from trt_perception.core.colors import color_flow
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.segmentation import SegmentationPipeline
-from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
 from trt_perception.engines import open_engine
 from trt_perception.ros import messages, node_task, optical_flow_publishers, segmentation_publishers
 from trt_perception.ros.managed_node import HAS_LIFECYCLE
@@ -50,10 +50,11 @@ class Models:
     """A tiny model for each task, and the results of its pipeline when it is run without a node."""
 
     def __init__(self, folder):
-        folders = {task: folder / task for task in TASKS}
+        folders = {task: folder / task for task in networks.TASKS}
         for each in folders.values():
             each.mkdir()
-        self.arguments = [a for task in TASKS for a in ('-p', '{}.model:={}/tiny.yaml'.format(task, folders[task]))]
+        self.arguments = [word for task, path in folders.items()
+                          for word in ('-p', '{}.model:={}/tiny.yaml'.format(task, path))]
         self.segmentation = networks.segmentation_model(folders[SEGMENTATION])
         self.flow = networks.flow_model(folders[OPTICAL_FLOW], confidence='uint8')
 
@@ -86,7 +87,7 @@ def runs(monkeypatch):
     class Runs(dict):
         gate = threading.Event()
 
-    counts = Runs(dict.fromkeys(TASKS, 0))
+    counts = Runs(dict.fromkeys(networks.TASKS, 0))
     counts.gate.set()
 
     def counted(model, options, *rest):
@@ -119,7 +120,7 @@ def test_labels_are_what_the_pipeline_makes_of_the_same_images(rig, models):
     sizes = [(48, 64), (48, 64), (31, 53)]
     images = [image(random_image(number, size), stamp(number)) for number, size in enumerate(sizes)]
     labels, confidences = (rig.watch(Image, 'segmentation/' + topic) for topic in ('label_map', 'confidence'))
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'segmentation/confidence'])
     for number, (each, (expected, confidence)) in enumerate(zip(images, models.label_maps(images))):
         assert rig.show(each) == 'processed'
@@ -149,7 +150,7 @@ def test_flow_is_what_the_pipeline_makes_of_the_same_images(rig, models, grid):
     images = [image(random_image(number), stamp(number)) for number in range(4)]
     fields, infos = rig.watch(Image, 'optical_flow/flow'), rig.watch(String, 'optical_flow/flow_info')
     confidences = rig.watch(Image, 'optical_flow/confidence')
-    rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
+    rig.start(networks.TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
     wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/flow_info', 'optical_flow/confidence'])
     expected = models.flow_fields(images, grid)
     assert expected[0] is None
@@ -177,7 +178,7 @@ def test_the_interval_of_a_flow_field_comes_before_it_and_under_its_header(rig, 
     arrived = []
     for kind, topic in ((TimeReference, 'optical_flow/time_reference'), (Image, 'optical_flow/flow')):
         rig.outside.create_subscription(kind, topic, arrived.append, DEEP)
-    rig.start(TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
+    rig.start(networks.TASKS, '-p', 'flow_grid:=' + grid, *models.arguments)
     wait_for_watchers(rig, ['optical_flow/flow', 'optical_flow/time_reference'])
     published = []
     for topic, publisher in rig.worker.tasks[1].cameras[0].publishers._publishers.items():
@@ -200,7 +201,7 @@ def test_the_consumer_joins_what_the_nodes_publish_for_one_image(rig, models):
         qos = LATCHED if topic == consumer.CLASSES else DEEP
         rig.outside.create_subscription(message_class(kind), topic, lambda message, t=topic: found.extend(
             filter(None, [join.add(t, message)])), qos)
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, consumer.TOPICS)
     rig.feed.camera_info = camera_info(48, 64, 17)
     images = [image(random_image(number), stamp(number)) for number in range(3)]
@@ -271,7 +272,7 @@ def test_the_compressed_label_map_is_lossless(rig, models):
 def test_at_network_size_nothing_is_resized(rig, models):
     images = [image(random_image(number), stamp(number)) for number in range(2)]
     labels, fields = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, '-p', 'output_size:=network', *models.arguments)
+    rig.start(networks.TASKS, '-p', 'output_size:=network', *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
     for number, each in enumerate(images):
         rig.show(each)
@@ -286,7 +287,7 @@ def test_at_network_size_nothing_is_resized(rig, models):
 
 def test_every_output_has_the_stamp_and_frame_id_of_its_image(rig, models):
     received = watch_all(rig)
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig)
     infos = rig.outside.create_publisher(CameraInfo, '/camera_info', 1)
     rig.until(infos.get_subscription_count, 'the node to subscribe to /camera_info')
@@ -311,7 +312,7 @@ def test_every_output_has_the_stamp_and_frame_id_of_its_image(rig, models):
 def test_with_the_flow_on_the_previous_grid_its_headers_are_those_of_the_previous_image(rig, models):
     topics = ['optical_flow/flow', 'optical_flow/color', 'optical_flow/camera_info', 'segmentation/label_map']
     received = {topic: rig.watch(OUTPUTS[topic], topic) for topic in topics}
-    rig.start(TASKS, '-p', 'flow_grid:=previous', *models.arguments)
+    rig.start(networks.TASKS, '-p', 'flow_grid:=previous', *models.arguments)
     wait_for_watchers(rig, topics)
     rig.feed.camera_info = camera_info(48, 64, 17)
     for number in range(2):
@@ -325,9 +326,9 @@ def test_with_the_flow_on_the_previous_grid_its_headers_are_those_of_the_previou
 @pytest.mark.parametrize(('size', 'shape'), [('camera', (48, 64)), ('network', (6, 8))])
 def test_camera_info_fits_the_outputs(rig, models, size, shape):
     labels = rig.watch(Image, 'segmentation/label_map')
-    received = {task: rig.watch(CameraInfo, task + '/camera_info') for task in TASKS}
+    received = {task: rig.watch(CameraInfo, task + '/camera_info') for task in networks.TASKS}
     fields = rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, '-p', 'output_size:=' + size, *models.arguments)
+    rig.start(networks.TASKS, '-p', 'output_size:=' + size, *models.arguments)
     wait_for_watchers(rig, ['segmentation/camera_info', 'optical_flow/camera_info', 'segmentation/label_map',
                             'optical_flow/flow'])
     infos = rig.outside.create_publisher(CameraInfo, '/camera_info', 1)
@@ -375,7 +376,7 @@ def test_a_calibration_that_is_not_finite_costs_only_the_camera_info(rig, models
 # Topics
 
 def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     latched = {'segmentation/label_info_json'}
     kinds = dict(OUTPUTS, **{'segmentation/label_info_json': String})
     published = {p.topic_name: p for p in rig.node.publishers}
@@ -468,7 +469,7 @@ def test_remapping_or_a_namespace_moves_the_siblings_of_image_too(
 # When the engines run
 
 def test_without_subscribers_no_engine_runs(rig, models, runs):
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     assert [rig.show(image(random_image(number), stamp(number))) for number in range(3)] == 3 * ['idle']
     assert runs == {SEGMENTATION: 0, OPTICAL_FLOW: 0}
     rig.watch(CameraInfo, 'segmentation/camera_info')
@@ -479,7 +480,7 @@ def test_without_subscribers_no_engine_runs(rig, models, runs):
 
 @pytest.mark.parametrize('topic', [t for t in OUTPUTS if not t.endswith('camera_info')])
 def test_only_the_task_that_somebody_watches_runs(rig, models, runs, topic):
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     received = rig.watch(OUTPUTS[topic], topic)
     rig.watched(topic)
     assert [rig.show(image(random_image(number), stamp(number))) for number in range(3)] == 3 * ['processed']
@@ -494,7 +495,7 @@ def test_only_the_task_that_somebody_watches_runs(rig, models, runs, topic):
 
 
 def test_an_eager_node_runs_without_subscribers(rig, models, runs):
-    rig.start(TASKS, '-p', 'lazy:=false', *models.arguments)
+    rig.start(networks.TASKS, '-p', 'lazy:=false', *models.arguments)
     assert [rig.show(image(random_image(number), stamp(number))) for number in range(3)] == 3 * ['processed']
     assert runs == {SEGMENTATION: 3, OPTICAL_FLOW: 2}
 
@@ -502,7 +503,7 @@ def test_an_eager_node_runs_without_subscribers(rig, models, runs):
 def test_nothing_is_sent_to_topics_that_nobody_watches(rig, models):
     labels = rig.watch(Image, 'segmentation/label_map')
     flows = rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
     sent = []
 
@@ -538,7 +539,7 @@ def test_images_for_people_are_painted_only_while_watched(rig, models, monkeypat
         count(segmentation_publishers, name)
     count(optical_flow_publishers, 'color_flow')
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
     for number in range(2):
         rig.show(image(random_image(number), stamp(number)))
@@ -608,7 +609,7 @@ def test_hundreds_of_pauses_and_changes_of_parameters_lose_no_count(rig, models)
 
 def test_no_flow_reaches_over_images_that_the_task_did_not_see(rig, models):
     rig.watch(Image, 'segmentation/label_map')
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     rig.watched('segmentation/label_map')
     flows = []
 
@@ -646,7 +647,7 @@ def changed(message, **fields):
     ({'data': b'', 'height': 0, 'width': 0, 'step': 0}, 'image size: got 0x0')])
 def test_a_bad_image_is_skipped_and_counted_and_the_node_lives(rig, models, fields, text):
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
     images = [image(random_image(number), stamp(number)) for number in range(4)]
     assert [rig.show(images[0]), rig.show(changed(image(random_image(1), stamp(1)), **fields)), rig.show(images[2]),
@@ -681,7 +682,7 @@ def test_the_size_may_change_from_image_to_image(rig, models):
     sizes = [(48, 64), (48, 64), (24, 40), (24, 40), (480, 640), (1, 1), (48, 64), (48, 64)]
     images = [image(random_image(number, size), stamp(number)) for number, size in enumerate(sizes)]
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow'])
     for number, each in enumerate(images):
         assert rig.show(each) == 'processed'
@@ -698,7 +699,7 @@ def test_repeated_and_backward_stamps_give_labels_but_no_flow(rig, models):
     stamps = [stamp(10), stamp(11), stamp(11), stamp(9), stamp(10)]
     labels, flows = rig.watch(Image, 'segmentation/label_map'), rig.watch(Image, 'optical_flow/flow')
     infos = rig.watch(String, 'optical_flow/flow_info')
-    rig.start(TASKS, *models.arguments)
+    rig.start(networks.TASKS, *models.arguments)
     wait_for_watchers(rig, ['segmentation/label_map', 'optical_flow/flow', 'optical_flow/flow_info'])
     for number, each in enumerate(stamps):
         assert rig.show(image(random_image(number), each)) == 'processed'

@@ -4,9 +4,10 @@
     trt_perception_tools process 's3://fleet/2026-*/' --output s3://results --ray ray://head:10001 --gpus 0.5
     trt_perception_tools process @list.txt --output results -p num_threads:=2      # one after the other, without Ray
 
-The same command resumes after a kill. What is done is skipped: of one new bag only that is processed. A bag that fails
-does not stop the others. OUTPUT gets index.html and report.json: bags done, skipped, failed and why; rates, classes,
-uncertain frames. Exit status: 0; 1 if something failed, which the report names; 2 if nothing could be done.
+The same command resumes after a kill. What is done is skipped: after a new bag was added, only that one is processed.
+A bag that fails does not stop the others. OUTPUT gets index.html and report.json: bags done, skipped, failed and why;
+rates, classes, uncertain frames. Exit status: 0; 1 if something failed, which the report names; 2 if nothing could be
+done.
 """
 from __future__ import annotations
 
