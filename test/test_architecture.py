@@ -337,9 +337,9 @@ def test_the_runtime_stays_small():
     apart = {part: sum(count for path, count in lines.items() if path.startswith(part + '/'))
              for part in ('bench', 'process')}
     largest = sorted(lines.items(), key=lambda item: -item[1])[:5]
-    assert sum(lines.values()) - sum(apart.values()) < 8700, largest
-    assert apart['bench'] < 1200, largest
-    assert apart['process'] < 780, largest
+    assert sum(lines.values()) - sum(apart.values()) < 8650, largest
+    assert apart['bench'] < 1130, largest
+    assert apart['process'] < 750, largest
 
 
 def test_no_file_has_a_name_that_says_nothing():
