@@ -57,6 +57,24 @@ def test_noise_and_a_third_of_wrong_flow_leave_the_motion_within_its_stated_erro
     assert (deviations[:3] < 0.02).all()
 
 
+def test_flow_that_is_lost_where_the_ground_is_fast_leaves_the_motion_known():
+    flow = render(SCENE).flow.copy()
+    fast = np.hypot(flow[..., 0], flow[..., 1]) > 0.08 * SCENE.camera.matrix[0, 0]
+    assert fast[240:].mean() > 0.3
+    flow[fast] = np.random.default_rng(0).normal(0, 20, (int(fast.sum()), 2))
+    motion = motion_of(SCENE, flow)
+    rotation, translation = truth(SCENE)
+    assert motion.inliers > 0.9
+    np.testing.assert_allclose(motion.translation, translation, atol=0.01)
+    np.testing.assert_allclose(motion.rotation, rotation, atol=1e-3)
+
+
+def test_flow_of_0_on_half_the_ground_leaves_the_motion_unknown():
+    flow = render(SCENE).flow.copy()
+    flow[:, np.arange(640) // 32 % 2 == 0] = 0  # As on plain asphalt, where nothing is found to match.
+    assert motion_of(SCENE, flow) is None
+
+
 def test_standing_still_is_no_motion():
     motion = motion_of(SCENE._replace(speed=0.0, yaw_rate=0.0, pitch_rate=0.0))
     np.testing.assert_allclose(motion.translation, 0, atol=1e-6)

@@ -12,6 +12,9 @@ _BLOCK = 0.06
 _UNKNOWN_FLOW_ERROR = 1e-3
 _FITS = 4e-3
 """Flow that far from a motion at most fits it, on the plane z = 1: 2 px at a focal length of 500 px."""
+_FOLLOWED = 0.08
+"""Ground that moves further by a motion, on the plane z = 1, is no evidence for or against it: 40 px at a focal length
+of 500 px. The ground right before a camera moves by 100 px and more, where methods of flow find something else."""
 _TRIALS = 20
 _TRIAL_POINTS = 8
 _GOOD_INLIERS = 0.8
@@ -30,7 +33,8 @@ class EgoMotion(NamedTuple):
     covariance: np.ndarray
     """(6, 6) of translation, m, and rotation, rad, in the previous optical frame; 0 for what was not estimated."""
     inliers: float
-    """Share of the ground's flow that fits, 0 .. 1; 0 when the translation is not known."""
+    """Share of the ground's flow that fits, of what is not too fast for flow, 0 .. 1; 0 when the translation is not
+    known."""
     flow_error: float
     """Standard deviation of the flow of a whole block, that of neighbouring pixels alike, on the plane z = 1."""
     has_gyro: bool
@@ -110,8 +114,7 @@ def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarr
     rays, previous, depths = rays[valid][::every], previous[valid][::every], depths[valid][::every]
     if len(rays) >= _LEAST_POINTS:
         points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, np.newaxis]
-        fits = _best_start(points, previous, gyro)
-        inliers = float(fits.mean())
+        fits, inliers = _best_start(points, previous, gyro)
         if inliers >= _LEAST_INLIERS:
             points, rays, previous = points[fits], rays[fits], previous[fits]
             rotation, translation, inverse = _fit(points, previous, gyro)
@@ -124,17 +127,27 @@ def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarr
     return EgoMotion(gyro, np.zeros(3), np.zeros((6, 6)), 0.0, _UNKNOWN_FLOW_ERROR, True)
 
 
-def _best_start(points: np.ndarray, previous: np.ndarray, gyro: Optional[np.ndarray]) -> np.ndarray:
-    """Return which points fit the best of some motions: of all points, or if that is bad, of random ones (RANSAC)."""
-    def fitting(chosen: np.ndarray) -> np.ndarray:
+def _best_start(points: np.ndarray, previous: np.ndarray,
+                gyro: Optional[np.ndarray]) -> Tuple[np.ndarray, float]:
+    """Find the best of some motions: of all points, or if that is bad, of random ones (RANSAC).
+
+    Returns:
+        which points fit it, (N,) bool; and their share of all, or of those that flow can follow if that is more.
+    """
+    rays = points[:, :2] / points[:, 2:]
+
+    def fitting(chosen: np.ndarray) -> Tuple[np.ndarray, float]:
         rotation, translation, _ = _fit(points[chosen], previous[chosen], gyro)
-        return np.hypot(*(previous - _seen(points, rotation, translation)).T) < _FITS
+        seen = _seen(points, rotation, translation)
+        fits, followed = np.hypot(*(previous - seen).T) < _FITS, np.hypot(*(seen - rays).T) < _FOLLOWED
+        of_followed = float(fits[followed].mean()) if followed.sum() >= _LEAST_POINTS else 0.0
+        return fits, max(float(fits.mean()), of_followed)
 
     best = fitting(np.arange(len(points)))
     random = np.random.RandomState(0)
-    for _ in range(_TRIALS if best.mean() < _GOOD_INLIERS else 0):
+    for _ in range(_TRIALS if best[1] < _GOOD_INLIERS else 0):
         other = fitting(random.choice(len(points), _TRIAL_POINTS, replace=False))
-        if other.sum() > best.sum():
+        if other[0].sum() > best[0].sum():
             best = other
     return best
 
