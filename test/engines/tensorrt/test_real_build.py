@@ -82,6 +82,16 @@ def test_a_wrong_type_is_in_our_error_in_nvidias_words(build, module, tmp_path):
     assert 'TensorRT does not support UINT8 types for intermediate tensors' in text
 
 
+def test_a_graph_whose_shapes_do_not_fit_is_refused_in_nvidias_words(build, module, tmp_path):
+    nodes = [helper.make_node('Conv', ['image', 'weights'], ['scores'], name='/head/Conv'),
+             helper.make_node('ArgMax', ['scores'], ['index'], name='/head/ArgMax', axis=1, keepdims=0),
+             helper.make_node('Cast', ['index'], ['labels'], name='/head/Cast', to=6)]
+    model = network_of(tmp_path, nodes, [('weights', np.zeros((2, 5, 1, 1), np.float32))])
+    text = refusal(EngineError, build, model, 'fp32')
+    assert 'cannot read it: node 0 /head/Conv (Conv): ' in text
+    print(text)
+
+
 @pytest.mark.parametrize(('content', 'reason'), [
     (b'', 'Network must have at least one output'), (b'not an ONNX file', 'Failed to parse the ONNX model'),
     (b'\x08\x08\x12', 'Failed to parse the ONNX model')])
