@@ -26,7 +26,8 @@ script.main()
 def on_the_doubles(compiled_kernels):
     """Return a function that runs this Python on the doubles, and returns the lines that it prints."""
     def run(generation, arguments, **builder):
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([DOUBLES, HERE, ROOT]), TENSORRT_DOUBLE=json.dumps({
+        paths = [DOUBLES, HERE, ROOT] + os.environ.get('PYTHONPATH', '').split(os.pathsep)
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), TENSORRT_DOUBLE=json.dumps({
             'generation': generation, 'gpu': {}, 'kernels': str(compiled_kernels), 'builder': builder}))
         result = subprocess.run([sys.executable] + arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, universal_newlines=True)
