@@ -48,7 +48,8 @@ def test_what_people_write_is_read(file):
     ('[' * 3000 + ']' * 3000, 'got more than {} values or {} levels'.format(MAX_YAML_NODES, MAX_YAML_DEPTH)),
     ('{a: ' * 500 + '1' + '}' * 500, 'got more than {} values or {} levels'.format(MAX_YAML_NODES, MAX_YAML_DEPTH)),
     ('a: ' + '9' * 20000, 'got a text of 20000 characters, expected at most {}.'.format(MAX_YAML_TEXT)),
-    ('#' * (MAX_YAML_BYTES + 1), 'larger than {} bytes. Give a YAML file.'.format(MAX_YAML_BYTES))])
+    ('#' * (MAX_YAML_BYTES + 1), 'larger than {} bytes. Give a YAML file.'.format(MAX_YAML_BYTES))],
+    ids=lambda value: repr(value[:20]))
 def test_whatever_is_wrong_is_refused_with_the_place_in_one_line(file, content, text):
     path = file(content)
     began_s = time.process_time()
