@@ -28,6 +28,16 @@ def test_on_a_terminal_progress_stays_on_one_line():
     assert stream.getvalue() == '\rbuilding x: 10 s, trying layers\rbuilding x: 11 s, done         \n'
 
 
+def test_a_terminal_is_written_to_five_times_a_second_and_at_the_end(clock):
+    stream = Terminal()
+    line = progress.ProgressLine(10.0, stream=stream)
+    for number in range(128):  # Two seconds; the times are exact.
+        clock[0] = number / 64
+        line.show('at {}'.format(number))
+    line.end()
+    assert stream.getvalue() == ''.join('\rat {}'.format(number) for number in [*range(0, 128, 13), 127]) + '\n'
+
+
 def test_a_log_gets_a_line_now_and_then(clock):
     stream = io.StringIO()
     line = progress.ProgressLine(10.0, stream=stream)

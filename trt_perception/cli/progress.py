@@ -4,10 +4,11 @@ import time
 from typing import Any
 
 _WIDTH = 24
+_TERMINAL_PERIOD_S = 0.2
 
 
 class ProgressLine:
-    """Shows texts, each in place of the one before.
+    """Shows texts, on a terminal each in place of the one before, at most five a second and the last.
 
     Args:
         log_period_s: where stderr is no terminal, from one line to the next.
@@ -16,23 +17,34 @@ class ProgressLine:
 
     def __init__(self, log_period_s: float, quiet_s: float = 0.0, stream: Any = None) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._log_period_s = log_period_s
+        self._is_terminal = self._stream.isatty()
+        self._period_s = _TERMINAL_PERIOD_S if self._is_terminal else log_period_s
+        self._next_s = time.monotonic() + (0.0 if self._is_terminal else quiet_s)
         self._width = 0
-        self._next_s = time.monotonic() + quiet_s
+        self._waits = ''
 
     def show(self, text: str) -> None:
-        """Show a text."""
-        if self._stream.isatty():
-            print('\r' + text.ljust(self._width), end='', file=self._stream, flush=True)
-            self._width = len(text)
-        elif time.monotonic() >= self._next_s:
-            self._next_s += self._log_period_s
-            print(text, file=self._stream, flush=True)
+        """Show a text, if the last was shown a while ago."""
+        self._waits = text
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + self._period_s if self._is_terminal else self._next_s + self._period_s
+            self._write()
 
     def end(self) -> None:
         """Leave the line."""
+        if self._is_terminal and self._waits:
+            self._write()
         if self._width:
             print(file=self._stream)
+
+    def _write(self) -> None:
+        if self._is_terminal:
+            print('\r' + self._waits.ljust(self._width), end='', file=self._stream, flush=True)
+            self._width = len(self._waits)
+        else:
+            print(self._waits, file=self._stream, flush=True)
+        self._waits = ''
 
 
 class ProgressBar:
