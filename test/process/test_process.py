@@ -25,7 +25,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.core.errors import ConfigError, EngineError
-from trt_perception.core.tasks import TASKS
+from trt_perception.core.tasks import OPTICAL_FLOW, TASKS
 from trt_perception.process import Engines, Job, fingerprint, process
 
 RAW = '/camera/image_raw'
@@ -387,6 +387,11 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path, run, options,
         run(write_bag(tmp_path / 'bag', images(3)), **options)
     assert text in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bag']
+
+
+def test_propagate_says_nothing_where_nothing_is_carried(tmp_path, run, settings):
+    bag = write_bag(tmp_path / 'bag', images(3))
+    assert run(bag, tasks=(OPTICAL_FLOW,), settings=dict(settings, propagate=0))[0].processed == 3
 
 
 def test_a_bag_without_messages_is_refused(tmp_path, run):

@@ -44,13 +44,13 @@ def describe_models(models: Mapping[str, Model], settings: Settings) -> Dict[str
     Raises:
         ConfigError: back-end, precision or network file is unavailable, or what is asked for depends on time.
     """
-    if not settings[PROPAGATE.name]:
-        raise ConfigError('parameter propagate: got 0, expected at least 1: 0 means as time allows, which a bag does '
-                          'not limit. Give the number, or 1 to segment every image.')
     options = engine_options(settings)
     described = {task: describe_model(model, options) for task, model in models.items()}
     for task in models:
         if carrying_class(task, settings) is not None:
+            if not settings[PROPAGATE.name]:
+                raise ConfigError('parameter propagate: got 0, expected at least 1: 0 means as time allows, which a '
+                                  'bag does not limit. Give the number, or 1 to segment every image.')
             described[task]['carried_along'] = '{model} on {engine}, {sha256}'.format(
                 **describe_model(load_model(FLOW_MODEL), carrying_options(options)))
     return described
