@@ -1,3 +1,4 @@
+import platform
 import struct
 import weakref
 import zlib
@@ -391,7 +392,8 @@ def test_images_are_resized_with_pixel_centres_aligned(source, size, seed):
     frame, rgb = frame_of('rgb8', *source, seed=seed)
     image = FrameDecoder().image(frame, 'rgb', size)
     assert image.shape == size + (3,)
-    assert np.abs(image - bilinear(rgb, size)).max() <= 1.5  # OpenCV's fixed point: 0.79 on x86, 1.26 on aarch64.
+    # OpenCV's fixed point: 0.79 grey levels on x86, 1.26 on aarch64.
+    assert np.abs(image - bilinear(rgb, size)).max() <= (1.5 if platform.machine() == 'aarch64' else 1)
 
 
 @settings(max_examples=300, deadline=None)

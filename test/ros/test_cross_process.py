@@ -110,7 +110,7 @@ def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(
 
     # The test means something: the engine is slower than the camera, and there was enough of both.
     assert infer_ms > 40
-    assert received > FRAMES / 3  # DDS keeps the newest only: where this machine is busy, the node itself sees fewer.
+    assert received > 0.8 * FRAMES
     assert len(outputs) > 30
 
     # Stamp, frame_id and content of every output are those of an image that was sent, each at most once, in order.
