@@ -5,7 +5,8 @@ are torchvision's, so that its ImageNet weights fit too.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import abc
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ _STD = (47.67, 48.49, 47.73)
 _FEATURES = 128
 
 
-class _Backbone(nn.Module):
+class _Backbone(nn.Module, abc.ABC):
     """Normalisation, an encoder, the pyramid and the decoder; gives features at 1/4."""
 
     img_mean: Tensor
@@ -43,9 +44,9 @@ class _Backbone(nn.Module):
         self.spp = Pyramid(skips[-1], features, upsample)
         self.upsample = nn.ModuleList(Up(skip, features, upsample) for skip in reversed(skips[:-1]))
 
+    @abc.abstractmethod
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Return the features at 1/4, 1/8, 1/16 and 1/32."""
-        raise NotImplementedError
+        """Return the features, (N, C, h, w), at 1/4, 1/8, 1/16 and 1/32 of an image, (N, 3, H, W)."""
 
     def forward(self, image: Tensor) -> Tensor:
         *skips, deepest = self.encode((image - self.img_mean) / self.img_std)
@@ -179,8 +180,8 @@ class _EfficientNetLite0(_Backbone):
         return self.encoder(x)
 
 
-_ENCODERS = {'resnet18': _ResNet18, 'mobilenet_v2': _MobileNetV2, 'repvgg': _RepVgg,
-             'efficientnet_lite0': _EfficientNetLite0}
+_ENCODERS: dict[str, Callable[[float, int, Upsample], _Backbone]] = {
+    'resnet18': _ResNet18, 'mobilenet_v2': _MobileNetV2, 'repvgg': _RepVgg, 'efficientnet_lite0': _EfficientNetLite0}
 
 
 class SwiftNet(nn.Module):
