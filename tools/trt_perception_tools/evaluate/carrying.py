@@ -11,7 +11,7 @@ from trt_perception.core.data import Frame
 from trt_perception.core.engine import Engine
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.pipeline import FLOW_MODEL
-from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines import DEFAULT_OPTIONS, carrying_options, open_engine
 
 from .metrics import confusion_matrix, mean_iou
 from .scorer import Carried
@@ -33,7 +33,7 @@ class CarriedLabels:
         flow = load_model(FLOW_MODEL)
         self.every = every
         self._table = table
-        self._flow_engine = open_engine(flow, EngineOptions('opencv', num_threads=threads))
+        self._flow_engine = open_engine(flow, carrying_options(DEFAULT_OPTIONS._replace(num_threads=threads)))
         self._pipeline = CarriedSegmentation(
             engine, model, {**RESTING, 'propagate': every}, camera=camera, flow_engine=self._flow_engine,
             flow_model=flow)
