@@ -27,6 +27,7 @@ CUresult cuProfilerStop(void);
 """
 """The header cudaProfiler.h, which pycuda includes and no package has."""
 
+
 def run(*command: object, **options: object) -> None:
     """Run a command; its output is shown where it fails."""
     result = subprocess.run([str(each) for each in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -65,8 +65,8 @@ class EngineTime:
 
     def _fits(self) -> bool:
         now_s = self._clock()
-        losses = [loss_s for loss_s in map(self._next_loss_s, range(len(self._waits)), [now_s] * len(self._waits))
-                  if loss_s is not None]
+        foreseen = [self._next_loss_s(camera, now_s) for camera in range(len(self._waits))]
+        losses = [loss_s for loss_s in foreseen if loss_s is not None]
         if not losses or not self._long_s:
             return True  # Nothing is known yet: the first one is measured.
         others_s = (len(losses) - 1) * _usual(self._short_s)
