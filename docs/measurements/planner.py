@@ -1,10 +1,11 @@
 """How right planner_node's free space, times to contact and moving obstacles are, on rendered scenes with exact truth.
 
-    .venv/bin/python docs/measurements/planner.py [--scenes 24] [--flows exact noise blobs dis_medium tinypwc]
+    .venv/bin/python docs/measurements/planner.py [--scenes 60] [--flows exact noise ... tinypwc:0.25]
     .venv/bin/python docs/measurements/planner.py --times
 
 Prints Markdown tables; planner.md holds them. Each scene has up to six boxes, still or moving, a vehicle that drives,
 turns and nods, and a camera that looks slightly down. Label maps are exact, or as of a network at half the resolution.
+`MODEL:0.25` is a model with optical_flow.min_confidence 0.25.
 """
 import argparse
 import itertools
@@ -58,10 +59,12 @@ def blobs(scene: Scene, view: View, rng: np.random.Generator, interval_s: float)
 
 
 def network(name: str) -> Flow:
-    """Return what a model makes of two rendered, textured images."""
+    """Return what a model, or MODEL:MIN_CONFIDENCE, makes of two rendered, textured images."""
+    name, _, least = name.partition(':')
     model = load_model(name)
     engine = open_engine(model)
-    settings = {'flow_grid': 'current', 'max_pair_gap': 0.0, 'output_size': 'camera'}
+    settings = {'flow_grid': 'current', 'max_pair_gap': 0.0, 'output_size': 'camera',
+                'optical_flow.min_confidence': float(least or 0)}
     pipeline = OpticalFlowPipeline(engine, model, settings)
     stamps_ns = itertools.count(10**9, 10**8)
 
@@ -117,9 +120,10 @@ def print_times(costs: ClassCosts, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--scenes', type=int, default=24)
+    parser.add_argument('--scenes', type=int, default=60)
     parser.add_argument('--interval', type=float, default=0.1, help='between two images, s (default: 0.1)')
-    parser.add_argument('--flows', nargs='+', default=['exact', 'noise', 'blobs', 'dis_medium', 'tinypwc'])
+    parser.add_argument('--flows', nargs='+', default=[
+        'exact', 'noise', 'blobs', 'dis_medium', 'dis_medium:0.25', 'tinypwc', 'tinypwc:0.25'])
     parser.add_argument('--times', action='store_true', help='measure what each step takes instead')
     args = parser.parse_args()
     settings = {setting.name: setting.default for setting in PLANNER_SETTINGS}

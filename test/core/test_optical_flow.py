@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 from trt_perception.core.data import FlowField
-from trt_perception.core.errors import EngineError, FrameError
+from trt_perception.core.errors import ConfigError, EngineError, FrameError
 from trt_perception.core.image import FrameDecoder, make_frame
 from trt_perception.core.optical_flow import CURRENT, PREVIOUS, OpticalFlowPipeline
 from trt_perception.core.pipeline import CAMERA, NETWORK
@@ -186,6 +186,29 @@ def test_confidence_that_nobody_wants_is_not_asked_of_the_engine(tmp_path, monke
     assert asked == [['flow'], ['flow', 'confidence'], ['flow']]
     assert results[1].confidence is results[3].confidence is None
     assert (results[2].confidence == 3).all()
+
+
+@pytest.mark.parametrize('watched', [True, False])
+def test_flow_below_the_least_confidence_becomes_nan(tmp_path, watched):
+    model = networks.flow_model(tmp_path, confidence='uint8')
+    pipeline = pipeline_of(model, CURRENT, wants=lambda role: watched)
+    pipeline.configure({'optical_flow.min_confidence': 0.5})
+    pipeline.process(frame_showing(random_image(0), 1))
+    result = pipeline.process(frame_showing(random_image(1), 2))
+    unsure = random_image(1) < 128  # The confidence is the grey level of the current image; 0.5 * 255 = 127.5.
+    assert 0 < unsure.sum() < unsure.size
+    shown = -np.dstack([random_image(1), random_image(0)]).astype(np.float32)
+    np.testing.assert_array_equal(result.flow, np.where(unsure[..., np.newaxis], np.float32(np.nan), shown))
+    assert (result.confidence is not None) == watched
+    pipeline.configure({'optical_flow.min_confidence': 0.0})
+    result = pipeline.process(frame_showing(random_image(2), 3))
+    np.testing.assert_array_equal(result.flow, -np.dstack([random_image(2), random_image(1)]).astype(np.float32))
+
+
+def test_a_least_confidence_needs_a_network_that_gives_one(tmp_path):
+    pipeline = pipeline_of(networks.flow_model(tmp_path))
+    with pytest.raises(ConfigError, match=r'optical_flow.min_confidence: got 0.5, but model .* gives no confidence'):
+        pipeline.configure({'optical_flow.min_confidence': 0.5})
 
 
 def test_a_confidence_that_is_no_map_of_bytes_is_refused(tmp_path):

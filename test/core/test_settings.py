@@ -84,7 +84,7 @@ def test_defaults_are_those_of_the_interface():
 def test_exactly_the_safe_settings_may_change_at_run_time():
     assert {s.name for s in settings_for() if s.runtime} == {
         'max_frame_age', 'max_pair_gap', 'min_rate', 'lazy', 'segmentation.min_confidence',
-        'segmentation.overlay_alpha', 'optical_flow.color_max'}
+        'segmentation.overlay_alpha', 'optical_flow.min_confidence', 'optical_flow.color_max'}
 
 
 def test_a_node_has_the_settings_of_its_tasks():

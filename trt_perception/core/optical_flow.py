@@ -19,7 +19,8 @@ PREVIOUS = 'previous'
 class OpticalFlowPipeline(Pipeline[FlowField]):
     """Runs an optical-flow engine on successive frames. Flow is resized bilinearly, and its vectors with it.
 
-    The optional output is `confidence`, on the same grid, resized by nearest neighbour.
+    The optional output is `confidence`, on the same grid, resized by nearest neighbour. Flow below the setting
+    `optical_flow.min_confidence` becomes NaN.
 
     The network points from its first image to its second, on the first one's grid. With the setting flow_grid 'current'
     it sees (current, previous) and its result is negated: the point now at (x, y) was at (x - u, y - v). With
@@ -28,6 +29,9 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     A new pair is started, without a result, after the first frame, a gap longer than the setting max_pair_gap, a
     repeated or backward stamp, or a change of size, encoding or frame_id. A frame that cannot be decoded changes
     nothing.
+
+    Raises:
+        ConfigError: `optical_flow.min_confidence` is set, but the model gives no confidence; by `configure` too.
     """
 
     task = OPTICAL_FLOW
@@ -41,16 +45,20 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
             if before is None or self.lacks:
                 return None
             self._set_target(frame)
-            confidence = self._confidence if self._confidence is not None and self._wants('confidence') else None
+            wanted, least = self._wants('confidence'), self._least  # Which may change meanwhile.
+            confidence = self._confidence if wanted or least else None
             with self._timer.stage('optical_flow infer'):
                 outputs = self._engine.infer([self._output] + ([confidence.name] if confidence else []))
             with self._timer.stage('optical_flow decode'):
                 self._decode(outputs[self._output])
                 sure = confidence.read(outputs[confidence.name]) if confidence else None
+                if least and sure is not None:
+                    self._flow[sure < least] = np.nan
         finally:
             self._engine.swap(self._current, self._previous)
         grid = frame if self._settings['flow_grid'] == CURRENT else before
-        return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns, sure)
+        return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns,
+                         sure if wanted else None)
 
     @property
     def gives_flow(self) -> bool:
@@ -95,6 +103,7 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         is_current = self._settings['flow_grid'] == CURRENT
         self._current, self._previous = (first, second) if is_current else (second, first)
         self._flow_scale = self._model.output.flow_scale * (-1 if is_current else 1)
+        self._least = self._least_confidence()
         self._max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
 
     def _put(self, frame: Frame) -> None:

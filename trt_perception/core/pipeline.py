@@ -1,11 +1,13 @@
 """What the pipelines of all tasks share: Frame -> result, on one engine, with settings that may change meanwhile."""
 import abc
+import math
 from typing import Any, Callable, Generic, Mapping, Optional, Tuple, TypeVar
 
 import numpy as np
 
 from .data import FlowField, Frame
 from .engine import Engine
+from .errors import ConfigError
 from .image import Size
 from .model import Model
 from .settings import defaults
@@ -118,6 +120,19 @@ class Pipeline(abc.ABC, Generic[Result]):
     @abc.abstractmethod
     def _resize(self, target: Size) -> None:
         """Allocate results of another (height, width) and get ready to resize to it."""
+
+    def _least_confidence(self) -> int:
+        """Return the task's setting min_confidence as a byte; 0 = off.
+
+        Raises:
+            ConfigError: it is set, but the model gives no confidence.
+        """
+        name = self.task + '.min_confidence'
+        least = self._settings[name]
+        if least and 'confidence' not in self._model.output.names:
+            raise ConfigError('{}: got {}, but model {} gives no confidence. Set it to 0, or use a model whose YAML '
+                              'names a confidence.'.format(name, least, self._model.name))
+        return math.ceil(255 * least)
 
     def _set_target(self, frame: Frame) -> None:
         """Get ready for the size that a frame's result will have."""

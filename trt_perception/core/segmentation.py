@@ -1,10 +1,8 @@
 """Segmentation: Frame -> LabelMap."""
-import math
-
 import numpy as np
 
 from .data import VOID, Frame, LabelMap
-from .errors import ConfigError, EngineError
+from .errors import EngineError
 from .image import Size
 from .maps import MapOutput
 from .pipeline import Pipeline
@@ -48,11 +46,7 @@ class SegmentationPipeline(Pipeline[LabelMap]):
         return '{:.2f} % equal'.format(100 * float((result == other).mean()))
 
     def _configured(self) -> None:
-        least = self._settings['segmentation.min_confidence']
-        if least and 'confidence' not in self._model.output.names:
-            raise ConfigError('segmentation.min_confidence: got {}, but model {} gives no confidence. Set it to 0, or '
-                              'use a model whose YAML names a confidence.'.format(least, self._model.name))
-        self._least = math.ceil(255 * least)
+        self._least = self._least_confidence()
 
     def _check_outputs(self) -> Size:
         types = {spec.name: spec.dtype for spec in self._engine.outputs}

@@ -73,6 +73,8 @@ TASKS: Dict[str, Task] = {
             Setting('optical_flow.model', '',
                     "Optical-flow model: a name in config/models, or the path of a YAML; '' = tinypwc on a GPU, which "
                     'leaves the CPU free, else dis_medium, which needs no network'),
+            Setting('optical_flow.min_confidence', 0.0, 'Flow of less confidence becomes NaN, invalid; 0.25 for '
+                    'planner_node; 0 = off', limits=(0, 1), runtime=True),
             Setting('optical_flow.color_max', 0.0, 'Flow shown fully saturated in optical_flow/color (px); 0 = 99th '
                     'percentile of each frame', limits=(0, 1e4), runtime=True),
             Setting('flow_grid', 'current', 'Image on whose pixel grid the flow lives', ('current', 'previous')),
