@@ -7,20 +7,32 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 
 from trt_perception.core.share import share_path
+from trt_perception.ros.planner_node import PlannerNode
+
+RVIZ = {'Image': 'sensor_msgs/msg/Image', 'LaserScan': 'sensor_msgs/msg/LaserScan',
+        'Map': 'nav_msgs/msg/OccupancyGrid', 'MarkerArray': 'visualization_msgs/msg/MarkerArray'}
+"""Displays of rviz_default_plugins/plugins_description.xml with a topic, and the type that each takes."""
+WITHOUT_TOPIC = {'Grid'}
+PANELS = {'3D', 'Image', 'DiagnosticSummary', 'Plot'}
+"""Of Foxglove, and of its open fork Lichtblick: packages/suite-base/src/panels/index.ts."""
+IN_3D = {'sensor_msgs/msg/LaserScan', 'nav_msgs/msg/OccupancyGrid', 'visualization_msgs/msg/MarkerArray'}
 
 
 def rviz_topics():
-    """Return topic -> kind of display, and check what RViz needs to open the file."""
+    """Return topic -> type that its display takes, and check what RViz needs to open the file."""
     with open(share_path('config', 'perception.rviz')) as file:
         layout = yaml.safe_load(file)
     displays = layout['Visualization Manager']['Displays']
     for display in displays:
-        assert display['Class'].startswith('rviz_default_plugins/')
-        assert display['Topic']['Reliability Policy'] == 'Reliable'
+        package, kind = display['Class'].split('/')
+        assert package == 'rviz_default_plugins'
+        assert kind in WITHOUT_TOPIC or kind in RVIZ
+        assert kind in WITHOUT_TOPIC or display['Topic']['Reliability Policy'] == 'Reliable'
         assert isinstance(display['Enabled'], bool)
     names = [display['Name'] for display in displays]
     assert len(set(names)) == len(names)
-    return {display['Topic']['Value']: display['Class'].split('/')[1] for display in displays}
+    return {display['Topic']['Value']: RVIZ[display['Class'].split('/')[1]]
+            for display in displays if 'Topic' in display}
 
 
 def foxglove():
@@ -35,18 +47,25 @@ def panels_of(node):
 def test_every_panel_of_the_foxglove_layout_is_configured_and_shown():
     layout = foxglove()
     assert sorted(panels_of(layout['layout'])) == sorted(layout['configById'])
-    assert {panel.split('!')[0] for panel in layout['configById']} == {'Image', 'DiagnosticSummary', 'Plot'}
+    assert {panel.split('!')[0] for panel in layout['configById']} == PANELS
 
 
-def test_the_layouts_show_topics_that_the_node_publishes(rig, tmp_path):
+def test_the_layouts_show_topics_that_the_nodes_publish(rig, tmp_path):
     rig.start(networks.TASKS, *networks.ros_arguments(tmp_path))
     published = dict(rig.node.get_publisher_names_and_types_by_node('perception', '/'))
-    for topic, display in rviz_topics().items():
-        assert published[topic] == ['sensor_msgs/msg/' + display]
+    planner = PlannerNode(context=rig.context, use_global_arguments=False)
+    try:
+        published.update(planner.get_publisher_names_and_types_by_node('planner', '/'))
+    finally:
+        planner.destroy_node()
+    for topic, kind in rviz_topics().items():
+        assert published[topic] == [kind]
     configs = foxglove()['configById']
     for panel, config in configs.items():
         if panel.startswith('Image!'):
             assert published[config['imageMode']['imageTopic']] == ['sensor_msgs/msg/Image']
+        for topic in config.get('topics', ()):
+            assert set(published[topic]) <= IN_3D
         if panel.startswith('Plot!'):
             for path in config['paths']:
                 topic, field = path['value'].split('.')
