@@ -1,12 +1,16 @@
 """Labels carried along the optical flow: how far they agree with the network's own, and what they cost.
 
-    .venv/bin/python docs/measurements/propagate.py [--data ../shared/data] [--clips highway street CamVid]
-        [--image docs/propagate.jpg]
+    .venv/bin/python docs/measurements/propagate.py [--data ../shared/data] [--clips highway street CamVid] [--write]
+    .venv/bin/python docs/measurements/propagate.py --times
 
-Prints Markdown tables; propagate.md holds them. Each network and each method of flow runs once on every image of a
-clip; what is carried is then LabelCarrier's. Times are CPU times of one thread, of pipelines that take turns.
+Prints Markdown tables, or writes them into propagate.md, with propagate.jpg. Each network and each method of flow runs
+once on every image of a clip; what is carried is then LabelCarrier's. Times are CPU times of one thread, of pipelines
+that take turns.
 """
 import argparse
+import contextlib
+import io
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, product
@@ -33,6 +37,7 @@ from trt_perception_tools.evaluate.data import open_video
 from trt_perception_tools.evaluate.metrics import confusion_matrix, mean_iou
 from trt_perception_tools.evaluate.reliability import confidence_counts, reliability
 
+PAGE = Path(__file__).with_suffix('.md')
 MODEL, CLASSES = 'swiftnet_camvid', 11
 FLOWS = (FLOW_MODEL, 'dis_fast', 'dis_medium', 'tinypwc')
 EVERY = (2, 3, 5, 10)
@@ -146,14 +151,16 @@ def row(*cells: object) -> None:
 def report_agreement(clip: Clip, recorded: Recorded) -> None:
     """Print how far carried labels agree with the network's own, and with the truth where there is one."""
     own = recorded.labels
-    print(f'\n{clip.title}: {len(own)} images; labels of successive images agree to {miou(pairwise(own))} %.\n')
+    print(f'\n### {clip.title}\n\n{len(own)} images of {"{}x{}".format(*own[0].shape)}; the network\'s own labels of '
+          f'successive images agree to {miou(pairwise(own))} %. Carried labels and its own of the same image:\n')
     row('', *(f'every {every}.' for every in EVERY))
     row(*['---'] * (len(EVERY) + 1))
     for flow in ('held', *FLOWS):
         row(flow, *(miou((own[each.number], each.labels) for each in carried(recorded, flow, every))
                     for every in EVERY))
     if clip.truth:
-        print('\nThe same images against the truth:\n')
+        print('\nThe same images against the truth (this drive chose the epoch of the weights: the level is too high, '
+              'not the differences):\n')
         row('', *(f'every {every}.' for every in EVERY))
         row(*['---'] * (len(EVERY) + 1))
         row('own', *(miou((truth, labels) for number, (truth, labels) in enumerate(zip(clip.truth, own, strict=True))
@@ -166,7 +173,8 @@ def report_agreement(clip: Clip, recorded: Recorded) -> None:
 def report_validity(clip: Clip, recorded: Recorded, every: int = 3) -> None:
     """Print what becomes of the labels where the flow is unsure when they are made void instead."""
     right = clip.truth or recorded.labels
-    print(f'\n{clip.title}, every {every}., {FLOWS[0]}, against {"the truth" if clip.truth else "its own labels"}:\n')
+    print(f'\nWhere the flow is unsure on the way, every {every}., {FLOWS[0]}, against '
+          f'{"the truth" if clip.truth else "its own labels"}:\n')
     row('void where the flow has a confidence below', 'share', 'of its labels right', 'of the others right', 'mean IoU')
     row(*['---'] * 5)
     for limit in (0, 64, 128):
@@ -183,7 +191,8 @@ def report_validity(clip: Clip, recorded: Recorded, every: int = 3) -> None:
 def report_confidence(clip: Clip, recorded: Recorded) -> None:
     """Print how well the confidence of carried labels says which are right, by how it falls."""
     right = clip.truth or recorded.labels
-    print(f'\n{clip.title}, {FLOWS[0]}, confidence against {"the truth" if clip.truth else "its own labels"}:\n')
+    against = 'the truth' if clip.truth else 'its own labels'
+    print(f'\nThe confidence of carried labels, {FLOWS[0]}, against {against}:\n')
     row('confidence', *(f'{what}, every {every}.' for every in EVERY[1:] for what in ('mean - right', 'ECE', 'AUROC')))
     row(*['---'] * (1 + 3 * len(EVERY[1:])))
 
@@ -273,21 +282,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, default=Path('../shared/data'), metavar='DIR')
     parser.add_argument('--clips', nargs='+', default=['highway', 'street', 'CamVid'], metavar='NAME')
-    parser.add_argument('--image', type=Path, metavar='JPG', help='save the image of propagate.md')
+    parser.add_argument('--write', action='store_true', help='into propagate.md and propagate.jpg')
+    parser.add_argument('--times', action='store_true', help='measure times instead')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     options = EngineOptions('onnxruntime', '', 1)
-    for clip in clips(args.data):
-        if clip.title not in args.clips:
-            continue
-        if clip.title == 'highway':
-            report_times(options, clip.images[:60])
-        recorded = record(clip, options)
-        report_agreement(clip, recorded)
-        report_validity(clip, recorded)
-        report_confidence(clip, recorded)
-        if clip.title == 'street' and args.image:
-            draw(args.image, clip, recorded)
+    if args.times:
+        return report_times(options, next(clips(args.data)).images[:60])
+    with contextlib.redirect_stdout(io.StringIO()) if args.write else contextlib.nullcontext() as output:
+        for clip in clips(args.data):
+            if clip.title not in args.clips:
+                continue
+            recorded = record(clip, options)
+            report_agreement(clip, recorded)
+            report_validity(clip, recorded)
+            report_confidence(clip, recorded)
+            if clip.title == 'street' and args.write:
+                draw(PAGE.parents[1] / 'propagate.jpg', clip, recorded)
+    if output is not None:
+        marks = '<!-- measured -->', '<!-- end -->'
+        PAGE.write_text(re.sub('{}.*?{}'.format(*marks), lambda _: '\n'.join((
+            marks[0], output.getvalue().strip(), marks[1])), PAGE.read_text(), flags=re.DOTALL))
 
 
 if __name__ == '__main__':
