@@ -229,6 +229,36 @@ def test_free_space_does_not_wait_for_the_flow(rig, perception, start, view):
     assert [stamp_of(scan) for scan in scans] == [10**9, 2 * 10**9]
 
 
+def test_an_own_motion_that_the_flow_does_not_tell_is_told(rig, perception, start, view):
+    statuses, found = rig.watch(DiagnosticArray, '/diagnostics'), rig.watch(String, 'planner/obstacles_json')
+    node = start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    useless = view._replace(flow=np.random.RandomState(0).uniform(-60, 60, view.flow.shape).astype(np.float32))
+
+    def status_of(shown):
+        """Return level, text and values after some images of that flow, and nothing else."""
+        for _ in range(3):
+            seen = len(found)
+            perception.show(shown, (seen + 1) * 10**9)
+            rig.until(lambda seen=seen: len(found) > seen, 'the obstacles')
+        del statuses[:]
+        rig.until(lambda: any(each.status[0].values[1].value for each in statuses), 'a status')
+        [latest] = [each.status[0] for each in statuses if each.status[0].values[1].value][-1:]
+        return latest.level, latest.message, {each.key: each.value for each in latest.values}
+
+    level, text, values = status_of(view)
+    assert (level, values['own motion known, %']) == (b'\x00', '100')
+    assert json.loads(found[-1].data)['own_motion']['velocity'] is not None
+    rig.until(lambda: statuses and not statuses[-1].status[0].values[1].value, 'a second without images')
+    level, text, values = status_of(useless)
+    assert (level, values['own motion known, %']) == (b'\x01', '0')
+    assert text.startswith('The own motion is unknown in most images: ')
+    rig.node = node
+    assert rig.logged('The own motion is unknown in most images')
+    rig.node = None
+
+
 def test_what_does_not_come_is_named(rig, perception, start, view):
     statuses = rig.watch(DiagnosticArray, '/diagnostics')
     rig.watch(LaserScan, 'planner/scan')

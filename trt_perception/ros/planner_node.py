@@ -19,6 +19,8 @@ from .session import run_node
 from .status import StatusPublisher, status_of, steady_clock
 
 _PERIOD_S = 0.25
+_UNKNOWN_MOTION = 'The own motion is unknown in most images: the flow of the ground does not tell it, so that ' \
+    'obstacles have no velocity. Set optical_flow.min_confidence: 0.25 on the perception node where tinypwc runs.'
 
 
 class PlannerNode(Node):
@@ -40,7 +42,7 @@ class PlannerNode(Node):
         self._gyro = Gyro(self, mounting)
         self._outputs = PlannerOutputs(NodeSink(self), mounting, self._gyro, costs, settings)
         self._results = ResultSubscriptions(self, self._outputs.users)
-        self._counted = 0
+        self._counted = (0, 0, 0)
         self._status = StatusPublisher(self, self._statuses)
         self._follow = self.create_timer(_PERIOD_S, self._follow_subscribers, clock=steady_clock())
 
@@ -53,18 +55,24 @@ class PlannerNode(Node):
         self._results.serve(watched)
 
     def _statuses(self, interval_s: float) -> List[DiagnosticStatus]:
-        rate = (self._results.joined - self._counted) / interval_s
-        self._counted = self._results.joined
+        counts = self._results.joined, self._outputs.known, self._outputs.unknown
+        joined, known, unknown = (now - before for now, before in zip(counts, self._counted))
+        self._counted = counts
+        rate = joined / interval_s
         level, text = Level.OK, 'running: {:.1f} results per second'.format(rate)
         silent = self._results.silent()
         if silent:
             level, text = Level.WARN, 'Nothing comes on {}. Start the perception nodes; calibrations come from the ' \
                 'camera_info of the camera.'.format(', '.join(silent))
             self.get_logger().warning(text, throttle_duration_sec=30.0)
+        elif unknown > known:
+            level, text = Level.WARN, _UNKNOWN_MOTION
+            self.get_logger().warning(text, throttle_duration_sec=30.0)
         elif not self._outputs.watched():
             text = 'resting: nobody subscribes'
+        share = '{:.0f}'.format(100 * known / (known + unknown)) if known + unknown else ''
         return [status_of(self.get_fully_qualified_name().lstrip('/') + ': planner', level, text,
-                          [('results per second', '{:.2f}'.format(rate))])]
+                          [('results per second', '{:.2f}'.format(rate)), ('own motion known, %', share)])]
 
 
 def run(args: Optional[List[str]] = None) -> int:
