@@ -300,9 +300,8 @@ def main() -> None:
             if clip.title == 'street' and args.write:
                 draw(PAGE.parents[1] / 'propagate.jpg', clip, recorded)
     if output is not None:
-        marks = '<!-- measured -->', '<!-- end -->'
-        PAGE.write_text(re.sub('{}.*?{}'.format(*marks), lambda _: '\n'.join((
-            marks[0], output.getvalue().strip(), marks[1])), PAGE.read_text(), flags=re.DOTALL))
+        PAGE.write_text(re.sub('### .*?(?=\n\n## )', lambda _: output.getvalue().strip(), PAGE.read_text(), count=1,
+                               flags=re.DOTALL))
 
 
 if __name__ == '__main__':
