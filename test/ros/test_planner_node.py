@@ -231,6 +231,8 @@ def test_free_space_does_not_wait_for_the_flow(rig, perception, start, view):
 
 def test_an_own_motion_that_the_flow_does_not_tell_is_told(rig, perception, start, view):
     statuses, found = rig.watch(DiagnosticArray, '/diagnostics'), rig.watch(String, 'planner/obstacles_json')
+    rig.watch(MarkerArray, 'planner/markers')
+    rig.watch(LaserScan, 'planner/scan')
     node = start()
     perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
                     'optical_flow/time_reference')
@@ -249,6 +251,8 @@ def test_an_own_motion_that_the_flow_does_not_tell_is_told(rig, perception, star
 
     level, text, values = status_of(view)
     assert (level, values['own motion known, %']) == (b'\x00', '100')
+    assert text == 'running: {:.1f} images per second'.format(float(values['images per second']))
+    assert 0 < float(values['images per second']) < 4  # Of three images; each became three messages.
     assert json.loads(found[-1].data)['own_motion']['velocity'] is not None
     rig.until(lambda: statuses and not statuses[-1].status[0].values[1].value, 'a second without images')
     level, text, values = status_of(useless)

@@ -1,5 +1,5 @@
 """The planner's node: label maps and flow in; free space, an occupancy grid and obstacles with time to contact out."""
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
@@ -42,7 +42,7 @@ class PlannerNode(Node):
         self._gyro = Gyro(self, mounting)
         self._outputs = PlannerOutputs(NodeSink(self), mounting, self._gyro, costs, settings)
         self._results = ResultSubscriptions(self, self._outputs.users)
-        self._counted = (0, 0, 0)
+        self._counted: Dict[str, int] = {}
         self._status = StatusPublisher(self, self._statuses)
         self._follow = self.create_timer(_PERIOD_S, self._follow_subscribers, clock=steady_clock())
 
@@ -55,11 +55,12 @@ class PlannerNode(Node):
         self._results.serve(watched)
 
     def _statuses(self, interval_s: float) -> List[DiagnosticStatus]:
-        counts = self._results.joined, self._outputs.known, self._outputs.unknown
-        joined, known, unknown = (now - before for now, before in zip(counts, self._counted))
+        counts = dict(self._results.joined, **self._outputs.motions)
+        new = {name: count - self._counted.get(name, 0) for name, count in counts.items()}
         self._counted = counts
-        rate = joined / interval_s
-        level, text = Level.OK, 'running: {:.1f} results per second'.format(rate)
+        known, unknown = new.pop('known'), new.pop('unknown')
+        rate = max(new.values(), default=0) / interval_s
+        level, text = Level.OK, 'running: {:.1f} images per second'.format(rate)
         silent = self._results.silent()
         if silent:
             level, text = Level.WARN, 'Nothing comes on {}. Start the perception nodes; calibrations come from the ' \
@@ -72,7 +73,7 @@ class PlannerNode(Node):
             text = 'resting: nobody subscribes'
         share = '{:.0f}'.format(100 * known / (known + unknown)) if known + unknown else ''
         return [status_of(self.get_fully_qualified_name().lstrip('/') + ': planner', level, text,
-                          [('results per second', '{:.2f}'.format(rate)), ('own motion known, %', share)])]
+                          [('images per second', '{:.2f}'.format(rate)), ('own motion known, %', share)])]
 
 
 def run(args: Optional[List[str]] = None) -> int:

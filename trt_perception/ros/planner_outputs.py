@@ -52,13 +52,13 @@ class PlannerOutputs:
     """Publishes each output from the results that it needs.
 
     Attributes:
-        known, unknown: how often the own motion was looked for, with its speed and without.
+        motions: how often the own motion was `known`, with its speed, and `unknown`.
     """
 
     def __init__(self, sink: NodeSink, mounting: CameraMounting, gyro: Gyro, costs: ClassCosts,
                  settings: Settings) -> None:
         self._sink, self._mounting, self._gyro, self._costs, self._settings = sink, mounting, gyro, costs, settings
-        self.known = self.unknown = 0
+        self.motions = {'known': 0, 'unknown': 0}
         self._overlay = messages.ImageWriter(ROS, 'rgb8')
         self._planner: Tuple[Any, Optional[Planner]] = (None, None)
         self._integrator: Tuple[Any, Optional[FlowIntegrator]] = (None, None)
@@ -118,10 +118,7 @@ class PlannerOutputs:
             gyro, mount = self._rotation(results), planner.plane.mounting.rotation
             previous = planner.previous_rays(results.flow)
             motion = planner.ego_motion(labels, previous, None if gyro is None else mount.T @ gyro @ mount)
-            if motion is None or not motion.inliers:
-                self.unknown += 1
-            else:
-                self.known += 1
+            self.motions['known' if motion is not None and motion.inliers else 'unknown'] += 1
             obstacles = planner.obstacles(labels, space.free, previous, motion, results.interval_s)
             self._motion = _Motion(results.flow, motion, obstacles)
         return self._motion

@@ -1,6 +1,7 @@
 """Subscribes to the results of the perception nodes while somebody needs them, and joins those of one image."""
 import time
 import traceback
+from collections import Counter
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from rclpy.node import Node
@@ -25,11 +26,11 @@ class ResultSubscriptions:
         users: name -> (topics, function that takes the results); topics are keys of consumer.TOPICS.
 
     Attributes:
-        joined: images that a user got.
+        joined: name of a user -> how many images it got.
     """
 
     def __init__(self, node: Node, users: Mapping[str, Tuple[Sequence[str], Callable[[Results], None]]]) -> None:
-        self.joined = 0
+        self.joined: Dict[str, int] = Counter()
         self._node = node
         self._users = users
         self._joins: Dict[str, Join] = {}
@@ -74,7 +75,7 @@ class ResultSubscriptions:
         try:
             results = join.add(topic, message)
             if results is not None:
-                self.joined += 1
+                self.joined[name] += 1
                 self._users[name][1](results)
         except FrameError as error:
             self._node.get_logger().warning('Image skipped: {}'.format(error), throttle_duration_sec=10.0)
