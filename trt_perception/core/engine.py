@@ -30,7 +30,9 @@ def _checked(what: str) -> Callable[[_Method], _Method]:
     def decorated(method: _Method) -> _Method:
         @functools.wraps(method)
         def checked(self: 'Engine', *args: Any, **kwargs: Any) -> Any:
-            self._check_usable()
+            # Inline, as this is done several times a frame.
+            if self._closed or threading.get_ident() != self._thread:
+                raise self._unusable()
             try:
                 return method(self, *args, **kwargs)
             except PerceptionError:
@@ -191,12 +193,11 @@ class Engine(abc.ABC):
             # As text: a log record would keep the error's frames alive, and what they hold.
             _log.warning('%s: %s failed to close it: %s', self.file, self.runtime, _reason(error))
 
-    def _check_usable(self) -> None:
-        if threading.get_ident() != self._thread:
-            raise EngineError('{}: used from another thread than the one that opened it. Open the engine in the '
-                              'thread that runs it.'.format(self.file))
+    def _unusable(self) -> EngineError:
         if self._closed:
-            raise EngineError('{}: the engine is closed. Open it again.'.format(self.file))
+            return EngineError('{}: the engine is closed. Open it again.'.format(self.file))
+        return EngineError('{}: used from another thread than the one that opened it. Open the engine in the '
+                           'thread that runs it.'.format(self.file))
 
     def _failure(self, what: str, error: Exception) -> EngineError:
         cure = ' Close other programs, or choose a smaller network.' if isinstance(error, MemoryError) else ''
