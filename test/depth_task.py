@@ -86,7 +86,7 @@ class HeldDepth(DepthPipeline):
 
     def _process(self, frame):
         number, self._number = self._number, self._number + 1
-        field = self._shared_flow().process(frame)
+        field = self._shared_flow()()
         if number % self._settings['propagate'] == 0:
             self._counts['segmented'] += 1
             return super()._process(frame)

@@ -28,7 +28,7 @@ from trt_perception.core.image import FrameDecoder, NearestResizer, frame_from_a
 from trt_perception.core.label_carrier import GRID, LabelCarrier
 from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.core.pipeline import FLOW_MODEL, FlowSource
+from trt_perception.core.pipeline import FLOW_MODEL, SharedFlow
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.engines import EngineOptions, open_engine
 from trt_perception_tools.datasets.camvid import labelled_images, read_annotation
@@ -215,23 +215,13 @@ def report_confidence(clip: Clip, recorded: Recorded) -> None:
     label_carrier.DOUBT_PER_IMAGE = shipped
 
 
-class GivenFlow(FlowSource):
-    """Stands for a node's own flow, of the size of the image, which was computed anyway."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        self._field = FlowField(np.zeros((*size, 2), np.float32), 0, '', 1, np.full(size, 255, np.uint8))
-
-    def process(self, frame: Frame) -> FlowField:
-        """Return it."""
-        return self._field
-
-
 def contenders(options: EngineOptions, size: tuple[int, int], is_wanted: bool) -> list[SegmentationPipeline]:
     """Return pipelines: one that segments all images, those that carry labels, and the last with flow that is there."""
     model, flow = load_model(MODEL), load_model(FLOW_MODEL)
-    given = GivenFlow(size)
+    # Stands for a node's own flow, of the size of the image, which was computed anyway.
+    given = FlowField(np.zeros((*size, 2), np.float32), 0, '', 1, np.full(size, 255, np.uint8))
 
-    def carrying(every: int, shared_flow: Callable[[], GivenFlow | None]) -> CarriedSegmentation:
+    def carrying(every: int, shared_flow: SharedFlow) -> CarriedSegmentation:
         decoder = FrameDecoder()
         return CarriedSegmentation(
             open_engine(model, options, decoder), model, {'propagate': every}, wants=lambda role: is_wanted,
@@ -239,7 +229,7 @@ def contenders(options: EngineOptions, size: tuple[int, int], is_wanted: bool) -
             shared_flow=shared_flow)
 
     return [SegmentationPipeline(open_engine(model, options), model, wants=lambda role: is_wanted),
-            *(carrying(every, lambda: None) for every in EVERY), carrying(EVERY[-1], lambda: given)]
+            *(carrying(every, lambda: None) for every in EVERY), carrying(EVERY[-1], lambda: lambda: given)]
 
 
 def report_times(options: EngineOptions, images: list[np.ndarray]) -> None:

@@ -221,17 +221,18 @@ def test_a_confidence_wanted_meanwhile_comes_with_the_next_segmented_image(tmp_p
 def test_flow_that_is_there_anyway_is_used(tmp_path):
     other = OpticalFlowPipeline(open_engine(flow_model(tmp_path / 'other'), EngineOptions('opencv')),
                                 flow_model(tmp_path / 'again'))
-    shared = [None]
-    rig = Rig(tmp_path, 4, shared_flow=lambda: shared[0])
+    shared = []
+    rig = Rig(tmp_path, 4, shared_flow=lambda: shared.pop() if shared else None)
     rig.process(0, 1)
     assert rig.runs['flow'] == 1
-    shared[0] = other
-    results = rig.process(2, 3, 4)
+    results = []
+    for number in (2, 3, 4):
+        shared.append(lambda number=number: other.process(frame(number)))
+        results += rig.process(number)
     # The first image that it sees has no flow: it is segmented.
     assert rig.pipeline.counts == {'segmented': 2, 'carried': 3}
     assert rig.runs['flow'] == 1
     assert agreement(results[2].labels, 4) > 0.97
-    shared[0] = None
     rig.process(5, 6)
     assert rig.pipeline.counts == {'segmented': 3, 'carried': 4}
     assert rig.runs['flow'] == 2

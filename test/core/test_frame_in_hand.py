@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 
@@ -25,19 +27,44 @@ def frame():
     return frame_from_array(np.zeros((2, 2, 3), np.uint8))
 
 
+def in_hand(frame, *pipelines):
+    """Return a frame that these pipelines are to run on."""
+    taken = FrameInHand()
+    taken.take(frame, pipelines)
+    return taken
+
+
 def test_each_pipeline_runs_once_though_its_result_is_asked_for_twice(frame):
     labels, flow = Pipeline(result='labels'), Pipeline(gives_flow=True, result=None)
-    in_hand = FrameInHand(frame, [labels, flow])
-    assert in_hand.shared_flow().process(frame) is None
-    assert [in_hand.result(each) for each in (labels, flow, flow)] == ['labels', None, None]
+    taken = in_hand(frame, labels, flow)
+    assert taken.shared_flow()() is None
+    assert [taken.result(each) for each in (labels, flow, flow)] == ['labels', None, None]
     assert labels.frames == flow.frames == [frame]
+    taken.take(frame, [labels])
+    assert taken.result(labels) == 'labels'
+    assert labels.frames == [frame, frame]
 
 
 def test_where_no_pipeline_gives_a_flow_none_is_shared(frame):
-    assert FrameInHand(frame, [Pipeline()]).shared_flow() is None
+    assert FrameInHand().shared_flow() is None
+    taken = in_hand(frame, Pipeline(gives_flow=True))
+    taken.take(frame, [Pipeline()])
+    assert taken.shared_flow() is None
+
+
+def test_a_frame_that_is_released_is_not_kept():
+    frame, flow = frame_from_array(np.zeros((2, 2, 3), np.uint8)), Pipeline(gives_flow=True)
+    taken, kept = in_hand(frame, flow), weakref.ref(frame.data)
+    taken.result(flow)
+    flow.frames.clear()
+    del frame
+    assert kept() is not None
+    taken.release()
+    assert kept() is None
+    assert taken.shared_flow() is None
 
 
 def test_what_a_pipeline_raises_goes_to_whoever_asks(frame):
     bad = Pipeline(gives_flow=True, result=FrameError('planted'))
     with pytest.raises(FrameError, match='planted'):
-        FrameInHand(frame, [bad]).shared_flow().process(frame)
+        in_hand(frame, bad).shared_flow()()

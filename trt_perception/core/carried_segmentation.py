@@ -7,7 +7,7 @@ from .engine import Engine
 from .label_carrier import LabelCarrier
 from .model import Model
 from .optical_flow import CURRENT, OpticalFlowPipeline
-from .pipeline import NETWORK, Allocate, FlowSource, allocate_array
+from .pipeline import NETWORK, Allocate, SharedFlow, allocate_array
 from .segmentation import SegmentationPipeline
 from .timing import StageTimer
 
@@ -22,7 +22,7 @@ class CarriedSegmentation(SegmentationPipeline):
 
     Args:
         flow_engine, flow_model: compute the flow that nobody else needs; pipeline.FLOW_MODEL is what was measured.
-        shared_flow: returns what computes the flow of the frame in hand anyway, on the grid 'current'; None = nothing.
+        shared_flow: see pipeline.SharedFlow.
         has_time: returns whether the frame in hand may take long; asked of those to which labels could be carried.
         counts: where the numbers of frames `segmented` and `carried` are added up.
     """
@@ -30,7 +30,7 @@ class CarriedSegmentation(SegmentationPipeline):
     def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
                  wants: Callable[[str], bool] = lambda role: True, camera: int = 0, *, flow_engine: Engine,
-                 flow_model: Model, shared_flow: Callable[[], Optional[FlowSource]] = lambda: None,
+                 flow_model: Model, shared_flow: SharedFlow = lambda: None,
                  has_time: Callable[[], bool] = lambda: True, counts: Optional[Dict[str, int]] = None) -> None:
         self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: False, camera=camera)
         self._shared_flow = shared_flow
@@ -65,7 +65,7 @@ class CarriedSegmentation(SegmentationPipeline):
         shared = self._shared_flow()
         if shared is not None:
             self._own_flow.reset()
-            field = shared.process(frame)
+            field = shared()
             return field if carries else None
         if carries:
             return self._own_flow.process(frame)

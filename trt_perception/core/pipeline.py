@@ -5,10 +5,9 @@ from typing import Any, Callable, Generic, Mapping, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from .data import FlowField, Frame
+from .data import FlowField, Frame, Size
 from .engine import Engine
 from .errors import ConfigError
-from .image import Size
 from .model import Model
 from .settings import defaults
 from .timing import StageTimer
@@ -22,6 +21,9 @@ FLOW_MODEL = 'dis_ultrafast'
 Allocate = Callable[[str, Tuple[int, ...], type], np.ndarray]
 """Gives the memory of a result: (name, shape, dtype) -> array. Called when the geometry changes."""
 
+SharedFlow = Callable[[], Optional[Callable[[], Optional[FlowField]]]]
+"""Returns what gives the flow to the frame in hand, on the grid 'current', that is computed anyway; None = nothing."""
+
 Result = TypeVar('Result', bound=Tuple[Any, ...])
 """A value of core.data whose first field is the array that is published."""
 
@@ -29,14 +31,6 @@ Result = TypeVar('Result', bound=Tuple[Any, ...])
 def allocate_array(name: str, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
     """Allocate the memory of a result as a plain array of that shape."""
     return np.empty(shape, dtype)
-
-
-class FlowSource(abc.ABC):
-    """Computes the flow to a frame, or has it already: a pipeline whose `gives_flow` is true, for one."""
-
-    @abc.abstractmethod
-    def process(self, frame: Frame) -> Optional[FlowField]:
-        """Return the flow from the frame before to this one; None where there is none."""
 
 
 class Pipeline(abc.ABC, Generic[Result]):

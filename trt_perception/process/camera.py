@@ -11,7 +11,7 @@ from ..core.errors import ConfigError, FrameError
 from ..core.frame_in_hand import FrameInHand
 from ..core.image import FrameDecoder
 from ..core.model import Model, load_model
-from ..core.pipeline import FLOW_MODEL, FlowSource, Pipeline
+from ..core.pipeline import FLOW_MODEL, Pipeline
 from ..core.settings import Settings
 from ..core.tasks import TASKS, carrying_class, pipeline_class, publishers_class
 from ..ros.messages import frame_from_compressed, frame_from_image
@@ -99,7 +99,7 @@ class Camera:
         self._pipelines: List[_Runs] = []
         self._remember: List[_Runs] = []
         self._counts: List[Dict[str, int]] = []
-        self._in_hand: Optional[FrameInHand] = None
+        self._in_hand = FrameInHand()
 
     def watched(self) -> List[str]:
         """Return the tasks that have topics to write."""
@@ -119,7 +119,7 @@ class Camera:
             if carrying is not None:
                 flow_model = load_model(FLOW_MODEL)
                 more = {'flow_engine': engines.carrying(flow_model, self._settings), 'flow_model': flow_model,
-                        'shared_flow': self._shared_flow, 'counts': Counter()}
+                        'shared_flow': self._in_hand.shared_flow, 'counts': Counter()}
                 self._counts.append(more['counts'])
             pipeline = (carrying or pipeline_class(task))(
                 engines.get(model, self._settings), model, self._settings, allocate=publishers.allocate,
@@ -174,12 +174,9 @@ class Camera:
                 pass
 
     def _results(self, frame: Frame, pipelines: List[_Runs]) -> Iterator[Tuple[TaskPublishers, Any]]:
-        self._in_hand = FrameInHand(frame, [pipeline for pipeline, _ in pipelines])
+        self._in_hand.take(frame, [pipeline for pipeline, _ in pipelines])
         for pipeline, publishers in pipelines:
             yield publishers, self._in_hand.result(pipeline)
-
-    def _shared_flow(self) -> Optional[FlowSource]:
-        return None if self._in_hand is None else self._in_hand.shared_flow()
 
     def _frame(self, data: bytes) -> Frame:
         try:

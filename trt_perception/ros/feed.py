@@ -1,14 +1,13 @@
 """The frames of one camera on their way through the tasks: how old they are, and the outcome of each."""
 import time
 from collections import Counter
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from rclpy.node import Node
 
 from ..core.cameras import CameraSpec
 from ..core.data import Frame
 from ..core.frame_in_hand import FrameInHand
-from ..core.pipeline import FlowSource
 from ..core.settings import Settings
 from ..core.timing import StageTimer
 from .clock_check import age_hint, ahead_hint
@@ -57,9 +56,9 @@ class Feed:
         self._log = node.get_logger()
         self._settings = settings
         self._frame_of = frame_of
-        self._in_hand: Optional[FrameInHand] = None
+        self._in_hand = FrameInHand()
         for task in tasks:
-            task.shared_flow = self._shared_flow
+            task.shared_flow = self._in_hand.shared_flow
 
     def watched(self) -> List[CameraTask]:
         """Return the tasks whose results are needed now."""
@@ -77,7 +76,7 @@ class Feed:
         if self.is_mixed:
             for task in tasks:
                 task.reset()
-        self._in_hand = FrameInHand(frame, [task.pipeline for task in tasks if task.pipeline is not None])
+        self._in_hand.take(frame, [task.pipeline for task in tasks if task.pipeline is not None])
         try:
             for task in tasks:
                 assert task.pipeline is not None  # The state is RUNNING.
@@ -87,7 +86,7 @@ class Feed:
                 if result is not None:
                     self._publish(task, frame, result, arrival.monotonic_s)
         finally:
-            self._in_hand = None  # Else an image message is kept until the next comes.
+            self._in_hand.release()
         now_s = time.monotonic()
         took_s = now_s - taken_s
         if self.debug.is_watched:
@@ -115,9 +114,6 @@ class Feed:
             self._log.warning('Frame dropped: its age is {:.3f} s, max_frame_age is {:g} s. {}'.format(
                 age_s, limit_s, self.clock_complaint), throttle_duration_sec=5.0)
         return is_too_old
-
-    def _shared_flow(self) -> Optional[FlowSource]:
-        return None if self._in_hand is None else self._in_hand.shared_flow()
 
     def _delayed(self, frame: Frame, took_s: float) -> bool:
         """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""

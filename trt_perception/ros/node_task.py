@@ -8,7 +8,7 @@ from ..core.cameras import CameraSpec
 from ..core.engine import Engine
 from ..core.image import FrameDecoder
 from ..core.model import load_model
-from ..core.pipeline import FLOW_MODEL, FlowSource, Pipeline
+from ..core.pipeline import FLOW_MODEL, Pipeline, SharedFlow
 from ..core.settings import Settings
 from ..core.tasks import carrying_class, pipeline_class, publishers_class
 from ..core.timing import StageTimer
@@ -24,7 +24,7 @@ class CameraTask:
         name: of the task.
         pipeline: None while the engine is not open.
         counts: frames `segmented` and `carried`, where results are carried.
-        shared_flow: returns what computes the flow to the frame in hand anyway; None = nothing does.
+        shared_flow: see pipeline.SharedFlow.
         has_time: returns whether the frame in hand may take long.
     """
 
@@ -33,7 +33,7 @@ class CameraTask:
         self.publishers = publishers
         self.pipeline: Optional[Pipeline] = None
         self.counts: Dict[str, int] = Counter()
-        self.shared_flow: Callable[[], Optional[FlowSource]] = lambda: None
+        self.shared_flow: SharedFlow = lambda: None
         self.has_time: Callable[[], bool] = lambda: True
 
     def reset(self) -> None:
