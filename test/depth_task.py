@@ -76,9 +76,9 @@ class HeldDepth(DepthPipeline):
 
     latest = None
 
-    def __init__(self, *args, flow_engine, flow_model, shared_flow, has_time, counts):
+    def __init__(self, *args, flow_engine, shared_flow, has_time, counts):
         super().__init__(*args)
-        self.flow_model = flow_model
+        self.flow_model = flow_engine.model
         self._shared_flow = shared_flow
         self._counts = counts
         self._number = 0

@@ -28,9 +28,10 @@ from trt_perception.core.image import FrameDecoder, NearestResizer, frame_from_a
 from trt_perception.core.label_carrier import GRID, LabelCarrier
 from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.core.pipeline import FLOW_MODEL, SharedFlow
+from trt_perception.core.pipeline import SharedFlow
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.engines import EngineOptions, open_engine
+from trt_perception.engines.deployment import FLOW_MODEL
 from trt_perception_tools.datasets.camvid import labelled_images, read_annotation
 from trt_perception_tools.datasets.images import read_image
 from trt_perception_tools.evaluate.data import open_video
@@ -225,8 +226,7 @@ def contenders(options: EngineOptions, size: tuple[int, int], is_wanted: bool) -
         decoder = FrameDecoder()
         return CarriedSegmentation(
             open_engine(model, options, decoder), model, {'propagate': every}, wants=lambda role: is_wanted,
-            flow_engine=open_engine(flow, EngineOptions('opencv', '', 1), decoder), flow_model=flow,
-            shared_flow=shared_flow)
+            flow_engine=open_engine(flow, EngineOptions('opencv', '', 1), decoder), shared_flow=shared_flow)
 
     return [SegmentationPipeline(open_engine(model, options), model, wants=lambda role: is_wanted),
             *(carrying(every, lambda: None) for every in EVERY), carrying(EVERY[-1], lambda: lambda: given)]

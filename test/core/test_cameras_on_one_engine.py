@@ -43,7 +43,7 @@ def carried(folder):
     flow_model = load_model(networks.write_model(folder / 'flow', dict(
         networks.flow_fields(), files={'opencv': {'fp32': 'tiny.json'}})))
     return model, CarriedSegmentation, lambda: (open_engine(model), {
-        'flow_engine': open_engine(flow_model, EngineOptions('opencv')), 'flow_model': flow_model})
+        'flow_engine': open_engine(flow_model, EngineOptions('opencv'))})
 
 
 @pytest.mark.parametrize('case', [segmentation, optical_flow, carried])

@@ -45,7 +45,7 @@ class Rig:
         for name, each in (('network', engine), ('flow', flow_engine)):
             each.infer = self._counted(name, each.infer)
         self.pipeline = CarriedSegmentation(engine, model, dict({'propagate': every}, **options.pop('settings', {})),
-                                            wants=wants, flow_engine=flow_engine, flow_model=self.flow_model, **options)
+                                            wants=wants, flow_engine=flow_engine, **options)
 
     def _counted(self, name, infer):
         def counted(*args):

@@ -8,8 +8,8 @@ from rig import image, pixels_of, random_image, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 
 from trt_perception.core.errors import ConfigError
-from trt_perception.core.pipeline import FLOW_MODEL
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
+from trt_perception.engines.deployment import FLOW_MODEL
 
 
 def depths(message):

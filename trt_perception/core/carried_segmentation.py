@@ -21,7 +21,7 @@ class CarriedSegmentation(SegmentationPipeline):
     the image (see OpticalFlowPipeline). Labels and confidence are as LabelCarrier says.
 
     Args:
-        flow_engine, flow_model: compute the flow that nobody else needs; pipeline.FLOW_MODEL is what was measured.
+        flow_engine: computes the flow that nobody else needs; engines.carrying_flow is what was measured.
         shared_flow: see pipeline.SharedFlow.
         has_time: returns whether the frame in hand may take long; asked of those to which labels could be carried.
         counts: where the numbers of frames `segmented` and `carried` are added up.
@@ -30,9 +30,9 @@ class CarriedSegmentation(SegmentationPipeline):
     def __init__(self, engine: Engine, model: Model, settings: Optional[Mapping[str, Any]] = None,
                  timer: Optional[StageTimer] = None, allocate: Allocate = allocate_array,
                  wants: Callable[[str], bool] = lambda role: True, camera: int = 0, *, flow_engine: Engine,
-                 flow_model: Model, shared_flow: SharedFlow = lambda: None,
-                 has_time: Callable[[], bool] = lambda: True, counts: Optional[Dict[str, int]] = None) -> None:
-        self._own_flow = OpticalFlowPipeline(flow_engine, flow_model, wants=lambda role: False, camera=camera)
+                 shared_flow: SharedFlow = lambda: None, has_time: Callable[[], bool] = lambda: True,
+                 counts: Optional[Dict[str, int]] = None) -> None:
+        self._own_flow = OpticalFlowPipeline(flow_engine, flow_engine.model, wants=lambda role: False, camera=camera)
         self._shared_flow = shared_flow
         self._has_time = has_time
         self.counts: Dict[str, int] = Counter() if counts is None else counts

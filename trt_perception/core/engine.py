@@ -55,6 +55,7 @@ class Engine(abc.ABC):
     whatever a runtime raises into an EngineError: callers need to expect no other error of one.
 
     Attributes:
+        model: as given: whose network it is.
         inputs: what the network takes.
         outputs: what it gives, of that what the model names.
         input_size: (height, width) of the images it sees.
@@ -80,7 +81,7 @@ class Engine(abc.ABC):
         self.file = file
         self.precision = precision
         self.stage_ms: Dict[str, float] = {}
-        self._model = model
+        self.model = model
         self._decoder = decoder or FrameDecoder()
         self._thread = threading.get_ident()
         self._camera = 0
@@ -205,7 +206,7 @@ class Engine(abc.ABC):
 
     def _named(self, outputs: Sequence[TensorSpec]) -> Tuple[TensorSpec, ...]:
         """Return the outputs that the model names, after a look at all names."""
-        model, names = self._model, [spec.name for spec in self.inputs]
+        model, names = self.model, [spec.name for spec in self.inputs]
         if set(names) != set(model.input.names):
             raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
                 self.file, ', '.join(sorted(names)), model.path, ', '.join(model.input.names)))

@@ -15,9 +15,6 @@ from .timing import StageTimer
 CAMERA = 'camera'
 NETWORK = 'network'
 
-FLOW_MODEL = 'dis_ultrafast'
-"""The model in config/models along whose flow results are carried where no other flow is computed anyway."""
-
 Allocate = Callable[[str, Tuple[int, ...], type], np.ndarray]
 """Gives the memory of a result: (name, shape, dtype) -> array. Called when the geometry changes."""
 

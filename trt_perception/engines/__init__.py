@@ -13,8 +13,8 @@ from .backends import (
     prepare_engine,
     resolve,
 )
-from .deployment import carrying_options, deployed_model, engine_options
+from .deployment import carrying_flow, deployed_model, engine_options
 
 __all__ = ['AUTO', 'BACKENDS', 'DEFAULT_OPTIONS', 'Backend', 'BuiltEngine', 'EngineOptions', 'Progress',
-           'available_backends', 'carrying_options', 'default_model', 'deployed_model', 'engine_options',
-           'open_engine', 'prepare_engine', 'resolve']
+           'available_backends', 'carrying_flow', 'default_model', 'deployed_model', 'engine_options', 'open_engine',
+           'prepare_engine', 'resolve']

@@ -1,8 +1,13 @@
 """What the parameters of a node ask for: the model of a task, and how its engine is opened."""
+from typing import Tuple
+
 from ..core.errors import ConfigError
 from ..core.model import Model, load_model
 from ..core.settings import Settings
 from .backends import EngineOptions, default_model
+
+FLOW_MODEL = 'dis_ultrafast'
+"""The model in config/models along whose flow results are carried where no other flow is computed anyway."""
 
 
 def deployed_model(task: str, settings: Settings) -> Model:
@@ -19,9 +24,9 @@ def deployed_model(task: str, settings: Settings) -> Model:
     return model
 
 
-def carrying_options(options: EngineOptions) -> EngineOptions:
-    """Return how the engine of FLOW_MODEL is opened: on the CPU, beside the engine that it relieves."""
-    return EngineOptions('opencv', num_threads=options.num_threads)
+def carrying_flow(options: EngineOptions) -> Tuple[Model, EngineOptions]:
+    """Return FLOW_MODEL, and how its engine is opened: on the CPU, beside the engine of these options."""
+    return load_model(FLOW_MODEL), EngineOptions('opencv', num_threads=options.num_threads)
 
 
 def engine_options(settings: Settings) -> EngineOptions:

@@ -52,10 +52,10 @@ class OpenCvEngine(Engine):
         super().__init__(model, model.network_file(self.backend, precision, ''), precision, decoder)
 
     def _open(self) -> Specs:
-        names, output = self._model.input.names, self._model.output
+        names, output = self.model.input.names, self.model.output
         if output.flow is None:
             raise EngineError('{}: task: got {}, expected optical_flow: OpenCV computes flow only. Choose another '
-                              'engine for it.'.format(self._model.path, self._model.task))
+                              'engine for it.'.format(self.model.path, self.model.task))
         if not hasattr(cv2, 'DISOpticalFlow_create'):
             raise EngineError('{}: OpenCV {} has no DIS optical flow, which came with 4.0. Install a newer OpenCV, or '
                               'choose another model.'.format(self.file, cv2.__version__))

@@ -59,7 +59,7 @@ class OpenVinoEngine(Engine):
         self._compiled = core.compile_model(core.read_model(self.file), 'CPU', settings)
         self._request = self._compiled.create_infer_request()
         _check_executed(self.file, self._compiled, self.precision)
-        inputs, outputs = ([_spec(self.file, self._model, port) for port in ports]
+        inputs, outputs = ([_spec(self.file, self.model, port) for port in ports]
                            for ports in (self._compiled.inputs, self._compiled.outputs))
         return inputs, outputs
 

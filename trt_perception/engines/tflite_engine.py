@@ -67,7 +67,7 @@ class TfliteEngine(Engine):
             raise EngineError('{}: precision int8 was asked for, but it computes in floating point. Quantise weights '
                               'and activations, or choose precision fp32.'.format(self.file))
         self._inside = {each.spec.name: each for each in inputs + outputs}
-        self._tables = {each.spec.name: _table(each, self._model.input) for each in inputs if each.scale}
+        self._tables = {each.spec.name: _table(each, self.model.input) for each in inputs if each.scale}
         return [_outside(each, np.uint8) for each in inputs], [_outside(each, np.float32) for each in outputs]
 
     def _connect(self) -> None:

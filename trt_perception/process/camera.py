@@ -10,8 +10,8 @@ from ..core.data import Frame
 from ..core.errors import ConfigError, FrameError
 from ..core.frame_in_hand import FrameInHand
 from ..core.image import FrameDecoder
-from ..core.model import Model, load_model
-from ..core.pipeline import FLOW_MODEL, Pipeline
+from ..core.model import Model
+from ..core.pipeline import Pipeline
 from ..core.settings import Settings
 from ..core.tasks import TASKS, carrying_class, pipeline_class, publishers_class
 from ..ros.messages import frame_from_compressed, frame_from_image
@@ -117,9 +117,8 @@ class Camera:
             more: Dict[str, Any] = {}
             carrying = carrying_class(task, self._settings)
             if carrying is not None:
-                flow_model = load_model(FLOW_MODEL)
-                more = {'flow_engine': engines.carrying(flow_model, self._settings), 'flow_model': flow_model,
-                        'shared_flow': self._in_hand.shared_flow, 'counts': Counter()}
+                more = {'flow_engine': engines.carrying(self._settings), 'shared_flow': self._in_hand.shared_flow,
+                        'counts': Counter()}
                 self._counts.append(more['counts'])
             pipeline = (carrying or pipeline_class(task))(
                 engines.get(model, self._settings), model, self._settings, allocate=publishers.allocate,

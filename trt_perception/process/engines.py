@@ -5,7 +5,7 @@ from ..core.engine import Engine
 from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.settings import Settings
-from ..engines import EngineOptions, carrying_options, engine_options, open_engine
+from ..engines import EngineOptions, carrying_flow, engine_options, open_engine
 
 
 class Engines:
@@ -33,13 +33,13 @@ class Engines:
         """
         return self._open(model, engine_options(settings))
 
-    def carrying(self, model: Model, settings: Settings) -> Engine:
+    def carrying(self, settings: Settings) -> Engine:
         """Return the engine that computes the flow along which results are carried.
 
         Raises:
             ConfigError, EngineError: it cannot be opened.
         """
-        return self._open(model, carrying_options(engine_options(settings)))
+        return self._open(*carrying_flow(engine_options(settings)))
 
     def _open(self, model: Model, options: EngineOptions) -> Engine:
         key = repr(model), options

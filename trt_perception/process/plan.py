@@ -3,11 +3,10 @@ from typing import Dict, List, Mapping, NamedTuple
 
 from ..bag import Bag
 from ..core.errors import ConfigError
-from ..core.model import Model, load_model
-from ..core.pipeline import FLOW_MODEL
+from ..core.model import Model
 from ..core.settings import Settings, defaults, find_setting
 from ..core.tasks import PROPAGATE, carrying_class, find_task
-from ..engines import carrying_options, deployed_model, engine_options
+from ..engines import carrying_flow, deployed_model, engine_options
 from .camera import CameraTopics, find_cameras
 from .fingerprint import describe_model, fingerprint_of
 from .job import Job
@@ -52,7 +51,7 @@ def describe_models(models: Mapping[str, Model], settings: Settings) -> Dict[str
                 raise ConfigError('parameter propagate: got 0, expected at least 1: 0 means as time allows, which a '
                                   'bag does not limit. Give the number, or 1 to segment every image.')
             described[task]['carried_along'] = '{model} on {engine}, {sha256}'.format(
-                **describe_model(load_model(FLOW_MODEL), carrying_options(options)))
+                **describe_model(*carrying_flow(options)))
     return described
 
 

@@ -7,12 +7,11 @@ from rclpy.node import Node
 from ..core.cameras import CameraSpec
 from ..core.engine import Engine
 from ..core.image import FrameDecoder
-from ..core.model import load_model
-from ..core.pipeline import FLOW_MODEL, Pipeline, SharedFlow
+from ..core.pipeline import Pipeline, SharedFlow
 from ..core.settings import Settings
 from ..core.tasks import carrying_class, pipeline_class, publishers_class
 from ..core.timing import StageTimer
-from ..engines import BuiltEngine, EngineOptions, carrying_options, deployed_model, open_engine
+from ..engines import BuiltEngine, EngineOptions, carrying_flow, deployed_model, open_engine
 from .node_sink import NodeSink
 from .publishers import TaskPublishers
 
@@ -74,17 +73,16 @@ class NodeTask:
             built: see `open_engine`.
         """
         self.engine = open_engine(self.model, options, self._decoder, built)
-        kind, more = pipeline_class(self.name), {}
         carrying = carrying_class(self.name, self._settings)
         if carrying is not None:
-            flow_model = load_model(FLOW_MODEL)
-            self._flow_engine = open_engine(flow_model, carrying_options(options), self._decoder)
-            kind, more = carrying, {'flow_engine': self._flow_engine, 'flow_model': flow_model}
+            self._flow_engine = open_engine(*carrying_flow(options), self._decoder)
         for number, camera in enumerate(self.cameras):
-            if more:
-                more.update(shared_flow=camera.shared_flow, has_time=camera.has_time, counts=camera.counts)
-            camera.pipeline = kind(self.engine, self.model, self._settings, self._timer, camera.publishers.allocate,
-                                   camera.publishers.wants, number, **more)
+            more = {} if carrying is None else {
+                'flow_engine': self._flow_engine, 'shared_flow': camera.shared_flow, 'has_time': camera.has_time,
+                'counts': camera.counts}
+            camera.pipeline = (carrying or pipeline_class(self.name))(
+                self.engine, self.model, self._settings, self._timer, camera.publishers.allocate,
+                camera.publishers.wants, number, **more)
         return self.engine
 
     def configure(self) -> None:

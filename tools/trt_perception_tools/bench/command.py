@@ -42,7 +42,7 @@ class TorchEngine(Engine):
         super().__init__(model, file, 'fp32')
 
     def _open(self) -> Specs:
-        model, head, size = self._model, self._head, self._size
+        model, head, size = self.model, self._head, self._size
         channels = model.input.mean.size
         inputs = [TensorSpec(name, (1, channels, *size), np.dtype(np.float32)) for name in model.input.names]
         with torch.inference_mode():

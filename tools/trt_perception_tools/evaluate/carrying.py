@@ -9,9 +9,8 @@ from trt_perception.bench.contender import RESTING
 from trt_perception.core.carried_segmentation import CarriedSegmentation
 from trt_perception.core.data import Frame
 from trt_perception.core.engine import Engine
-from trt_perception.core.model import Model, load_model
-from trt_perception.core.pipeline import FLOW_MODEL
-from trt_perception.engines import DEFAULT_OPTIONS, carrying_options, open_engine
+from trt_perception.core.model import Model
+from trt_perception.engines import DEFAULT_OPTIONS, carrying_flow, open_engine
 
 from .metrics import confusion_matrix, mean_iou
 from .scorer import Carried
@@ -30,13 +29,11 @@ class CarriedLabels:
     def __init__(self, model: Model, engine: Engine, table: np.ndarray | None, every: int, camera: int,
                  threads: int) -> None:
         assert model.labels is not None
-        flow = load_model(FLOW_MODEL)
         self.every = every
         self._table = table
-        self._flow_engine = open_engine(flow, carrying_options(DEFAULT_OPTIONS._replace(num_threads=threads)))
+        self._flow_engine = open_engine(*carrying_flow(DEFAULT_OPTIONS._replace(num_threads=threads)))
         self._pipeline = CarriedSegmentation(
-            engine, model, {**RESTING, 'propagate': every}, camera=camera, flow_engine=self._flow_engine,
-            flow_model=flow)
+            engine, model, {**RESTING, 'propagate': every}, camera=camera, flow_engine=self._flow_engine)
         classes = len(model.labels.classes)
         self._counts = np.zeros((classes, classes + 1), np.int64)
         self._seconds = self._all_seconds = 0.0

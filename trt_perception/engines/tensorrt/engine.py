@@ -73,10 +73,10 @@ class TensorRTEngine(Engine):
         self._gpu = Gpu(self._options.gpu_id, self._options.profile)
         with self._gpu.using('opening ' + self.file):
             self._gpu.compile()
-            self._context = self._gpu.own(ExecutionContext(self.file, self._model.name, self._options,
+            self._context = self._gpu.own(ExecutionContext(self.file, self.model.name, self._options,
                                                            self._gpu.info.name))
             inputs, self._raw = self._context.specs()
-        return inputs, [_conversion(spec, self._model.output).result for spec in self._raw]
+        return inputs, [_conversion(spec, self.model.output).result for spec in self._raw]
 
     def _connect(self) -> None:
         with self._gpu.using('opening ' + self.file):
@@ -118,7 +118,7 @@ class TensorRTEngine(Engine):
 
     def _decoded(self, frame: Frame) -> Frame:
         """Decode what no kernel reads on the host; from there its image travels like any camera's."""
-        color = self._model.input.color
+        color = self.model.input.color
         return frame_from_array(self._decoder.image(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
                                   color)
 
@@ -137,7 +137,7 @@ class TensorRTEngine(Engine):
     def _new_upload(self, geometry: Tuple[Any, ...], name: str, frame: Frame) -> '_Upload':
         launches: Dict[str, kernels.Launch] = {}
         for spec in self.inputs:
-            launch = kernels.write_image(frame, self._model.input, spec)
+            launch = kernels.write_image(frame, self.model.input, spec)
             assert launch is not None  # _decoded has seen to that.
             launches[spec.name] = launch
 
@@ -161,7 +161,7 @@ class TensorRTEngine(Engine):
         return {name: results[name].staging.host for name in wanted}
 
     def _place_output(self, raw: TensorSpec) -> None:
-        conversion = _conversion(raw, self._model.output)
+        conversion = _conversion(raw, self.model.output)
         if conversion.launch is None and raw in self.outputs:
             staging = self._gpu.staging(raw.shape, raw.dtype)
             self._results[0][raw.name] = _Result(raw, staging.address, _NATIVE, None, staging)
@@ -188,7 +188,7 @@ class TensorRTEngine(Engine):
         for results in self._results.values():
             if raw.name in results and results[raw.name].target == target:
                 return results[raw.name]
-        conversion = _conversion(raw, self._model.output, *target)
+        conversion = _conversion(raw, self.model.output, *target)
 
         def use(staging: Staging) -> None:
             self._fetch(_Result(raw, source, target, conversion.launch, staging))
