@@ -82,7 +82,7 @@ else
 	  PATH="$(CURDIR)/tools/gpu_bundle:$(CURDIR)/.venv310/bin:$$PATH" sh tools/gpu_bundle/on_the_gpu.sh .venv310/bin/python out/gpu/8.5 all,echo 'SKIPPED: TensorRT 8.5: no python3.10 here')
 	@if $(PIP) install --requirement requirements/gpu.txt tensorrt-cu12; then \
 	  sh tools/gpu_bundle/on_the_gpu.sh $(BIN)/python out/gpu/newest all; \
-	else echo 'SKIPPED: the newest TensorRT: it or pycuda, for which the CUDA toolkit is needed, cannot be installed here'; fi
+	else echo 'SKIPPED: the newest TensorRT: cannot be installed here. It comes from pypi.nvidia.com; pycuda needs the CUDA toolkit'; fi
 endif
 
 gpu-bundle: .venv/test  ## All that test-gpu needs, for a machine with an NVIDIA driver and nothing else: in out/gpu_bundle
