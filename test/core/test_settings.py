@@ -1,11 +1,10 @@
-import re
 from array import array
 
 import pytest
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.setting import Setting
-from trt_perception.core.settings import defaults, find_setting, markdown_table, settings_for
+from trt_perception.core.settings import defaults, find_setting, settings_for
 from trt_perception.core.tasks import TASKS
 
 NUMBER = Setting('gap', 0.5, 'x', limits=(0, 3600))
@@ -100,24 +99,3 @@ def test_a_setting_is_found_by_name():
     with pytest.raises(ConfigError) as caught:
         find_setting('max_frame_agee')
     assert str(caught.value) == "parameter max_frame_agee: unknown. Did you mean 'max_frame_age'?"
-
-
-def test_the_markdown_table_has_one_whole_row_per_setting():
-    lines = markdown_table().splitlines()
-    assert len(lines) == 2 + len(settings_for())
-    assert {line.count('|') for line in lines} == {6}
-    for line, setting in zip(lines[2:], settings_for()):
-        name, default, allowed, runtime, meaning = [cell.strip() for cell in line.strip('|').split('|')]
-        assert name == '`{}`'.format(setting.name)
-        shown = {'True': 'true', 'False': 'false'}.get(repr(setting.default), repr(setting.default))
-        assert default == '`{}`'.format(shown)
-        assert re.findall('`(.*?)`', allowed) == [choice or "''" for choice in setting.choices]
-        if setting.limits:
-            assert [float(side) for side in allowed.split(' - ')] == list(setting.limits)
-        assert runtime == ('yes' if setting.runtime else '')
-        assert meaning == setting.description
-
-
-def test_the_markdown_table_may_be_of_some_settings():
-    assert markdown_table([SWITCH, CHOICE]).splitlines()[2:] == [
-        '| `lazy` | `true` |  |  | x |', "| `precision` | `''` | `''` / `fp32` |  | x |"]

@@ -1,7 +1,10 @@
+import re
 from pathlib import Path
 
 import trt_perception_tools
+from trt_perception.core.settings import settings_for
 from trt_perception_tools.cli import VERBS
+from trt_perception_tools.readme import parameters_table
 
 PACKAGE = Path(trt_perception_tools.__file__).parent
 TEXT = (PACKAGE.parent / 'README.md').read_text()
@@ -24,3 +27,19 @@ def test_modules_stay_small():
 def test_the_readme_names_every_verb():
     for verb in VERBS:
         assert f'trt_perception_tools {verb}' in TEXT or f'`{verb}`' in TEXT, verb
+
+
+def test_the_table_of_parameters_has_one_whole_row_per_setting():
+    lines = parameters_table(settings_for()).splitlines()
+    assert len(lines) == 2 + len(settings_for())
+    assert {line.count('|') for line in lines} == {6}
+    for line, setting in zip(lines[2:], settings_for()):
+        name, default, allowed, runtime, meaning = [cell.strip() for cell in line.strip('|').split('|')]
+        assert name == f'`{setting.name}`'
+        shown = {'True': 'true', 'False': 'false'}.get(repr(setting.default), repr(setting.default))
+        assert default == f'`{shown}`'
+        assert re.findall('`(.*?)`', allowed) == [choice or "''" for choice in setting.choices]
+        if setting.limits:
+            assert [float(side) for side in allowed.split(' - ')] == list(setting.limits)
+        assert runtime == ('yes' if setting.runtime else '')
+        assert meaning == setting.description

@@ -13,7 +13,7 @@ from trt_perception.core.image import ENCODINGS, Encoding
 from trt_perception.core.model import load_model, model_names
 from trt_perception.core.planner_settings import PLANNER_SETTINGS
 from trt_perception.core.setting import Setting
-from trt_perception.core.settings import markdown_table, settings_for
+from trt_perception.core.settings import settings_for
 from trt_perception.engines import BACKENDS
 
 PAGES = ('README.md', 'docs/parameters.md', 'docs/topics.md', 'config/perception.yaml', 'config/planner.yaml')
@@ -58,6 +58,19 @@ def backends_table() -> str:
     return '\n'.join(lines)
 
 
+def parameters_table(settings: Iterable[Setting]) -> str:
+    """Return parameters as a Markdown table."""
+    lines = ['| name | default | range | at run time | meaning |', '|---|---|---|---|---|']
+    for setting in settings:
+        limits = ' / '.join(f"`{choice or repr('')}`" for choice in setting.choices)
+        if setting.limits:
+            limits = '{:g} - {:g}'.format(*setting.limits)
+        default = str(setting.default).lower() if isinstance(setting.default, bool) else repr(setting.default)
+        lines.append(f'| `{setting.name}` | `{default}` | {limits} | {"yes" if setting.runtime else ""} | '
+                     f'{setting.description} |')
+    return '\n'.join(lines)
+
+
 def parameter_file(settings: Iterable[Setting]) -> str:
     """Return parameters at their defaults, as lines below `ros__parameters` of a ROS parameter file."""
     lines, group = [], ''
@@ -73,8 +86,9 @@ def parameter_file(settings: Iterable[Setting]) -> str:
     return '\n'.join(lines)
 
 
-TABLES = {'parameters': markdown_table, 'camera parameters': lambda: markdown_table(CAMERA_NODE_SETTINGS),
-          'planner parameters': lambda: markdown_table(PLANNER_SETTINGS),
+TABLES = {'parameters': lambda: parameters_table(settings_for()),
+          'camera parameters': lambda: parameters_table(CAMERA_NODE_SETTINGS),
+          'planner parameters': lambda: parameters_table(PLANNER_SETTINGS),
           'models': models_table, 'encodings': encodings_table, 'backends': backends_table,
           'parameter file': lambda: parameter_file(settings_for()),
           'planner parameter file': lambda: parameter_file(PLANNER_SETTINGS)}

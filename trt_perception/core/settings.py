@@ -79,16 +79,3 @@ def find_setting(name: str) -> Setting:
 def defaults() -> Settings:
     """Return every setting at its default."""
     return {setting.name: setting.default for setting in settings_for()}
-
-
-def markdown_table(settings: Optional[Iterable[Setting]] = None) -> str:
-    """Return parameters as the Markdown table that the README holds; None = all of them."""
-    lines = ['| name | default | range | at run time | meaning |', '|---|---|---|---|---|']
-    for setting in settings_for() if settings is None else settings:
-        limits = ' / '.join("`''`" if choice == '' else '`{}`'.format(choice) for choice in setting.choices)
-        if setting.limits:
-            limits = '{:g} - {:g}'.format(*setting.limits)
-        default = str(setting.default).lower() if isinstance(setting.default, bool) else repr(setting.default)
-        lines.append('| `{}` | `{}` | {} | {} | {} |'.format(
-            setting.name, default, limits, 'yes' if setting.runtime else '', setting.description))
-    return '\n'.join(lines)
