@@ -1,4 +1,5 @@
 import copy
+import functools
 import json
 import sys
 import types
@@ -174,8 +175,7 @@ class Bridge:
 
 @pytest.fixture
 def bridge(monkeypatch):
-    monkeypatch.setattr(messages.cv_bridge, '_tried', False)
-    monkeypatch.setattr(messages.cv_bridge, '_bridge', None)
+    monkeypatch.setattr(messages.cv_bridge, 'bridge', functools.lru_cache()(messages.cv_bridge.bridge.__wrapped__))
     monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=Bridge))
 
 
@@ -208,8 +208,7 @@ def test_what_cv_bridge_does_not_know_either_is_refused_with_its_reason(bridge):
 
 @pytest.mark.parametrize('module', [None, types.SimpleNamespace(), types.SimpleNamespace(CvBridge=lambda: 1 / 0)])
 def test_without_a_cv_bridge_that_works_the_refusal_names_what_is_known(monkeypatch, module):
-    monkeypatch.setattr(messages.cv_bridge, '_tried', False)
-    monkeypatch.setattr(messages.cv_bridge, '_bridge', None)
+    monkeypatch.setattr(messages.cv_bridge, 'bridge', functools.lru_cache()(messages.cv_bridge.bridge.__wrapped__))
     monkeypatch.setitem(sys.modules, 'cv_bridge', module)
     with pytest.raises(FrameError, match="^image encoding: got 'rgb16', expected one of rgb8, bgr8, "):
         messages.frame_from_image(rgb16()[1])

@@ -1,4 +1,5 @@
 """The real cv_bridge beside ours, and behind our slow path: this Python's, or Debian's (`make cv-bridge`)."""
+import functools
 import importlib.util
 import sys
 import types
@@ -32,8 +33,7 @@ def bridge():
 @pytest.fixture
 def slow_path(bridge, monkeypatch):
     """Let our module find the real cv_bridge."""
-    monkeypatch.setattr(messages.cv_bridge, '_tried', False)
-    monkeypatch.setattr(messages.cv_bridge, '_bridge', None)
+    monkeypatch.setattr(messages.cv_bridge, 'bridge', functools.lru_cache()(messages.cv_bridge.bridge.__wrapped__))
     monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=lambda: bridge))
 
 

@@ -2,6 +2,7 @@
 
 A slow path: cv_bridge allocates and copies each image. What cameras commonly send does not come here.
 """
+import functools
 import importlib
 from typing import Any
 
@@ -10,21 +11,16 @@ import numpy as np
 from ..core.errors import FrameError
 from ..core.limits import MAX_IMAGE_PIXELS
 
-_bridge: Any = None
-_tried = False
 
-
-def available() -> bool:
-    """Return whether cv_bridge can be imported here."""
-    global _bridge, _tried
-    if not _tried:
-        _tried = True
-        try:
-            _bridge = importlib.import_module('cv_bridge').CvBridge()
-        except Exception as error:  # One that was built for another numpy or OpenCV raises anything.
-            if not isinstance(error, ImportError):
-                _warn('cv_bridge cannot be used here: {}'.format(error))
-    return _bridge is not None
+@functools.lru_cache(maxsize=None)
+def bridge() -> Any:
+    """Return a CvBridge; None = cv_bridge cannot be imported here."""
+    try:
+        return importlib.import_module('cv_bridge').CvBridge()
+    except Exception as error:  # One that was built for another numpy or OpenCV raises anything.
+        if not isinstance(error, ImportError):
+            _warn('cv_bridge cannot be used here: {}'.format(error))
+        return None
 
 
 def to_bgr8(message: Any) -> np.ndarray:
@@ -37,14 +33,14 @@ def to_bgr8(message: Any) -> np.ndarray:
         raise FrameError('image size: got {}x{}, expected 1 to {} px in all.'.format(
             message.height, message.width, MAX_IMAGE_PIXELS))
     try:
-        pixels = np.ascontiguousarray(_bridge.imgmsg_to_cv2(message, 'bgr8'))
+        pixels = np.ascontiguousarray(bridge().imgmsg_to_cv2(message, 'bgr8'))
     except Exception as error:  # CvBridgeError, cv2.error, TypeError, KeyError: it checks little.
         reason = str(error).strip().rstrip('.') or type(error).__name__
         raise FrameError('image encoding: got {!r}, which cv_bridge cannot convert to bgr8: {}. Convert in the camera '
                          'driver.'.format(message.encoding[:80], reason)) from error
     _warn(
         'Images in encoding {!r} go through cv_bridge, which copies each of them. An encoding that the node reads in '
-        'place is faster: see its README.'.format(message.encoding))
+        'place is faster: see docs/topics.md.'.format(message.encoding))
     return pixels
 
 

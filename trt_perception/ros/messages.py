@@ -48,7 +48,7 @@ def frame_from_image(message: Any, mono16_bits: int = 16) -> Frame:
         FrameError: the message's fields do not fit together, or its encoding is not known here nor to cv_bridge.
     """
     stamp = stamp_ns(message.header.stamp)
-    if message.encoding not in ENCODINGS and cv_bridge.available():
+    if message.encoding not in ENCODINGS and cv_bridge.bridge() is not None:
         return frame_from_array(cv_bridge.to_bgr8(message), stamp, message.header.frame_id)
     frame = make_frame(np.frombuffer(message.data, np.uint8), message.height, message.width, message.step,
                        message.encoding, stamp, message.header.frame_id, bool(message.is_bigendian))
