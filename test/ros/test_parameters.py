@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.settings import defaults, settings_for
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION, TASKS
-from trt_perception.ros.parameters import declare_parameters, on_change
+from trt_perception.ros.parameters import declare_settings, on_change
 
 RUNTIME = {setting.name for setting in settings_for() if setting.runtime}
 
@@ -35,7 +35,7 @@ def node_of(domain):
 
 def test_without_arguments_everything_is_at_its_default(node_of):
     node = node_of()
-    settings = declare_parameters(node, TASKS)
+    settings = declare_settings(node, settings_for(TASKS))
     assert settings == defaults()
     assert {name: node.get_parameter(name).value for name in settings} == settings
 
@@ -43,7 +43,7 @@ def test_without_arguments_everything_is_at_its_default(node_of):
 @pytest.mark.parametrize(('task', 'foreign'), [(SEGMENTATION, 'optical_flow.'), (OPTICAL_FLOW, 'segmentation.')])
 def test_a_node_has_only_the_parameters_of_its_task(node_of, task, foreign):
     node = node_of()
-    settings = declare_parameters(node, [task])
+    settings = declare_settings(node, settings_for([task]))
     assert task + '.model' in settings
     assert not [name for name in settings if name.startswith(foreign)]
     assert not node.get_parameters_by_prefix(foreign[:-1])
@@ -54,7 +54,7 @@ def test_a_yaml_file_overrides_defaults_and_may_write_1_for_1_0(node_of, tmp_pat
     path = networks.write_yaml(tmp_path / 'mine.yaml', {'/**': {'ros__parameters': {
         'max_frame_age': 1, 'max_pair_gap': 0.25, 'segmentation': {'model': 'other', 'overlay_alpha': 0},
         'optical_flow': {'color_max': 20}, 'num_threads': 3, 'lazy': False, 'precision': 'fp16'}}})
-    settings = declare_parameters(node_of('--params-file', path), TASKS)
+    settings = declare_settings(node_of('--params-file', path), settings_for(TASKS))
     expected = {'max_frame_age': 1.0, 'max_pair_gap': 0.25, 'segmentation.model': 'other',
                 'segmentation.overlay_alpha': 0.0, 'optical_flow.color_max': 20.0, 'num_threads': 3, 'lazy': False,
                 'precision': 'fp16'}
@@ -78,7 +78,7 @@ def test_a_yaml_file_overrides_defaults_and_may_write_1_for_1_0(node_of, tmp_pat
 ])
 def test_a_wrong_value_stops_with_the_allowed_ones(node_of, argument, text):
     with pytest.raises(ConfigError) as caught:
-        declare_parameters(node_of('-p', argument), TASKS)
+        declare_settings(node_of('-p', argument), settings_for(TASKS))
     assert str(caught.value) == text
 
 
@@ -88,14 +88,14 @@ def test_a_wrong_value_stops_with_the_allowed_ones(node_of, argument, text):
     ('num_threads:=-1', 'num_threads', '0 to 256'), ('max_frame_age:=.nan', 'max_frame_age', '0 to 3600')])
 def test_a_value_outside_the_range_stops_with_the_range(node_of, argument, name, limits):
     with pytest.raises(ConfigError) as caught:
-        declare_parameters(node_of('-p', argument), TASKS)
+        declare_settings(node_of('-p', argument), settings_for(TASKS))
     assert str(caught.value).startswith('parameter {}: '.format(name))
     assert 'xpected a number from {}.'.format(limits) in str(caught.value)
 
 
 def test_descriptors_say_what_may_change_and_how(node_of):
     node = node_of()
-    settings = declare_parameters(node, TASKS)
+    settings = declare_settings(node, settings_for(TASKS))
     descriptors = {name: node.describe_parameter(name) for name in settings}
     assert {name for name, d in descriptors.items() if not d.read_only} == RUNTIME
     for setting in settings_for():
@@ -120,7 +120,7 @@ def test_descriptors_say_what_may_change_and_how(node_of):
 def changeable(node_of):
     """Return a node whose parameters may change, its settings, and the list of what they were at every change."""
     node, changes = node_of(), []
-    settings = declare_parameters(node, TASKS)
+    settings = declare_settings(node, settings_for(TASKS))
     on_change(node, settings, lambda: changes.append(dict(settings)))
     return node, settings, changes
 
@@ -182,7 +182,7 @@ def test_a_change_of_several_parameters_is_made_whole_or_not_at_all(changeable, 
 
 def test_a_change_that_does_not_fit_the_model_is_taken_back(node_of):
     node = node_of()
-    settings, seen = declare_parameters(node, TASKS), []
+    settings, seen = declare_settings(node, settings_for(TASKS)), []
 
     def refuse():
         seen.append(settings['max_pair_gap'])

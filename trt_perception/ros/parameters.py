@@ -1,5 +1,5 @@
 """Declares the settings table as ROS parameters, and accepts or refuses changes at run time."""
-from typing import Callable, Iterable, List, Sequence
+from typing import Callable, Iterable, List
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -21,15 +21,6 @@ from ..core.settings import Settings, settings_for
 _TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
           float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
 _LIST_TYPES = {int: ParameterType.PARAMETER_INTEGER_ARRAY, str: ParameterType.PARAMETER_STRING_ARRAY}
-
-
-def declare_parameters(node: Node, tasks: Sequence[str]) -> Settings:
-    """Declare the settings of a node with these tasks and return their values.
-
-    Raises:
-        ConfigError: a value from the command line or a parameter file is wrong.
-    """
-    return declare_settings(node, settings_for(tasks))
 
 
 def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:

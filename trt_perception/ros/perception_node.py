@@ -8,6 +8,7 @@ from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool
 
 from ..core.cameras import camera_specs
+from ..core.settings import settings_for
 from ..core.tasks import TASKS
 from . import messages
 from .camera import WATCH_PERIOD_S, Camera
@@ -15,7 +16,7 @@ from .diagnostics import Diagnostics
 from .engine_supervisor import State
 from .feed import Feed
 from .managed_node import ManagedNode, Stage
-from .parameters import declare_parameters, on_change
+from .parameters import declare_settings, on_change
 from .session import run_node
 from .status import StatusPublisher, steady_clock
 from .worker import Worker
@@ -37,7 +38,7 @@ class PerceptionNode(ManagedNode):
         super().__init__(name, **kwargs)
         self.stopped: Future = Future()
         self._tasks = tasks
-        self._settings = declare_parameters(self, tasks)
+        self._settings = declare_settings(self, settings_for(tasks))
         self._specs = camera_specs(self._settings)
         self._compressed = self._settings['image_transport'] == 'compressed'
         self._enabled = not self._settings['start_paused']
@@ -108,7 +109,8 @@ class PerceptionNode(ManagedNode):
 
     def _settings_changed(self) -> None:
         if self._worker is not None:
-            self._worker.settings_changed()
+            for task in self._worker.tasks:
+                task.configure()
 
     @staticmethod
     def _take_camera_info(feed: Feed, message: CameraInfo) -> None:

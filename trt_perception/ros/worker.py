@@ -126,11 +126,6 @@ class Worker(threading.Thread):
         finally:
             self._engines.close()
 
-    def settings_changed(self) -> None:
-        """Bring settings that pipelines hold up to date."""
-        for task in self.tasks:
-            task.configure()
-
     def _work(self, go_on: Callable[[], bool], patience_s: Optional[float] = None) -> None:
         """Handle frames until `stop`, or until there is no reason to go on, which is asked after every wait."""
         while not self._stopped and go_on():
