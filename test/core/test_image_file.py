@@ -166,6 +166,23 @@ def test_a_png_may_not_unpack_to_much_more_than_its_pixels(monkeypatch, width, h
     assert 'it unpacks to more than its pixels' in refusal(png(2**26))
 
 
+@pytest.mark.parametrize(('color', 'bits', 'pixel_bytes'), [(0, 8, 1), (0, 16, 2), (2, 8, 3), (3, 8, 1), (6, 8, 4)])
+def test_a_large_png_is_handed_on_unpacked_with_the_same_pixels(monkeypatch, color, bits, pixel_bytes):
+    monkeypatch.setattr(image_file, 'MAX_UNCHECKED_PNG_BYTES', 0)
+    random = np.random.RandomState(0)
+    rows = np.hstack([random.randint(0, 5, (30, 1)), random.randint(0, 256, (30, 20 * pixel_bytes))]).astype(np.uint8)
+    packed = zlib.compress(rows.tobytes(), 9)
+    palette = chunk(b'PLTE', bytes(random.randint(0, 256, 768).astype(np.uint8))) if color == 3 else b''
+    data = b'\x89PNG\r\n\x1a\n' + header(20, 30, bits, color) + palette + b''.join(
+        chunk(b'IDAT', packed[at:at + 100]) for at in range(0, len(packed), 100)) + chunk(b'IEND')
+    found = read_image_file(data).data
+    assert found.count(b'IDAT') == 1
+    assert found != data
+    pixels, expected = (cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_UNCHANGED) for each in (found, data))
+    assert expected.shape[:2] == (30, 20)
+    np.testing.assert_array_equal(pixels, expected)
+
+
 def test_pixels_that_cannot_be_unpacked_are_refused(monkeypatch):
     monkeypatch.setattr(image_file, 'MAX_UNCHECKED_PNG_BYTES', 0)
     assert 'incorrect header check' in refusal(SIGNATURE + header() + chunk(b'IDAT', b'no zlib stream') + END)

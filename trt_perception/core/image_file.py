@@ -1,7 +1,7 @@
 """The structure of JPEG and PNG files, checked before anything is decoded. Knows bytes; decodes nothing."""
 import struct
 import zlib
-from typing import List, NamedTuple
+from typing import Any, List, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def read_image_file(data: bytes) -> ImageFile:
 
 def _read_png(data: bytes) -> ImageFile:
     view = memoryview(data)
-    kept: List[memoryview] = [view[:8]]
+    kept: List[Any] = [view[:8]]
     at = 8
     name = b''
     header = (0, 0, 0, 0)
@@ -64,7 +64,7 @@ def _read_png(data: bytes) -> ImageFile:
         if name == b'IEND':
             height, width, bits, color = header
             if at > MAX_UNCHECKED_PNG_BYTES:
-                _check_inflated(data, kept, height * (width * _PNG_CHANNELS[color] * bits // 8 + 2))
+                kept = _unpacked(data, kept, height * (width * _PNG_CHANNELS[color] * bits // 8 + 2))
             return ImageFile(PNG, height, width, _PNG_CHANNELS[color], bits, b''.join(kept), [])
         if at + 12 > len(data):
             raise _damaged(PNG, data, 'it ends before its IEND chunk')
@@ -86,24 +86,35 @@ def _read_png(data: bytes) -> ImageFile:
     raise _damaged(PNG, data, 'it has more than {} chunks'.format(MAX_IMAGE_FILE_PARTS))
 
 
-def _check_inflated(data: bytes, chunks: List[memoryview], size: int) -> None:
-    """Refuse a PNG that unpacks to much more than its pixels: a decoder reads all of it, a thousand bytes for each.
+def _unpacked(data: bytes, chunks: List[Any], size: int) -> List[Any]:
+    """Return the chunks of a PNG with its pixels unpacked, so that the decoder need not do it again.
+
+    One that unpacks to much more than its pixels is refused: a decoder would read all of it, a thousand bytes for each.
 
     Args:
         size: bytes of the pixels; interlaced they may have nearly twice as many rows, each with a byte of its own.
     """
-    inflater = zlib.decompressobj()
+    inflater, packer = zlib.decompressobj(), zlib.compressobj(0)
     left = 2 * size + 2**10
+    stored = [b'IDAT']
     for chunk in chunks:
         packed = bytes(chunk[8:-4]) if chunk[4:8] == b'IDAT' else b''
         while packed and left >= 0:
             try:
-                left -= len(inflater.decompress(packed, 2**20))
+                part = inflater.decompress(packed, 2**20)
             except zlib.error as error:
                 raise _damaged(PNG, data, str(error)) from error
+            left -= len(part)
+            stored.append(packer.compress(part))
             packed = inflater.unconsumed_tail
     if left < 0:
         raise _damaged(PNG, data, 'it unpacks to more than its pixels')
+    stored.append(packer.flush())
+    checksum = 0
+    for part in stored:
+        checksum = zlib.crc32(part, checksum)
+    return [each for each in chunks[:-1] if each[4:8] != b'IDAT'] + [
+        struct.pack('>I', sum(map(len, stored)) - 4), *stored, struct.pack('>I', checksum & 0xFFFFFFFF), chunks[-1]]
 
 
 def _png_header(data: bytes, at: int, length: int) -> tuple:
