@@ -1,6 +1,6 @@
 """One or several files of a bag, opened by the `rosbags` package, or, where it refuses them, record by record."""
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from .core.errors import ConfigError
 from .unfinished_mcap import UnfinishedMcap
@@ -80,8 +80,4 @@ def open_unfinished(path: Path) -> BagSource:
                 yield Recorded(channel.topic, time_ns, data)
 
     return BagSource({each.topic: each.msgtype for each in file.channels}, file.counts, file.start_ns, file.end_ns,
-                     messages, file.faults, _nothing)
-
-
-def _nothing(*_: Any) -> None:
-    """Close nothing: the file is opened for each reading."""
+                     messages, file.faults, lambda: None)  # It is opened for each reading.
