@@ -16,7 +16,7 @@ from trt_perception.core.optical_flow import OpticalFlowPipeline
 from trt_perception.core.pipeline import Pipeline
 from trt_perception.core.segmentation import SegmentationPipeline
 from trt_perception.core.settings import defaults, find_setting, settings_for
-from trt_perception.core.tasks import TASKS, carrying_class, find_task, pipeline_class, publishers_class
+from trt_perception.core.tasks import TASKS, carrying_class, find_task, pipeline_class, publishers_class, tasks_of
 from trt_perception.engines import open_engine
 
 
@@ -108,3 +108,8 @@ def test_a_third_tasks_models_are_checked_like_others(depth, tmp_path, change, t
               'input': {'names': ['image'], 'color': 'rgb'}, 'output': change}
     path = networks.write_model(tmp_path, fields)
     assert refusal(load_model, path) == '{}: {}'.format(path, text)
+
+
+def test_a_node_has_the_task_of_its_name_or_all():
+    assert tasks_of('perception') == tuple(TASKS)
+    assert [tasks_of(name) for name in TASKS] == [(name,) for name in TASKS]

@@ -108,7 +108,7 @@ import functools, os, signal, sys, time
 import rclpy
 from trt_perception.ros import node_task, perception_node
 {}
-sys.exit(perception_node.run('segmentation', ['segmentation'], ['--ros-args'] + sys.argv[1:]))
+sys.exit(perception_node.run('segmentation', ['--ros-args'] + sys.argv[1:]))
 """
 
 INTERRUPTED = """
@@ -140,7 +140,7 @@ rclpy.init = functools.partial(rclpy.init, signal_handler_options=SignalHandlerO
 @pytest.mark.parametrize('what', ['os.kill(os.getpid(), signal.SIGINT)', 'os.kill(os.getpid(), signal.SIGTERM)',
                                   'rclpy.shutdown()'])
 @pytest.mark.parametrize(('module', 'function'), [
-    ('perception_node', 'declare_parameters'), ('perception_node', 'Worker'), ('perception_node', 'Diagnostics'),
+    ('perception_node', 'declare_settings'), ('perception_node', 'Worker'), ('perception_node', 'Diagnostics'),
     ('node_task', 'open_engine')])
 def test_a_signal_while_the_node_starts_ends_it_cleanly(domain, tmp_path, module, function, what):
     code = RUN.format(INTERRUPTED.format(module=module, function=function, what=what))

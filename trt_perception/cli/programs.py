@@ -3,7 +3,6 @@
 setup.py installs NAME_node for each node, and one program for each verb.
 """
 import argparse
-import importlib
 import os
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from typing import Any, List, Sequence, Tuple
 
 from ..interrupt import exit_on_interrupt
 from . import INTERRUPTED, execute, module_of
-from .run import CAMERA, PLANNER
+from .run import CAMERA, PLANNER, node_module
 
 _NODE_USAGE = '%(prog)s [-h] [--ros-args [-p NAME:=VALUE] [--params-file YAML] [-r FROM:=TO] ...]'
 
@@ -21,10 +20,8 @@ def node() -> int:
     name = os.path.basename(sys.argv[0])[:-len('_node')]
     with exit_on_interrupt(0):  # As the node itself ends.
         _node_parser(name).parse_args(_split(sys.argv[1:])[0])
-        # Only this one: planner_node needs message packages that the others do not.
-        own = name if name in (CAMERA, PLANNER) else 'perception'
-        module = importlib.import_module('..ros.{}_node'.format(own), __package__)
-    return int(module.run(name, _tasks(name)) if own == 'perception' else module.run())
+        module = node_module(name)
+    return int(module.run(name))
 
 
 def verb() -> int:
@@ -47,19 +44,15 @@ def verb() -> int:
     return execute(name, args)
 
 
-def _tasks(name: str) -> Sequence[str]:
-    from ..core.tasks import TASKS
-    return (name,) if name in TASKS else tuple(TASKS)
-
-
 def _node_parser(name: str) -> argparse.ArgumentParser:
     from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
     from ..core.planner_settings import PLANNER_SETTINGS
     from ..core.settings import settings_for
+    from ..core.tasks import tasks_of
     published, settings = {
         CAMERA: ('images of a camera, a video or a pipeline', CAMERA_NODE_SETTINGS),
         PLANNER: ('free space and obstacles, from label maps and flow', PLANNER_SETTINGS),
-    }.get(name, (' and '.join(_tasks(name)) + ' of the camera images on `image`', settings_for(_tasks(name))))
+    }.get(name, (' and '.join(tasks_of(name)) + ' of the camera images on `image`', settings_for(tasks_of(name))))
     lines = [textwrap.fill('{}:={}  {}'.format(each.name, _yaml(each.default), each.description), 100,
                            initial_indent='  ', subsequent_indent=8 * ' ') for each in settings]
     return argparse.ArgumentParser(

@@ -4,7 +4,8 @@ The same node, parameter files and topics as with the launch files:
     trt_perception run --image /camera/image_raw -p max_frame_age:=0.5
 """
 import argparse
-from typing import List
+import importlib
+from typing import Any, List
 
 from ..core.errors import ConfigError
 from ..core.share import share_path
@@ -19,6 +20,12 @@ PLANNER = 'planner'
 def nodes() -> List[str]:
     """Return the names of all nodes: `NAME_node` starts one of them, too."""
     return [ALL_TASKS] + list(TASKS) + [CAMERA, PLANNER]
+
+
+def node_module(name: str) -> Any:
+    """Return the module that runs a node; no other, as planner_node needs message packages that the others do not."""
+    own = name if name in (CAMERA, PLANNER) else ALL_TASKS
+    return importlib.import_module('..ros.{}_node'.format(own), __package__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +67,7 @@ def ros_arguments(args: argparse.Namespace) -> list:
 def execute(args: argparse.Namespace) -> int:
     """Run the node until Ctrl-C."""
     try:
-        if args.node == CAMERA:
-            from ..ros import camera_node
-            return camera_node.run(ros_arguments(args))
-        if args.node == PLANNER:
-            from ..ros import planner_node
-            return planner_node.run(ros_arguments(args))
-        from ..ros.perception_node import run
+        module = node_module(args.node)
     except ImportError as error:
         raise ros_missing(error) from error
-    return run(args.node, tuple(TASKS) if args.node == ALL_TASKS else (args.node,), ros_arguments(args))
+    return int(module.run(args.node, ros_arguments(args)))

@@ -95,6 +95,11 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
+def tasks_of(node: str) -> Tuple[str, ...]:
+    """Return the tasks of a node, by its name: that of a task, or of all."""
+    return (node,) if node in TASKS else tuple(TASKS)
+
+
 def pipeline_class(task: str) -> Any:
     """Return the class whose instances run a task's networks, a subclass of core.pipeline.Pipeline.
 

@@ -178,6 +178,6 @@ def path_of(url: str) -> str:
     raise ConfigError('camera_info_url: got {!r}, expected a path, file:///PATH or package://PACKAGE/PATH.'.format(url))
 
 
-def run(args: Optional[List[str]] = None) -> int:
+def run(name: str, args: Optional[List[str]] = None) -> int:
     """Run the node; see `session.run_node`."""
-    return run_node('camera', CameraNode, args)
+    return run_node(name, CameraNode, args)

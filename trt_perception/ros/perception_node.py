@@ -9,7 +9,7 @@ from std_srvs.srv import SetBool
 
 from ..core.cameras import camera_specs
 from ..core.settings import settings_for
-from ..core.tasks import TASKS
+from ..core.tasks import TASKS, tasks_of
 from . import messages
 from .camera import WATCH_PERIOD_S, Camera
 from .diagnostics import Diagnostics
@@ -140,6 +140,6 @@ class PerceptionNode(ManagedNode):
         return self._diagnostics.statuses(interval_s, self._idle(), self._worker, self._cameras)
 
 
-def run(name: str, tasks: Sequence[str], args: Optional[List[str]] = None) -> int:
-    """Run one node; see `session.run_node`."""
-    return run_node(name, lambda: PerceptionNode(name, tasks), args)
+def run(name: str, args: Optional[List[str]] = None) -> int:
+    """Run the node of one task or of all; see `session.run_node`."""
+    return run_node(name, lambda: PerceptionNode(name, tasks_of(name)), args)

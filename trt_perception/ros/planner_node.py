@@ -76,6 +76,6 @@ class PlannerNode(Node):
                           [('images per second', '{:.2f}'.format(rate)), ('own motion known, %', share)])]
 
 
-def run(args: Optional[List[str]] = None) -> int:
+def run(name: str, args: Optional[List[str]] = None) -> int:
     """Run the node; see `session.run_node`."""
-    return run_node('planner', PlannerNode, args)
+    return run_node(name, PlannerNode, args)
