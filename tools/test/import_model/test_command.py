@@ -383,6 +383,15 @@ def test_the_file_for_tensorrt_has_planes_in_and_no_bytes(tmp_path: Path, text: 
         {'first': plane, 'second': plane, 'flow': ('FLOAT', [1, *SIZE, 2])})
 
 
+@pytest.mark.parametrize('slope', [0, 0.25])
+def test_a_slope_that_paddle2onnx_lost_is_said(tmp_path: Path, slope: float, capsys: pytest.CaptureFixture[str]):
+    imported(write(tmp_path, f"""net (float[1, 3, 24, 40] x) => (float[1, 5, 24, 40] scores) {{
+        bent = LeakyRelu <alpha = {slope:.2f}> (x)
+        scores = Conv (bent, w)
+    }}"""), *options(ANSWERS))
+    assert ('NOTE: 1 LeakyRelu have slope 0, e.g. bent. paddle2onnx' in capsys.readouterr().out) == (slope == 0)
+
+
 def test_what_tensorrt_cannot_take_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = write(tmp_path, """net (uint8[1, 3, 24, 40] x) => (float[1, 5, 24, 40] scores) {
         double = BitShift <direction = "LEFT"> (x, one)

@@ -34,7 +34,7 @@ from ..graphs.opset import OPSET, opset_of
 from ..graphs.read import foreign
 from ..graphs.runtimes import Runtime
 from ..tasks import importer_of, tasks_with
-from . import fit, interface, model_card
+from . import fit, interface, left_over, model_card
 from . import output as outputs
 from .examples import as_fed, example_frames, recorded_frames
 from .importer import Importer
@@ -148,7 +148,8 @@ def import_model(args: argparse.Namespace, interview: Interview) -> Import:
     used = [each.name for each in network.graph.output if each.name not in output.names]
     return Import(
         load_model(str(card)), size, opset_of(files['onnxruntime'].network), files['onnxruntime'].difference,
-        tuple(_decisions(images, output)), _faults(files['tensorrt'].network) if args.tensorrt else None, tuple(used),
+        (*_decisions(images, output), *left_over.lost_slopes(network)),
+        _faults(files['tensorrt'].network) if args.tensorrt else None, tuple(used),
         max(0, output.channels - classes) if output.channels > 1 and labels else 0, tuple(sorted(seen - known)),
         next(iter(seen)) if len(seen) == 1 else None, milliseconds)
 

@@ -1,4 +1,4 @@
-"""Operators of TensorFlow that tf2onnx leaves in its files, in terms of ONNX's: those of GELU."""
+"""What exporters get wrong: tf2onnx leaves TensorFlow's operators of GELU, paddle2onnx loses the slope of LeakyReLU."""
 from __future__ import annotations
 
 import math
@@ -17,6 +17,16 @@ def replace_left_over(network: onnx.ModelProto) -> None:
     if len(nodes) > len(network.graph.node):
         del network.graph.node[:]
         network.graph.node.extend(nodes)
+
+
+def lost_slopes(network: onnx.ModelProto) -> list[str]:
+    """Return a line about LeakyRelu layers of slope 0, which are plain Relu; nothing where there are none."""
+    lost = [node.output[0] for node in network.graph.node if node.op_type == 'LeakyRelu'
+            and any(each.name == 'alpha' and each.f == 0 for each in node.attribute)]
+    if not lost:
+        return []
+    return [f'NOTE: {len(lost)} LeakyRelu have slope 0, e.g. {lost[0]}. paddle2onnx writes that whatever the network '
+            'has: if it has another one, the file is wrong. Set their attribute alpha']
 
 
 def _erfc(node: NodeProto) -> list[NodeProto]:
