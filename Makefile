@@ -70,7 +70,7 @@ else
 	.venv36/bin/python -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py test/test_consumer.py
 endif
 
-fuzz: .venv/test  ## 100,000 damaged inputs of every kind, half an hour at most (CASES=, LIMIT= in seconds)
+fuzz: .venv/test  ## 100,000 damaged inputs of every kind, some minutes, half an hour at most (CASES=, LIMIT= in seconds)
 	$(BIN)/python test/corpus/fuzz.py --cases $(CASES) --limit $(LIMIT)
 
 test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured
