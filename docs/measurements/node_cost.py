@@ -55,8 +55,7 @@ class StepNode(rclpy.lifecycle.Node):
         self._steps = set(STEPS[:steps])
         entities = STEPS[1] in self._steps
         super().__init__('steps', start_parameter_services=entities, enable_communication_interface=entities)
-        self._engine = open_engine(load_model(model), EngineOptions('onnxruntime', '', 1), FrameDecoder())
-        self._engine._check_usable = lambda: None  # type: ignore[method-assign]  # Another thread may use it here.
+        self._model = model
         self._result: bytearray = bytearray()
         self._writer = ImageWriter(ROS, 'mono8')
         self._mailbox: Mailbox[Any] = Mailbox()
@@ -88,7 +87,8 @@ class StepNode(rclpy.lifecycle.Node):
 
     def _handle(self, message: Any) -> None:
         typed = STEPS[2] in self._steps
-        if not self._result:
+        if not self._result:  # Here, as an engine belongs to the thread that opens it.
+            self._engine = open_engine(load_model(self._model), EngineOptions('onnxruntime', '', 1), FrameDecoder())
             first = message if typed else deserialize_message(message, Image)
             self._size = first.height, first.width
             blank = Image(height=first.height, width=first.width, step=first.width, encoding='mono8',
