@@ -151,7 +151,7 @@ def specs(path: str, others: list[str]) -> list[NodeSpec]:
 
 
 def measure(nodes: list[NodeSpec], images: int) -> None:
-    """Measure the nodes in turns and print."""
+    """Measure the nodes interleaved and print."""
     use_shared_memory_profile()
     keep_freed_memory()
     whole: list[list[float]] = [[] for _ in nodes]

@@ -389,7 +389,7 @@ def test_a_slope_that_paddle2onnx_lost_is_said(tmp_path: Path, slope: float, cap
         bent = LeakyRelu <alpha = {slope:.2f}> (x)
         scores = Conv (bent, w)
     }}"""), *options(ANSWERS))
-    assert ('NOTE: 1 LeakyRelu have slope 0, e.g. bent. paddle2onnx' in capsys.readouterr().out) == (slope == 0)
+    assert ('NOTE: LeakyRelu layers with slope 0: 1, e.g. bent. paddle2onnx' in capsys.readouterr().out) == (slope == 0)
 
 
 def test_what_tensorrt_cannot_take_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -25,8 +25,8 @@ def lost_slopes(network: onnx.ModelProto) -> list[str]:
             and any(each.name == 'alpha' and each.f == 0 for each in node.attribute)]
     if not lost:
         return []
-    return [f'NOTE: {len(lost)} LeakyRelu have slope 0, e.g. {lost[0]}. paddle2onnx writes that whatever the network '
-            'has: if it has another one, the file is wrong. Set their attribute alpha']
+    return [f'NOTE: LeakyRelu layers with slope 0: {len(lost)}, e.g. {lost[0]}. paddle2onnx writes 0 for any slope. If '
+            'yours is another, the file is wrong: set the attribute alpha of these layers']
 
 
 def _erfc(node: NodeProto) -> list[NodeProto]:
