@@ -170,6 +170,18 @@ class Rig:
         while time.monotonic() < end:
             self.executor.spin_once(timeout_sec=0.02)
 
+    def found(self, query, topic):
+        """Return the one endpoint that a query of the graph gives for a topic, once discovery has brought it."""
+        self.until(lambda: query(topic), 'the graph to show {}'.format(topic))
+        [info] = query(topic)
+        return info
+
+    def named(self, query, topics, node='perception', namespace='/'):
+        """Return {topic: types} that a query of the graph gives for a node, once these topics are among them."""
+        self.until(lambda: set(topics) <= set(dict(query(node, namespace))),
+                   'the graph to show {} of {}'.format(sorted(topics), node))
+        return dict(query(node, namespace))
+
     def watched(self, task_and_topic, count=1):
         """Wait until the node's publisher of `task/topic` knows so many subscribers."""
         task, topic = task_and_topic.split('/', 1)

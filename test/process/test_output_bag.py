@@ -14,7 +14,7 @@ from test_architecture import ROOT
 from trt_perception.core.errors import ConfigError
 from trt_perception.process import Job, output_bag, process
 
-COUNT, KILLS = 150, 3
+COUNT, KILLS = 600, 3
 
 
 def arguments(bag, output, settings, *more):

@@ -122,8 +122,8 @@ def test_no_image_is_kept_but_the_one_that_was_decoded_last(rig, arguments):
 
 def test_without_names_there_are_no_topics_but_those_of_one_camera(rig, arguments):
     rig.start(networks.TASKS, *arguments[:-2])
-    own = {name for name, _ in rig.node.get_publisher_names_and_types_by_node('perception', '/')}
-    assert {'/segmentation/label_map', '/optical_flow/flow', '/diagnostics'} <= own
+    rig.named(rig.node.get_publisher_names_and_types_by_node,
+              ['/segmentation/label_map', '/optical_flow/flow', '/diagnostics'])
     assert [camera.image.topic_name for camera in rig.node._cameras] == ['/image']
 
 

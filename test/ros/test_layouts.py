@@ -52,10 +52,11 @@ def test_every_panel_of_the_foxglove_layout_is_configured_and_shown():
 
 def test_the_layouts_show_topics_that_the_nodes_publish(rig, tmp_path):
     rig.start(networks.TASKS, *networks.ros_arguments(tmp_path))
-    published = dict(rig.node.get_publisher_names_and_types_by_node('perception', '/'))
+    published = rig.named(rig.node.get_publisher_names_and_types_by_node, [p.topic_name for p in rig.node.publishers])
     planner = PlannerNode(context=rig.context, use_global_arguments=False)
     try:
-        published.update(planner.get_publisher_names_and_types_by_node('planner', '/'))
+        published.update(rig.named(planner.get_publisher_names_and_types_by_node,
+                                   [p.topic_name for p in planner.publishers], node='planner'))
     finally:
         planner.destroy_node()
     for topic, kind in rviz_topics().items():

@@ -381,7 +381,7 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
     kinds = dict(OUTPUTS, **{'segmentation/label_info_json': String})
     published = {p.topic_name: p for p in rig.node.publishers}
     for topic, kind in kinds.items():
-        [info] = rig.outside.get_publishers_info_by_topic('/' + topic)
+        info = rig.found(rig.outside.get_publishers_info_by_topic, '/' + topic)
         assert info.topic_type == '{}/msg/{}'.format(kind.__module__.split('.')[0], kind.__name__)
         for qos in (info.qos_profile, published['/' + topic].qos_profile):
             assert qos.reliability == ReliabilityPolicy.RELIABLE
@@ -392,33 +392,33 @@ def test_topics_have_the_types_and_qos_of_the_interface(rig, models):
     rig.until(lambda: {'/image', '/camera_info'} <= {s.topic_name for s in rig.node.subscriptions}, 'both topics')
     subscribed = {s.topic_name: s for s in rig.node.subscriptions}
     for topic, kind in {'/image': Image, '/camera_info': CameraInfo}.items():
-        [info] = rig.outside.get_subscriptions_info_by_topic(topic)
+        info = rig.found(rig.outside.get_subscriptions_info_by_topic, topic)
         assert info.topic_type == 'sensor_msgs/msg/' + kind.__name__
         for qos in (info.qos_profile, subscribed[topic].qos_profile):
             assert qos.reliability == ReliabilityPolicy.RELIABLE
             assert qos.durability == DurabilityPolicy.VOLATILE
         qos = subscribed[topic].qos_profile
         assert (qos.history, qos.depth) == (HistoryPolicy.KEEP_LAST, 1)
-    ours = {name for name, _ in rig.node.get_publisher_names_and_types_by_node('perception', '/')}
     of_the_node = {'/diagnostics', '/rosout', '/parameter_events'} | {'/perception/debug/' + name for name in (
         'processing_time_ms', 'pipeline_latency_ms', 'cyclic_time_ms')}
     if HAS_LIFECYCLE:
         of_the_node.add('/perception/transition_event')
     if ROS.LabelInfo is not None:
         of_the_node.add('/segmentation/label_info')
-    assert ours == {'/' + topic for topic in kinds} | of_the_node
+    expected = {'/' + topic for topic in kinds} | of_the_node
+    assert set(rig.named(rig.node.get_publisher_names_and_types_by_node, expected)) == expected
 
 
 def test_the_quality_of_service_may_be_overridden(rig, models):
     rig.start([SEGMENTATION], '-p', 'qos_overrides./image.subscription.reliability:=reliable',
               '-p', 'qos_overrides./image.subscription.depth:=3',
               '-p', 'qos_overrides./segmentation/label_map.publisher.reliability:=best_effort', *models.arguments)
-    [image_info] = rig.outside.get_subscriptions_info_by_topic('/image')
+    image_info = rig.found(rig.outside.get_subscriptions_info_by_topic, '/image')
     assert image_info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
     assert {s.topic_name: s.qos_profile.depth for s in rig.node.subscriptions}['/image'] == 3
-    [label_info] = rig.outside.get_publishers_info_by_topic('/segmentation/label_map')
+    label_info = rig.found(rig.outside.get_publishers_info_by_topic, '/segmentation/label_map')
     assert label_info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
-    [color_info] = rig.outside.get_publishers_info_by_topic('/segmentation/color')
+    color_info = rig.found(rig.outside.get_publishers_info_by_topic, '/segmentation/color')
     assert color_info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
 
 
@@ -461,8 +461,8 @@ def test_remapping_or_a_namespace_moves_the_siblings_of_image_too(
     np.testing.assert_array_equal(pixels_of(labels[0]), models.label_maps([raw])[0][0])
     assert labels[0].header == calibrations[0].header == raw.header
     images = {'/image', '/camera_info', image_topic, info_topic}
-    ours = {name for name, _ in rig.outside.get_subscriber_names_and_types_by_node(
-        'perception', '/' + (namespace or ''))}
+    ours = set(rig.named(rig.outside.get_subscriber_names_and_types_by_node, [image_topic, info_topic],
+                         namespace='/' + (namespace or '')))
     assert ours & (images | {image_topic.replace('/compressed', '')}) == {image_topic, info_topic}
 
 
