@@ -1,8 +1,11 @@
 """A camera in a process of its own: publishes 640x480 images at 30 Hz, some of them with an old stamp.
 
-usage: camera.py FRAMES OUTPUT.json; the file gets [stamp in ns, frame_id, colour, whether it is old] of each image.
+usage: camera.py STOP OUTPUT.json; it ends when there is a file STOP, and the output gets [stamp in ns, frame_id, colour,
+whether it is old] of each image.
 """
+import itertools
 import json
+import os
 import sys
 import time
 
@@ -17,7 +20,7 @@ OLD_EVERY = 10
 OLD_NS = 10**9
 
 
-def main(frames, output):
+def main(stop, output):
     rclpy.init(args=[])
     node = rclpy.create_node('camera')
     publisher = node.create_publisher(Image, '/camera/image', QoSProfile(
@@ -32,7 +35,7 @@ def main(frames, output):
     time.sleep(1)
     sent = []
     next_s = time.monotonic()
-    for number in range(frames):
+    for number in itertools.takewhile(lambda _: not os.path.exists(stop), itertools.count()):
         time.sleep(max(0, next_s - time.monotonic()))
         next_s = max(next_s + PERIOD_S, time.monotonic())
         old = number % OLD_EVERY == OLD_EVERY - 1
@@ -51,4 +54,4 @@ def main(frames, output):
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), sys.argv[2])
+    main(*sys.argv[1:])

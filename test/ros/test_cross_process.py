@@ -16,20 +16,20 @@ from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.ros.feed import DROPS
 
 CAMERA = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'camera.py')
-FRAMES = 300
+RESULTS = 60
 ENGINE_MS = 85.0
 MAX_FRAME_AGE_S = 0.2
 
 
 def engine_ms(model, runs):
-    """Return the shortest time of some runs on one thread: what the network takes when nothing else disturbs."""
+    """Return the shortest CPU time of some runs on one thread: what the network takes when nothing else disturbs."""
     engine = open_engine(model, EngineOptions(num_threads=1))
     engine.put_image('image', frame_from_array(np.zeros((480, 640, 3), np.uint8)))
     times = []
     for _ in range(runs):
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         engine.infer()
-        times.append((time.perf_counter() - began_s) * 1e3)
+        times.append((time.thread_time() - began_s) * 1e3)
     engine.close()
     return min(times)
 
@@ -81,9 +81,12 @@ def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(
             program.until('tiny on onnxruntime')
             until(subscription.get_publisher_count)
             until(lambda: diagnostics)
-            with Program([CAMERA, FRAMES, tmp_path / 'sent.json'], tmp_path / 'camera') as camera:
-                until(lambda: camera.process.poll() is not None, 60)
-                assert camera.process.returncode == 0, camera.output
+            with Program([CAMERA, tmp_path / 'stop', tmp_path / 'sent.json'], tmp_path / 'camera') as camera:
+                # However long it takes: how much a loaded machine gets done in a time says nothing about the node.
+                until(lambda: len(outputs) >= RESULTS and int(diagnostics[-1]['frames dropped: too_old']),
+                      5 * PATIENCE_S)
+                (tmp_path / 'stop').touch()
+                assert camera.end(None) == 0, camera.output
             seen = len(diagnostics)
             until(lambda: len(diagnostics) >= seen + 2)
             assert program.end(signal.SIGINT) == 0
@@ -95,7 +98,6 @@ def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(
 
     with open(str(tmp_path / 'sent.json')) as file:
         sent = {stamp_ns: (frame_id, color, old) for stamp_ns, frame_id, color, old in json.load(file)}
-    assert len(sent) == FRAMES
     values = diagnostics[-1]
     received, processed = int(values['frames received']), int(values['frames processed'])
     dropped = {reason: int(values['frames dropped: ' + reason]) for reason in DROPS}
@@ -106,12 +108,10 @@ def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(
                                        for part in (arrivals_ms[:third], arrivals_ms[-third:]))
     print('{} layers, engine {:.1f} ms; age {:.1f} ms = {:.2f} x engine; first third {:.1f}, last {:.1f} ms; sent {}, '
           'received {}, processed {}, {}'.format(layers, infer_ms, median_ms, median_ms / infer_ms, first_ms, last_ms,
-                                                 FRAMES, received, processed, dropped))
+                                                 len(sent), received, processed, dropped))
 
-    # The test means something: the engine is slower than the camera, and there was enough of both.
-    assert infer_ms > 40
-    assert received > 0.8 * FRAMES
-    assert len(outputs) > 30
+    # The test means something: the engine is slower than the camera.
+    assert received > 1.5 * processed
 
     # Stamp, frame_id and content of every output are those of an image that was sent, each at most once, in order.
     stamps = [stamp_ns for stamp_ns, _, _, _ in outputs]
@@ -134,7 +134,7 @@ def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(
     assert {reason: dropped[reason] for reason in ('bad', 'paused', 'engine_fault')} == {
         'bad': 0, 'paused': 0, 'engine_fault': 0}
 
-    # Results are fresh, and stay so.
-    assert median_ms <= 1.6 * infer_ms
+    # Results are fresh, and stay so: an image that had waited behind another one would be two periods old.
+    assert median_ms <= 1.6 * max(infer_ms, first_period_ms, last_period_ms)
     # Where other programs slowed the machine down meanwhile, they made the period of the results longer, too.
     assert last_ms <= 1.3 * first_ms * max(1.0, last_period_ms / first_period_ms)
