@@ -1,6 +1,6 @@
 """A camera in a process of its own: publishes 640x480 images at 30 Hz, some of them with an old stamp.
 
-usage: camera.py STOP OUTPUT.json; it ends when there is a file STOP, and the output gets [stamp in ns, frame_id, colour,
+usage: camera.py STOP OUTPUT.json; it ends when there is a file STOP. OUTPUT gets [stamp in ns, frame_id, colour,
 whether it is old] of each image.
 """
 import itertools
