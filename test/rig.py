@@ -111,11 +111,9 @@ class Rig:
 
     def close(self):
         if self.node is not None:
-            self.node.close()
-        self.executor.shutdown()
-        if self.node is not None:
             self.node.destroy_node()
         self.outside.destroy_node()
+        self.executor.shutdown()
         rclpy.shutdown(context=self.context)
         # Its state machine holds the node in a circle. Collected later, it would take /rosout from a node of the same
         # name in the next test.

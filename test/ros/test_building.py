@@ -50,7 +50,7 @@ def begin(rig, tensorrt, tmp_path, gate):
         return received
     yield begin
     if rig.node is not None:
-        rig.node.close()  # Before the doubles are taken away.
+        rig.node.finish()  # Before the doubles are taken away.
 
 
 def until_building(rig):
@@ -207,7 +207,7 @@ def test_closing_the_node_ends_the_build(rig, begin, serve):
     begin([SEGMENTATION], '-p', "serve_while_building:='{}'".format(serve))
     until_building(rig)
     assert len(builders_of(os.getpid())) == 1
-    rig.node.close()
+    rig.node.finish()
     assert not rig.worker.is_alive()
     assert builders_of(os.getpid()) == []
     assert not rig.node.stopped.done()

@@ -46,7 +46,6 @@ def camera(rig):
         return nodes[-1]
     yield start
     for node in nodes:
-        node.close()
         rig.executor.remove_node(node)
         node.destroy_node()
 

@@ -296,15 +296,15 @@ def test_an_engine_that_cannot_be_opened_at_start_ends_the_worker(rig, faults, t
     rig.until(lambda: not rig.worker.is_alive(), 'the end of the worker')
 
 
-def test_close_finishes_the_frame_in_hand_and_closes_the_engine(rig, running):
+def test_the_end_finishes_the_frame_in_hand_and_closes_the_engine(rig, running):
     labels = running([SEGMENTATION])[SEGMENTATION]
     show(rig, 0)
     engine = rig.worker.tasks[0].engine
-    rig.node.close()
+    rig.node.finish()
     assert not rig.worker.is_alive()
     assert rig.worker.tasks[0].engine is None
     assert not engine._tensors
-    rig.node.close()  # Twice is no harm.
+    rig.node.finish()  # Twice is no harm.
     rig.until(lambda: labels, 'the label map')
     assert not rig.node.stopped.done()
 

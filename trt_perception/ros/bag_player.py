@@ -187,9 +187,9 @@ class BagPlayer(Node):
 def play(bag: Bag, options: PlayOptions) -> None:
     """Play a bag, until its end or Ctrl-C, which is how a loop ends."""
     rules = [word for rule in options.remap for word in ('-r', rule)]
-    with session(['--ros-args'] + rules if rules else []) as running:
+    with session(['--ros-args'] + rules if rules else []) as executor:
         player = BagPlayer(bag, options)
-        running.add(player)
+        executor.add_node(player)
         player.wait()
         player.play()
         while options.loop:

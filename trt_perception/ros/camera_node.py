@@ -65,10 +65,11 @@ class CameraNode(Node):
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Release the camera."""
+    def destroy_node(self) -> None:
+        """Release the camera, and the node itself."""
         self._closing.set()
         self._thread.join(_PATIENCE_S)
+        super().destroy_node()
 
     def _run(self) -> None:
         try:
@@ -81,7 +82,7 @@ class CameraNode(Node):
                 self.stopped.set_exception(error)
 
     def _work(self) -> None:
-        """Publish images until `close`, or until a video ends."""
+        """Publish images until `destroy_node`, or until a video ends."""
         source: Optional[ImageSource] = self._open()  # At start, what is wrong ends the node: nothing has worked yet.
         while source is not None:
             with contextlib.closing(source):
@@ -100,7 +101,7 @@ class CameraNode(Node):
         return source
 
     def _reopen(self, lost: str) -> Optional[ImageSource]:
-        """Open the source again, as soon as that is possible; None = `close` came first."""
+        """Open the source again, as soon as that is possible; None = `destroy_node` came first."""
         pause_s = 1.0
         while True:
             self._lost = lost
@@ -117,7 +118,7 @@ class CameraNode(Node):
                 return source
 
     def _publish_all(self, source: ImageSource) -> None:
-        """Publish the images of a source, until it ends or `close`."""
+        """Publish the images of a source, until it ends or `destroy_node`."""
         waited_s = 0.0
         while not self._closing.is_set() and not source.ended:
             frame = source.read(_TICK_S)

@@ -117,11 +117,11 @@ def capture(options: CaptureOptions) -> int:
     """
     ended: List[bool] = []
     saved = 0
-    with session([], lambda: ended.append(True)) as running:  # No exception: a file may be half written.
+    with session([], lambda: ended.append(True)) as executor:  # No exception: a file may be half written.
         node = Capture(options)
-        running.add(node)
+        executor.add_node(node)
         while not (node.done or ended):
-            running.executor.spin_once(timeout_sec=0.1)
+            executor.spin_once(timeout_sec=0.1)
             node.complain_of_silence()
             saved = node.saved
     return saved

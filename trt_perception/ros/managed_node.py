@@ -83,6 +83,11 @@ class ManagedNode(Node):
         if self.stage == Stage.INACTIVE:
             self._reach(Stage.UNCONFIGURED, self.cleanup)
 
+    def destroy_node(self) -> None:
+        """Release everything, and the node itself."""
+        self.finish()
+        super().destroy_node()
+
     def on_configure(self, state: Any) -> Any:
         """Answer ROS."""
         return self._answer(Stage.INACTIVE, self.configure)

@@ -54,10 +54,6 @@ class PerceptionNode(ManagedNode):
         self._own_publishers = set(self.publishers)
         self.start(self._settings['autostart'])
 
-    def close(self) -> None:
-        """Finish the frame in hand and close the engines."""
-        self.finish()
-
     def configure(self) -> None:
         """Open the engines. A lifecycle manager waits for them; a node that starts itself goes on meanwhile."""
         read = messages.frame_from_compressed if self._compressed else messages.frame_from_image

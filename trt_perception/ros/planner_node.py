@@ -46,9 +46,6 @@ class PlannerNode(Node):
         self._status = StatusPublisher(self, self._statuses)
         self._follow = self.create_timer(_PERIOD_S, self._follow_subscribers, clock=steady_clock())
 
-    def close(self) -> None:
-        """Called at the end: there is nothing to release."""
-
     def _follow_subscribers(self) -> None:
         watched = self._outputs.watched()
         self._gyro.listen(bool(set(watched) - {'scan', 'grid'}))

@@ -6,7 +6,6 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 
 from ..core.errors import ConfigError, PerceptionError
 from ..transport import remove_stale_segments, use_shared_memory_profile
@@ -15,40 +14,12 @@ from .memory import keep_freed_memory
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Session:
-    """rclpy while it runs: an executor, and the nodes that `session` takes apart at the end.
-
-    Attributes:
-        executor: single-threaded.
-    """
-
-    def __init__(self) -> None:
-        self.executor = SingleThreadedExecutor()
-        self._nodes: List[Any] = []
-
-    def add(self, node: Node, close: Callable[[], None] = lambda: None) -> None:
-        """Let the executor serve a node.
-
-        Args:
-            close: called before the node is destroyed.
-        """
-        self._nodes.append((node, close))
-        self.executor.add_node(node)
-
-    def end(self) -> None:
-        """Take the nodes apart, whose work has stopped, and shut rclpy down."""
-        for _, close in self._nodes:
-            close()
-        self.executor.shutdown()
-        for node, _ in self._nodes:
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
-
-
 @contextlib.contextmanager
-def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[], None]] = None) -> Iterator[Session]:
+def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[], None]] = None
+            ) -> Iterator[SingleThreadedExecutor]:
     """Start rclpy for the time of a `with`, which SIGINT, SIGTERM or a shutdown of rclpy end without an error.
+
+    Gives an executor. At the end the nodes that were added to it are destroyed, and rclpy is shut down.
 
     Args:
         args: command line of the program, as rclpy takes it.
@@ -75,9 +46,9 @@ def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[],
         rclpy.init(args=args)
     except RuntimeError as error:  # Its text goes on with places in C code.
         raise ConfigError('ROS arguments: ' + ' '.join(str(error).split(', at /')[0].split())) from error
-    running = Session()
+    executor = SingleThreadedExecutor()
     try:
-        yield running
+        yield executor
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:  # After Ctrl-C whatever is done next with rclpy fails, each thing with an error of its own.
@@ -86,22 +57,25 @@ def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[],
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # Also while Python ends, which resets handlers of its own.
-        running.end()
+        for node in executor.get_nodes():
+            node.destroy_node()
+        executor.shutdown()
+        if rclpy.ok():
+            rclpy.shutdown()
 
 
 def run_node(name: str, create: Callable[[], Any], args: Optional[List[str]] = None) -> int:
     """Run a node until it is told to stop, or ends by itself; return the exit status: 1 when it could not do its work.
 
     Args:
-        create: returns the node. Its future `stopped` is done when it ends, with the exception, if that is why; `close`
-            is called before it is destroyed.
+        create: returns the node. Its future `stopped` is done when it ends, with the exception, if that is why.
     """
     keep_freed_memory()
     try:
-        with session(args) as running:
+        with session(args) as executor:
             node = create()
-            running.add(node, node.close)
-            running.executor.spin_until_future_complete(node.stopped)
+            executor.add_node(node)
+            executor.spin_until_future_complete(node.stopped)
             if node.stopped.done():
                 node.stopped.result()
     except PerceptionError as error:

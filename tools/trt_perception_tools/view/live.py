@@ -87,10 +87,10 @@ class LiveView(Node):
 
 def show_live(stream: rr.RecordingStream, timeline: Timeline, image: str) -> None:
     """Show live topics until Ctrl-C."""
-    with session([]) as running:
+    with session([]) as executor:
         node = LiveView(stream, timeline, image)
-        running.add(node)
-        running.executor.spin()
+        executor.add_node(node)
+        executor.spin()
 
 
 def _message_class(name: str) -> Any:
