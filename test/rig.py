@@ -150,7 +150,8 @@ class Rig:
             self.camera = self.outside.create_publisher(kind, camera, DEEP)
             self.until(self.camera.get_subscription_count, 'the node to subscribe to ' + camera)
         if opened:
-            self.until(lambda: self.worker.state != State.OPENING or self.node.stopped.done(), 'the engines to open')
+            self.until(lambda: self.worker.engines.state != State.OPENING or self.node.stopped.done(),
+                       'the engines to open')
         if self.node.stopped.done():
             self.node.stopped.result()
         return self.node

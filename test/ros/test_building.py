@@ -54,14 +54,14 @@ def begin(rig, tensorrt, tmp_path, gate):
 
 
 def until_building(rig):
-    rig.until(lambda: 'trying layers' in rig.worker.building or rig.node.stopped.done(), 'the build')
+    rig.until(lambda: 'trying layers' in rig.worker.engines.building or rig.node.stopped.done(), 'the build')
     assert not rig.node.stopped.done(), rig.node.stopped.exception()
 
 
 def until_on(rig, backend):
     rig.until(lambda: rig.node.stopped.done() or all(
         task.engine is not None and task.engine.backend == backend for task in rig.worker.tasks)
-        and rig.worker.state == State.RUNNING, 'the engines on ' + backend)
+        and rig.worker.engines.state == State.RUNNING, 'the engines on ' + backend)
     assert not rig.node.stopped.done(), rig.node.stopped.exception()
 
 
@@ -119,7 +119,7 @@ def test_while_its_engine_is_built_a_node_answers(rig, begin, gate):
     rig.until(lambda: labels, 'the label map')  # Of the image that waited.
     assert [stamp_of(message) for message in labels] == [10**9 + 2]
     assert np.array_equal(np.unique(pixels_of(labels[0])), np.arange(3))
-    assert rig.worker.building == ''
+    assert rig.worker.engines.building == ''
     assert status_of(rig)[0].message.startswith('running: ')
     rig.until(lambda: rig.logged('tiny asked fp16: 2 of 2 layers fp16; golden frame: 100.00 % of the '), 'the log')
     assert rig.logged('segmentation: tiny on tensorrt, fp16, 6x8 px')
@@ -155,11 +155,11 @@ def gray(number):
 def test_what_serves_is_reopened_after_a_fault_and_the_build_goes_on(rig, begin, gate, tensorrt):
     begin([SEGMENTATION], '-p', 'serve_while_building:=onnxruntime')
     until_on(rig, 'onnxruntime')
-    rig.worker._engines.fail('planted')
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines.fail('planted')
+    rig.worker.engines._retry_at_s = 0.0
     assert show(rig, 0) == ['processed']
     assert rig.worker.tasks[0].engine.backend == 'onnxruntime'
-    assert rig.worker.building.startswith('building tiny fp16: ')
+    assert rig.worker.engines.building.startswith('building tiny fp16: ')
     gate.touch()
     until_on(rig, 'tensorrt')
     assert show(rig, 1) == ['processed']
@@ -218,8 +218,8 @@ def test_an_engine_is_built_anew_on_request_but_only_once(rig, begin, gate, tens
     begin([SEGMENTATION], '-p', 'force_engine_update:=true')
     until_on(rig, 'tensorrt')
     assert len(tensorrt.builds) == 1
-    rig.worker._engines.fail('planted')
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines.fail('planted')
+    rig.worker.engines._retry_at_s = 0.0
     assert show(rig, 0) == ['processed']
     assert len(tensorrt.builds) == 1
 
@@ -243,7 +243,7 @@ def test_the_parameters_reach_the_builder(rig, begin, gate, tensorrt, tmp_path):
     assert tensorrt.builds[0]['max_workspace_size'] == 2**20
     assert tensorrt.builds[0]['flags'] == []
     assert rig.worker.tasks[0].engine.file.startswith(tensorrt.cache)
-    options = rig.worker._engines._options
+    options = rig.worker.engines._options
     assert (options.dla_core, options.gpu_id, options.workspace_bytes) == (-1, 0, 2**20)
 
 

@@ -274,8 +274,8 @@ def test_an_engine_fault_is_one_of_every_camera_and_all_go_on_after_it(rig, argu
     for step in range(2):
         for name in ('front', 'rear'):
             assert cameras.show(name, image(random_image(step), 10**9 + step * 10**7)) == 'processed'
-    rig.worker._engines.fail('planted')
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines.fail('planted')
+    rig.worker.engines._retry_at_s = 0.0
     for step in range(2, 4):
         for name in ('front', 'rear'):
             assert cameras.show(name, image(random_image(step), 10**9 + step * 10**7)) == 'processed'

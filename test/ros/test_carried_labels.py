@@ -228,8 +228,8 @@ def test_counts_outlive_an_engine(rig, arguments, runs):
     rig.start([SEGMENTATION], *arguments)
     rig.watched(LABELS)
     show(rig, range(3), labels)
-    rig.worker._engines.fail('planted')
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines.fail('planted')
+    rig.worker.engines._retry_at_s = 0.0
     show(rig, range(3, 5), labels)
     assert diagnosed(rig) == [('5', '2', '3')]
     np.testing.assert_array_equal(pixels_of(labels[3]), truth(3))

@@ -114,9 +114,9 @@ def test_the_wait_before_reopening_doubles_up_to_half_a_minute(rig, faults, runn
     for number in range(7):
         before_s = time.monotonic()
         assert show(rig, number) == ['engine_fault']
-        waits.append(round(rig.worker._engines._retry_at_s - before_s))
-        assert rig.worker.last_error == (TEXT if number == 0 else 'cannot open segmentation')
-        rig.worker._engines._retry_at_s = 0.0
+        waits.append(round(rig.worker.engines._retry_at_s - before_s))
+        assert rig.worker.engines.last_error == (TEXT if number == 0 else 'cannot open segmentation')
+        rig.worker.engines._retry_at_s = 0.0
     assert waits == [1, 2, 4, 8, 16, 30, 30]
     rig.until(lambda: rig.logged('cannot open segmentation Reopening in 16 s.'), 'the error in the log')
     faults.open.clear()
@@ -125,7 +125,7 @@ def test_the_wait_before_reopening_doubles_up_to_half_a_minute(rig, faults, runn
     faults.infer.add(SEGMENTATION)
     before_s = time.monotonic()
     assert show(rig, 8) == ['engine_fault']
-    assert round(rig.worker._engines._retry_at_s - before_s) == 1
+    assert round(rig.worker.engines._retry_at_s - before_s) == 1
 
 
 def test_a_network_file_that_went_away_is_waited_for(rig, faults, running, tmp_path):
@@ -135,11 +135,11 @@ def test_a_network_file_that_went_away_is_waited_for(rig, faults, running, tmp_p
     faults.infer.add(SEGMENTATION)
     assert show(rig, 0) == ['engine_fault']
     faults.infer.clear()
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines._retry_at_s = 0.0
     assert show(rig, 1) == ['engine_fault']
     assert 'tiny.onnx is neither beside the YAML nor in ' in status_of(rig).message
     os.rename(file + '.away', file)
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines._retry_at_s = 0.0
     assert show(rig, 2) == ['processed']
     rig.until(lambda: labels, 'the label map')
 
@@ -150,7 +150,7 @@ def test_a_fault_of_one_engine_starts_both_anew(rig, faults, running):
     faults.infer.add(OPTICAL_FLOW)
     assert show(rig, 2) == ['engine_fault']
     faults.infer.clear()
-    rig.worker._engines._retry_at_s = 0.0
+    rig.worker.engines._retry_at_s = 0.0
     assert show(rig, 3, 4) == ['processed', 'processed']
     rig.until(lambda: len(received[SEGMENTATION]) == 5 and len(received[OPTICAL_FLOW]) == 2, 'the outputs')
     assert [stamp_of(m) for m in received[SEGMENTATION]] == [10**9 + n * 10**7 for n in range(5)]

@@ -65,7 +65,7 @@ class Diagnostics:
         self._rejected = [0 if recent.get('processed') else rejected + more for recent, rejected, more in zip(
             new, self._rejected or [0] * len(new), unusable)]
         self._last = counts
-        building = worker.building
+        state, building = worker.engines.state, worker.engines.building
         statuses = []
         for number, feed in enumerate(worker.feeds):
             camera = cameras[number] if cameras else None
@@ -78,11 +78,11 @@ class Diagnostics:
                 values += _engines(worker) + _times(worker.timer) + _times(feed.timer) + _machine()
             else:
                 values += _times(feed.timer)
-            finding = _with_building(summary(findings, _running(worker.state, new[number], interval_s)), building)
+            finding = _with_building(summary(findings, _running(state, new[number], interval_s)), building)
             statuses.append(self._status(feed.camera.name or 'perception', camera.image.topic_name if camera else '',
                                          finding, values))
         if len(counts) > 1:
-            finding = summary(of_node, _running(worker.state, _sum(new), interval_s))
+            finding = summary(of_node, _running(state, _sum(new), interval_s))
             values = _counts(_sum(counts), _sum(new), interval_s, sum(camera.image.lost for camera in cameras))
             values += _engines(worker) + _times(worker.timer) + _machine()
             statuses.append(self._status('perception', '', _with_building(finding, building), values))
@@ -93,11 +93,11 @@ class Diagnostics:
 
 
 def _node_facts(worker: Worker, idle: str) -> NodeFacts:
-    state = worker.state
+    engines, state = worker.engines, worker.engines.state
     return NodeFacts(
         is_alive=worker.is_alive() or state == State.OPENING, state=state.value, is_running=state == State.RUNNING,
-        fault=worker.last_error or state.value if state == State.FAULT else '', busy_s=worker.busy_s, idle=idle,
-        building=worker.building)
+        fault=engines.last_error or state.value if state == State.FAULT else '', busy_s=worker.busy_s, idle=idle,
+        building=engines.building)
 
 
 def _camera_facts(worker: Worker, feed: Feed, camera: Optional[Camera], recent: Mapping[str, int], interval_s: float,
@@ -105,7 +105,7 @@ def _camera_facts(worker: Worker, feed: Feed, camera: Optional[Camera], recent: 
     pipelines = [(task.name, task.pipeline) for task in feed.tasks]  # The worker may close them meanwhile.
     facts = CameraFacts(
         interval_s, recent, rejected=rejected, clock_complaint=feed.clock_complaint,
-        error=worker.last_error if recent.get('engine_fault') else feed.last_error,
+        error=worker.engines.last_error if recent.get('engine_fault') else feed.last_error,
         missing=[(name, pipeline.lacks) for name, pipeline in pipelines if pipeline is not None and pipeline.lacks],
         min_hz=worker.settings['min_rate'])
     if camera is None:

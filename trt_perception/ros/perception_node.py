@@ -63,7 +63,7 @@ class PerceptionNode(ManagedNode):
             read, mono16_bits=self._settings['mono16_bits']), self._end)
         self._worker.enabled = False
         self._worker.start()
-        while self._is_opening and self._worker.is_alive() and self._worker.state == State.OPENING:
+        while self._is_opening and self._worker.is_alive() and self._worker.engines.state == State.OPENING:
             self._worker.join(0.1)
             self._status.keep_up()  # The executor cannot: this is its thread.
         self._is_opening = False

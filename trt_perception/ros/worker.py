@@ -15,7 +15,7 @@ from ..core.image import FrameDecoder
 from ..core.mailbox import Mailbox
 from ..core.settings import Settings
 from ..core.timing import StageTimer
-from .engine_supervisor import TICK_S, EngineSupervisor, State
+from .engine_supervisor import TICK_S, EngineSupervisor
 from .feed import Arrival, Feed
 from .node_task import CameraTask, NodeTask
 
@@ -32,7 +32,8 @@ class Worker(threading.Thread):
 
     Attributes:
         feeds: the frames of each camera.
-        tasks: with the engines.
+        tasks: with their engines.
+        engines: opens them, and tells how they are.
         timer: notes what the pipelines of all cameras do.
         enabled: whether frames are handled at all; otherwise they count as paused.
     """
@@ -56,23 +57,8 @@ class Worker(threading.Thread):
         self._node = node
         self._log = node.get_logger()
         self._ended = ended
-        self._engines = EngineSupervisor(self.tasks, settings, self._log)
+        self.engines = EngineSupervisor(self.tasks, settings, self._log)
         self._stopped = False
-
-    @property
-    def state(self) -> State:
-        """What the engines are doing."""
-        return self._engines.state
-
-    @property
-    def last_error(self) -> str:
-        """Text of the last fault of an engine; '' = there was none."""
-        return self._engines.last_error
-
-    @property
-    def building(self) -> str:
-        """How far the build of an engine is, human-readable; '' while none is going on."""
-        return self._engines.building
 
     @property
     def busy_s(self) -> float:
@@ -104,7 +90,7 @@ class Worker(threading.Thread):
     def stop(self) -> None:
         """Finish the frame in hand, give up a build, close the engines and end the thread."""
         self._stopped = True
-        self._engines.stop()
+        self.engines.stop()
         self._mailbox.close()
         if self.is_alive():
             self.join(_PATIENCE_S)
@@ -114,7 +100,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Open the engines, then work until `stop`."""
         try:
-            self._engines.start(lambda building: self._work(building, TICK_S))
+            self.engines.start(lambda building: self._work(building, TICK_S))
             if self.settings['build_only']:
                 self._ended(None)
             else:
@@ -124,7 +110,7 @@ class Worker(threading.Thread):
                 self._ended(error if isinstance(error, Exception) else RuntimeError('the worker ended: {!r}'.format(
                     error)))
         finally:
-            self._engines.close()
+            self.engines.close()
 
     def _work(self, go_on: Callable[[], bool], patience_s: Optional[float] = None) -> None:
         """Handle frames until `stop`, or until there is no reason to go on, which is asked after every wait."""
@@ -157,18 +143,18 @@ class Worker(threading.Thread):
         try:
             if feed.too_old(arrival.message):
                 return 'too_old'
-            if not self._engines.ready():
+            if not self.engines.ready():
                 return 'engine_fault'
             outcome = feed.process(arrival, tasks)
             if outcome == 'processed':
-                self._engines.succeed()
+                self.engines.succeed()
             return outcome
         except FrameError as error:
             feed.last_error = str(error)
             self._log.warning('Frame skipped: {}'.format(error), throttle_duration_sec=5.0)
             return 'bad'
         except EngineError as error:
-            self._engines.fail(str(error))
+            self.engines.fail(str(error))
             return 'engine_fault'
         except Exception as error:  # Out of memory, or a bug: of this frame; the next may be better.
             if not self._node.context.ok():
