@@ -88,9 +88,10 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
     # The table checks types itself, since YAML writes 1 for 1.0 and a fixed type would refuse it. Foxy fixes no types.
     if hasattr(descriptor, 'dynamic_typing'):
         descriptor.dynamic_typing = True
-    low, high = setting.limits or (0, 0)
-    if setting.limits and setting.kind is float:
-        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-    elif setting.limits and not setting.is_list:
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    if setting.limits is not None and not setting.is_list:
+        low, high = setting.limits
+        if setting.kind is float:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
     return descriptor
