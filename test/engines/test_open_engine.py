@@ -27,7 +27,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 @pytest.fixture
 def absent(monkeypatch):
     """Put a back-end whose package nobody has into the table, first."""
-    table = {'warp': Backend('warp_engine', ('numpy', 'warp_runtime_that_nobody_has'), 'fp16', automatic=True)}
+    table = {'warp': Backend('warp_engine', 'WarpEngine', ('numpy', 'warp_runtime_that_nobody_has'), 'fp16',
+                             automatic=True)}
     table.update(BACKENDS)
     monkeypatch.setattr(backends, 'BACKENDS', table)
 
@@ -68,7 +69,7 @@ def with_files(model, *backends):
 
 
 def table_of(**backends):
-    return dict({name: Backend(name + '_engine', *fields) for name, fields in backends.items()},
+    return dict({name: Backend(name + '_engine', 'Engine', *fields) for name, fields in backends.items()},
                 onnxruntime=BACKENDS['onnxruntime'])
 
 
@@ -138,9 +139,10 @@ def test_auto_takes_a_gpu_back_end_where_there_is_a_gpu(monkeypatch, tmp_path, m
 
 
 def test_one_of_two_packages_is_enough():
-    assert Backend('x', ('numpy|nobody_has_this',), 'fp32').missing == ''
-    assert Backend('x', ('nobody_has_this|numpy',), 'fp32').missing == ''
-    assert Backend('x', ('numpy', 'nobody_has_a|nobody_has_b'), 'fp32').missing == 'nobody_has_a or nobody_has_b'
+    assert Backend('x', 'Engine', ('numpy|nobody_has_this',), 'fp32').missing == ''
+    assert Backend('x', 'Engine', ('nobody_has_this|numpy',), 'fp32').missing == ''
+    neither = Backend('x', 'Engine', ('numpy', 'nobody_has_a|nobody_has_b'), 'fp32')
+    assert neither.missing == 'nobody_has_a or nobody_has_b'
 
 
 def test_an_unknown_back_end_is_refused_with_the_known_ones(model):
@@ -166,15 +168,17 @@ def test_a_package_that_cannot_be_imported_is_told_with_its_reason(monkeypatch, 
 
 
 def test_auto_without_any_back_end_says_what_to_install(monkeypatch, model):
-    monkeypatch.setattr(backends, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
-                                              'b': Backend('b_engine', ('numpy',), 'fp32')})
+    monkeypatch.setattr(backends, 'BACKENDS', {
+        'a': Backend('a_engine', 'Engine', ('package_a_nobody_has',), 'fp16', True),
+        'b': Backend('b_engine', 'Engine', ('numpy',), 'fp32')})
     assert error_of(resolve, model, EngineOptions()) == (
         'engine: auto found none of a. Install one: pip install onnxruntime')
 
 
 def test_auto_says_what_to_install_when_what_is_installed_does_not_suit_the_model(monkeypatch, model):
-    monkeypatch.setattr(backends, 'BACKENDS', {'a': Backend('a_engine', ('package_a_nobody_has',), 'fp16', True),
-                                              'b': Backend('b_engine', ('numpy',), 'fp32', True, format='')})
+    monkeypatch.setattr(backends, 'BACKENDS', {
+        'a': Backend('a_engine', 'Engine', ('package_a_nobody_has',), 'fp16', True),
+        'b': Backend('b_engine', 'Engine', ('numpy',), 'fp32', True, format='')})
     assert error_of(resolve, with_files(model, 'a'), EngineOptions()) == (
         'engine: auto found none of a. Install one: pip install onnxruntime')
 

@@ -9,7 +9,7 @@ from trt_perception.core.errors import EngineError
 from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.engines import EngineOptions
-from trt_perception.engines.opencv_engine import open_engine
+from trt_perception.engines.opencv_engine import OpenCvEngine
 
 SIZE = (48, 64)
 
@@ -31,7 +31,7 @@ def model(folder, settings=None, **changes):
 
 
 def opened(folder, *args, **changes):
-    return open_engine(model(folder, *args, **changes), 'fp32', EngineOptions('opencv'), None)
+    return OpenCvEngine(model(folder, *args, **changes), 'fp32', EngineOptions('opencv'), None)
 
 
 def scene(shift=0, seed=0):
@@ -117,7 +117,7 @@ def test_a_model_without_confidence_gets_none(tmp_path):
 def test_number_of_threads_is_opencvs(tmp_path):
     before = cv2.getNumThreads()
     try:
-        open_engine(model(tmp_path), 'fp32', EngineOptions('opencv', num_threads=1), None)
+        OpenCvEngine(model(tmp_path), 'fp32', EngineOptions('opencv', num_threads=1), None)
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(before)
@@ -155,4 +155,4 @@ def test_a_segmentation_model_is_refused(tmp_path):
     fields = dict(networks.segmentation_fields(), files={'opencv': {'fp32': 'tiny.json'}})
     (tmp_path / 'tiny.json').write_text('{}')
     with pytest.raises(EngineError, match='task: got segmentation, expected optical_flow: OpenCV computes flow only'):
-        open_engine(load_model(networks.write_model(tmp_path, fields)), 'fp32', EngineOptions('opencv'), None)
+        OpenCvEngine(load_model(networks.write_model(tmp_path, fields)), 'fp32', EngineOptions('opencv'), None)

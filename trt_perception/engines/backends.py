@@ -38,7 +38,10 @@ class Backend(NamedTuple):
     """One line of the table of inference runtimes."""
 
     module: str
-    """Module of this package whose `open_engine(model, precision, options, decoder, built)` opens an engine."""
+    """Module of this package."""
+    opener: str
+    """Name in `module` of the subclass of Engine, which is called with (model, precision, options, decoder). Where
+    there is a `builder`: of a function that takes `built` as well, as `open_engine` here does."""
     packages: Tuple[str, ...]
     """Python packages that must be importable; 'a|b' = one of the two."""
     precision: str
@@ -67,12 +70,13 @@ class Backend(NamedTuple):
 
 # In the order in which `auto` tries them.
 BACKENDS: Dict[str, Backend] = {
-    'tensorrt': Backend('tensorrt.engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True, gpu=True,
-                        builder='tensorrt.file'),
-    'opencv': Backend('opencv_engine', ('cv2',), 'fp32', automatic=True, format=''),
-    'onnxruntime': Backend('onnxruntime_engine', ('onnxruntime',), 'fp32', automatic=True, int8_on_cpu=True),
-    'openvino': Backend('openvino_engine', ('openvino',), 'fp32'),
-    'tflite': Backend('tflite_engine', ('ai_edge_litert|tflite_runtime',), 'fp32', format=''),
+    'tensorrt': Backend('tensorrt.engine', 'open_engine', ('tensorrt', 'pycuda'), 'fp16', automatic=True,
+                        gpu=True, builder='tensorrt.file'),
+    'opencv': Backend('opencv_engine', 'OpenCvEngine', ('cv2',), 'fp32', automatic=True, format=''),
+    'onnxruntime': Backend('onnxruntime_engine', 'OnnxRuntimeEngine', ('onnxruntime',), 'fp32', automatic=True,
+                           int8_on_cpu=True),
+    'openvino': Backend('openvino_engine', 'OpenVinoEngine', ('openvino',), 'fp32'),
+    'tflite': Backend('tflite_engine', 'TfliteEngine', ('ai_edge_litert|tflite_runtime',), 'fp32', format=''),
 }
 
 ACCEPTED_LOSS = 0.5
@@ -214,7 +218,9 @@ def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS, decoder:
         EngineError: the file is no network, or not the one that the model describes.
     """
     name, precision = resolve(model, options)
-    engine: Engine = _imported(name, BACKENDS[name].module).open_engine(model, precision, options, decoder, built)
+    backend = BACKENDS[name]
+    opener = getattr(_imported(name, backend.module), backend.opener)
+    engine: Engine = opener(model, precision, options, decoder, *[built] if backend.builder else [])
     engine.infer()
     return engine
 

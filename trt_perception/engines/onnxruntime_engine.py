@@ -9,17 +9,11 @@ from ..core.errors import ConfigError
 from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.tensors import static_spec
-from .backends import BuiltEngine, EngineOptions
+from .backends import EngineOptions
 
 # longlong, not int64: ONNX Runtime 1.10 cannot bind the latter, whose C type is long.
 _DTYPES = {'tensor(uint8)': np.uint8, 'tensor(float)': np.float32, 'tensor(float16)': np.float16,
            'tensor(int32)': np.int32, 'tensor(int64)': np.longlong}
-
-
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
-                built: Optional[BuiltEngine] = None) -> Engine:
-    """Open the model's ONNX file; see `backends.open_engine`."""
-    return OnnxRuntimeEngine(model, precision, options, decoder)
 
 
 def runs_int8() -> bool:

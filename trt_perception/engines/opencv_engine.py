@@ -10,7 +10,7 @@ from ..core.engine import Engine, Specs
 from ..core.errors import EngineError
 from ..core.image import FrameDecoder
 from ..core.model import Model
-from .backends import BuiltEngine, EngineOptions
+from .backends import EngineOptions
 
 _PRESETS = ('ultrafast', 'fast', 'medium')
 _SMALLEST = 16
@@ -19,12 +19,6 @@ _COARSEST = 4
 _FAR_PX = 1e6
 _AROUND = (25, 25)
 """Window of the flow's deviation, px."""
-
-
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
-                built: Optional[BuiltEngine] = None) -> Engine:
-    """Open the model's file of settings; see `backends.open_engine`."""
-    return OpenCvEngine(model, precision, options, decoder)
 
 
 class OpenCvEngine(Engine):

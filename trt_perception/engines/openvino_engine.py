@@ -11,7 +11,7 @@ from ..core.errors import ConfigError, EngineError
 from ..core.image import FrameDecoder
 from ..core.model import Model
 from ..core.tensors import static_spec
-from .backends import BuiltEngine, EngineOptions
+from .backends import EngineOptions
 
 if not hasattr(ov, 'Core'):  # Up to 2022.3, the last for Python 3.6 and 3.7, the API is one level down.
     import openvino.runtime as ov  # type: ignore[import-not-found,no-redef,unused-ignore]
@@ -29,12 +29,6 @@ def _core() -> Any:
     unmapped, behind: the next signal would end the process with a segmentation fault.
     """
     return ov.Core()
-
-
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
-                built: Optional[BuiltEngine] = None) -> Engine:
-    """Open the model's ONNX file; see `backends.open_engine`."""
-    return OpenVinoEngine(model, precision, options, decoder)
 
 
 class OpenVinoEngine(Engine):

@@ -9,7 +9,7 @@ from ..core.errors import ConfigError, EngineError
 from ..core.image import FrameDecoder
 from ..core.model import Model, ModelInput
 from ..core.tensors import static_spec
-from .backends import BuiltEngine, EngineOptions
+from .backends import EngineOptions
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -28,12 +28,6 @@ class _Tensor(NamedTuple):
     scale: float
     """Of a quantised tensor, whose integer q stands for scale * (q - zero_point); 0 = not quantised."""
     zero_point: int
-
-
-def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
-                built: Optional[BuiltEngine] = None) -> Engine:
-    """Open the model's TFLite file; see `backends.open_engine`."""
-    return TfliteEngine(model, precision, options, decoder)
 
 
 class TfliteEngine(Engine):
