@@ -1,5 +1,6 @@
 """The topics of planner_node: computes what is needed of an image at most once, and publishes it."""
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
@@ -33,7 +34,8 @@ class Output(NamedTuple):
     kind: Any
     needs: Tuple[str, ...]
     """Topics of the perception nodes, keys of consumer.TOPICS."""
-    publish: Callable[[Results], None]
+    message: Callable[[Results, '_Space'], Any]
+    """Returns what is published."""
 
 
 class _Space(NamedTuple):
@@ -64,22 +66,23 @@ class PlannerOutputs:
         self._integrator: Tuple[Any, Optional[FlowIntegrator]] = (None, None)
         self._space: Optional[_Space] = None
         self._motion: Optional[_Motion] = None
-        outputs = {'scan': Output(LaserScan, _LABELS, self._publish_scan),
-                   'grid': Output(OccupancyGrid, _LABELS, self._publish_grid),
-                   'obstacles_json': Output(String, _MOTION, self._publish_json),
-                   'markers': Output(MarkerArray, _MOTION, self._publish_markers),
-                   'overlay': Output(Image, _MOTION + (OVERLAY,), self._publish_overlay)}
+        outputs = {'scan': Output(LaserScan, _LABELS, self._scan),
+                   'grid': Output(OccupancyGrid, _LABELS, self._grid),
+                   'obstacles_json': Output(String, _MOTION, self._json),
+                   'markers': Output(MarkerArray, _MOTION, self._markers),
+                   'overlay': Output(Image, _MOTION + (OVERLAY,), self._overlaid)}
         self._vision = planner_messages.optional_types('vision_msgs')
         if self._vision is not None:
-            outputs['obstacles'] = Output(self._vision.Detection3DArray, _MOTION, self._publish_detections)
-        self._flight = planner_messages.optional_types('mavros_msgs')
-        if self._flight is not None:
-            outputs['integrated_flow'] = Output(self._flight.OpticalFlowRad, (FLOW, FLOW_INTERVAL, FLOW_CAMERA),
-                                                self._publish_integrated_flow)
+            outputs['obstacles'] = Output(self._vision.Detection3DArray, _MOTION, self._detections)
         self._topics = {name: sink.create_publisher('planner/' + name, output.kind, False)
                         for name, output in outputs.items()}
-        self.users: Mapping[str, Tuple[Sequence[str], Callable[[Results], None]]] = {
-            name: (output.needs, output.publish) for name, output in outputs.items()}
+        self.users: Dict[str, Tuple[Sequence[str], Callable[[Results], None]]] = {
+            name: (output.needs, partial(self._publish, name, output)) for name, output in outputs.items()}
+        self._flight = planner_messages.optional_types('mavros_msgs')
+        if self._flight is not None:
+            self._topics['integrated_flow'] = sink.create_publisher(
+                'planner/integrated_flow', self._flight.OpticalFlowRad, False)
+            self.users['integrated_flow'] = (FLOW, FLOW_INTERVAL, FLOW_CAMERA), self._publish_integrated_flow
 
     def watched(self) -> List[str]:
         """Return the outputs that have subscribers."""
@@ -110,7 +113,7 @@ class PlannerOutputs:
                                 'own.'.format(', '.join(planner.tables.unnamed)))
         return self._planner[1]
 
-    def _motion_of(self, space: _Space, results: Results) -> _Motion:
+    def _motion_of(self, results: Results, space: _Space) -> _Motion:
         """Return own motion and obstacles of an image."""
         assert results.flow is not None
         if self._motion is None or not _same_message(self._motion.flow, results.flow):
@@ -137,49 +140,41 @@ class PlannerOutputs:
     def _header(self, results: Results) -> Any:
         return messages.header(ROS, results.stamp_ns, self._settings['base_frame'])
 
-    def _publish_scan(self, results: Results) -> None:
+    def _publish(self, name: str, output: Output, results: Results) -> None:
         space = self._space_of(results)
         if space is not None:
-            beams = space.planner.beams
-            self._topics['scan'].publish(planner_messages.laser_scan(
-                self._header(results), beams.angles, beams.scan(space.free), self._settings['max_range']))
+            self._topics[name].publish(output.message(results, space))
 
-    def _publish_grid(self, results: Results) -> None:
-        space = self._space_of(results)
-        if space is not None:
-            self._topics['grid'].publish(planner_messages.occupancy_grid(
-                self._header(results), space.planner.occupancy(space.labels, space.free), space.planner.grid_shape))
+    def _scan(self, results: Results, space: _Space) -> LaserScan:
+        beams = space.planner.beams
+        return planner_messages.laser_scan(
+            self._header(results), beams.angles, beams.scan(space.free), self._settings['max_range'])
 
-    def _publish_json(self, results: Results) -> None:
-        space = self._space_of(results)
-        if space is not None:
-            found = self._motion_of(space, results)
-            motion = None if found.motion is None else planner_messages.motion_per_second(
-                found.motion, space.planner.plane.mounting, results.interval_s)
-            self._topics['obstacles_json'].publish(String(data=planner_messages.obstacles_json(
-                self._header(results), found.obstacles, results.classes, motion)))
+    def _grid(self, results: Results, space: _Space) -> OccupancyGrid:
+        return planner_messages.occupancy_grid(
+            self._header(results), space.planner.occupancy(space.labels, space.free), space.planner.grid_shape)
 
-    def _publish_detections(self, results: Results) -> None:
-        space = self._space_of(results)
-        if space is not None:
-            self._topics['obstacles'].publish(planner_messages.detections(
-                self._vision, self._header(results), self._motion_of(space, results).obstacles, results.classes))
+    def _json(self, results: Results, space: _Space) -> String:
+        found = self._motion_of(results, space)
+        motion = None if found.motion is None else planner_messages.motion_per_second(
+            found.motion, space.planner.plane.mounting, results.interval_s)
+        return String(data=planner_messages.obstacles_json(
+            self._header(results), found.obstacles, results.classes, motion))
 
-    def _publish_markers(self, results: Results) -> None:
-        space = self._space_of(results)
-        if space is not None:
-            self._topics['markers'].publish(planner_messages.markers(
-                self._header(results), space.free, self._motion_of(space, results).obstacles, results.classes))
+    def _detections(self, results: Results, space: _Space) -> Any:
+        return planner_messages.detections(
+            self._vision, self._header(results), self._motion_of(results, space).obstacles, results.classes)
 
-    def _publish_overlay(self, results: Results) -> None:
-        space = self._space_of(results)
-        if space is not None:
-            assert results.overlay is not None
-            image = self._overlay.array(results.overlay.shape, np.uint8)
-            np.copyto(image, results.overlay)
-            draw_plan(image, space.free, self._motion_of(space, results).obstacles)
-            self._topics['overlay'].publish(self._overlay.stamped(
-                messages.header(ROS, results.stamp_ns, results.frame_id)))
+    def _markers(self, results: Results, space: _Space) -> MarkerArray:
+        return planner_messages.markers(
+            self._header(results), space.free, self._motion_of(results, space).obstacles, results.classes)
+
+    def _overlaid(self, results: Results, space: _Space) -> Image:
+        assert results.overlay is not None
+        image = self._overlay.array(results.overlay.shape, np.uint8)
+        np.copyto(image, results.overlay)
+        draw_plan(image, space.free, self._motion_of(results, space).obstacles)
+        return self._overlay.stamped(messages.header(ROS, results.stamp_ns, results.frame_id))
 
     def _publish_integrated_flow(self, results: Results) -> None:
         assert results.flow_camera is not None
