@@ -238,6 +238,25 @@ def test_flow_that_is_there_anyway_is_used(tmp_path):
     assert rig.runs['flow'] == 2
 
 
+def test_labels_go_along_flow_that_min_confidence_makes_invalid(tmp_path):
+    model = flow_model(tmp_path / 'other')
+    other = OpticalFlowPipeline(open_engine(model, EngineOptions('opencv')), model)
+    shared = {}
+    rig = Rig(tmp_path, 4, shared_flow=lambda: lambda: shared['flow'])
+    carried = []
+    for least in (0.0, 1.0):
+        other.configure({'optical_flow.min_confidence': least})
+        for number in range(4):
+            shared['flow'] = other.process(frame(number))
+            result, = rig.process(number)
+        carried.append(result.labels)
+        assert (np.isnan(shared['flow'].flow).mean() > 0.2) == bool(least)
+        other.reset()
+    assert rig.pipeline.counts == {'segmented': 2, 'carried': 6}
+    np.testing.assert_array_equal(*carried)
+    assert agreement(carried[1], 3) > 0.97
+
+
 def test_the_stages_are_timed(tmp_path):
     timer = StageTimer()
     Rig(tmp_path, timer=timer).process(0, 1, 2)
