@@ -89,7 +89,7 @@ def test_without_tensorrt_it_says_so(monkeypatch, capsys, tmp_path):
 
 
 def test_as_a_process_it_works_from_anywhere(tensorrt, tmp_path):
-    tensorrt.use('10.0', step_s=0.01)
+    tensorrt.use('10.0')
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([ROOT, os.environ['PYTHONPATH']]))
     done = subprocess.run([sys.executable] + trt_perception(
         'build-engine', segmentation_model(tmp_path).path, '--precision', 'fp32', '--cache-dir', 'engines'),

@@ -180,7 +180,7 @@ def test_nothing_serves_when_the_engine_is_there(rig, begin, gate, tensorrt, tmp
 
 @pytest.mark.parametrize('serve', ['', 'onnxruntime'])
 def test_a_build_that_fails_stops_the_node(rig, begin, gate, serve):
-    begin([SEGMENTATION], '-p', "serve_while_building:='{}'".format(serve), fails='refused')
+    begin([SEGMENTATION], '-p', "serve_while_building:='{}'".format(serve), refuses=True)
     until_building(rig)
     gate.touch()
     rig.until(rig.node.stopped.done, 'the end')

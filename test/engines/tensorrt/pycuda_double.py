@@ -8,6 +8,7 @@ import itertools
 import threading
 import time
 import types
+import weakref
 from collections import Counter, deque
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
@@ -30,7 +31,7 @@ class Gpu:
     Attributes:
         counts: operation -> how often it was called; 'bytes up', 'bytes down' = what copies moved.
         live: 'device', 'host', 'stream', 'event', 'module', 'context' -> how many are not freed.
-        faults: operation -> [calls that still succeed, text of the error, class name in pycuda.driver].
+        faults: operation -> [calls that still succeed, text of the error, class name in pycuda.driver, or 'OSError'].
         delays_s: 'copied', 'mapped' -> what a kernel waits for memory of that kind, s.
     """
 
@@ -74,22 +75,31 @@ class Gpu:
         if not self.stack:
             raise LogicError('{} failed: invalid device context'.format(operation))
 
-    def gone(self, kind):
-        """Count a thing whose Python object is gone; nothing may outlive the last context."""
-        self.live[kind] -= 1
-        if not self.live['context']:
-            self.counts['too late'] += 1
+    def track(self, thing, kind, free=lambda: None):
+        """Count a thing until it is no more, which then calls `free`; nothing may outlive the last context."""
+        def gone():
+            free()
+            self.live[kind] -= 1
+            self.counts['too late'] += not self.live['context']
+
+        self.live[kind] += 1
+        weakref.finalize(thing, gone)
 
     def all_returned(self):
         """Return whether everything was given back, in order, and no context is left current in this thread."""
         return not +self.live and not self.stack and not self.counts['too late']
 
+    def attempt(self, operation, says='{operation} failed: {text}'):
+        """Raise the fault that is planted at an operation."""
+        fault = self.fails(operation)
+        if fault:
+            _, text, error = fault
+            raise ERRORS.get(error, OSError)(says.format(operation=operation, text=text))
+
     def step(self, operation):
         """Do what every driver call does first: look for a context and for a planted fault."""
         self.require_context(operation)
-        fault = self.fails(operation)
-        if fault:
-            raise ERRORS[fault[2]]('{} failed: {}'.format(operation, fault[1]))
+        self.attempt(operation)
 
     def allocate(self, size, kind):
         """Return the address of fresh memory."""
@@ -128,17 +138,12 @@ class Gpu:
         assert handle in self._streams, 'the default stream, or one that is closed'
         self._streams[handle].append(work)
 
-    def open_stream(self):
-        """Return the handle of a new stream."""
+    def open_stream(self, stream):
+        """Return the handle of a new stream, which ends with the object `stream`."""
         handle = next(self._handles)
         self._streams[handle] = deque()
-        self.live['stream'] += 1
+        self.track(stream, 'stream', lambda: self._streams.pop(handle))
         return handle
-
-    def close_stream(self, handle):
-        """Forget a stream."""
-        del self._streams[handle]
-        self.gone('stream')
 
     def drain(self, handle, go_on=lambda: True):
         """Do the work of a stream in order, as long as there is any and `go_on()`."""
@@ -147,31 +152,11 @@ class Gpu:
             queue.popleft()()
 
 
-class Error(Exception):
-    """pycuda.driver.Error."""
-
-
-class MemoryError(Error):
-    """pycuda.driver.MemoryError."""
-
-
-class LogicError(Error):
-    """pycuda.driver.LogicError."""
-
-
-class LaunchError(Error):
-    """pycuda.driver.LaunchError."""
-
-
-class RuntimeError(Error):
-    """pycuda.driver.RuntimeError."""
-
-
-class CompileError(Error):
-    """pycuda.driver.CompileError."""
-
-
-ERRORS = {each.__name__: each for each in (Error, MemoryError, LogicError, LaunchError, RuntimeError, CompileError)}
+Error = type('Error', (Exception,), {})
+ERRORS = {name: type(name, (Error,), {})
+          for name in ('MemoryError', 'LogicError', 'LaunchError', 'RuntimeError', 'CompileError')}
+ERRORS['Error'] = Error
+LogicError = ERRORS['LogicError']
 
 
 def make_pycuda(gpu):
@@ -219,19 +204,13 @@ def make_pycuda(gpu):
                     device_attribute.CAN_MAP_HOST_MEMORY: 1}[attr]
 
         def retain_primary_context(self):
-            fault = gpu.fails('retain_primary_context')
-            if fault:
-                raise ERRORS[fault[2]]('cuDevicePrimaryCtxRetain failed: ' + fault[1])
+            gpu.attempt('cuDevicePrimaryCtxRetain')
             return Context()
 
     class Stream:
         def __init__(self, flags=0):
             gpu.step('cuStreamCreate')
-            self._handle = gpu.open_stream()
-
-        def __del__(self):
-            if hasattr(self, '_handle'):
-                gpu.close_stream(self._handle)
+            self._handle = gpu.open_stream(self)
 
         @property
         def handle(self):
@@ -244,14 +223,10 @@ def make_pycuda(gpu):
     class Event:
         def __init__(self, flags=0):
             gpu.step('cuEventCreate')
-            gpu.live['event'] += 1
+            gpu.track(self, 'event')
             self._handle = None
             self._pending = 0
             self._done_s = 0.0
-
-        def __del__(self):
-            if hasattr(self, '_pending'):
-                gpu.gone('event')
 
         def record(self, stream=None):
             gpu.step('cuEventRecord')
@@ -273,57 +248,49 @@ def make_pycuda(gpu):
 
         def time_since(self, event):
             if self._pending or event._pending:
-                raise RuntimeError('cuEventElapsedTime failed: device not ready')
+                raise ERRORS['RuntimeError']('cuEventElapsedTime failed: device not ready')
             return (self._done_s - event._done_s) * 1e3
 
-    class DeviceAllocation:
+    class _Allocation:
         def __init__(self):
             raise TypeError('This class cannot be instantiated from Python')
 
+        @classmethod
+        def _make(cls, size, kind):
+            it = cls.__new__(cls)
+            it._address = gpu.allocate(size, kind)
+            it._release = weakref.finalize(it, gpu.release, it._address)
+            return it
+
         def free(self):
-            gpu.step('cuMemFree')
-            gpu.release(self._address)
-            self._address = None
+            gpu.step(self._freeing)
+            self._release()
+
+    class DeviceAllocation(_Allocation):
+        _freeing = 'cuMemFree'
 
         def __int__(self):
             return self._address
 
         __index__ = __int__
 
-        def __del__(self):
-            if getattr(self, '_address', None) is not None:
-                gpu.release(self._address)
-
-    class PagelockedHostAllocation:
-        def __init__(self):
-            raise TypeError('This class cannot be instantiated from Python')
-
-        def free(self):
-            gpu.step('cuMemFreeHost')
-            gpu.release(self._address)
-            self._address = None
+    class PagelockedHostAllocation(_Allocation):
+        _freeing = 'cuMemFreeHost'
 
         def get_device_pointer(self):
             gpu.step('cuMemHostGetDevicePointer')
             assert self._flags & host_alloc_flags.DEVICEMAP
             return self._address
 
-        def __del__(self):
-            if getattr(self, '_address', None) is not None:
-                gpu.release(self._address)
-
     def mem_alloc(bytes):
         gpu.step('cuMemAlloc')
-        it = DeviceAllocation.__new__(DeviceAllocation)
-        it._address = gpu.allocate(bytes, 'device')
-        return it
+        return DeviceAllocation._make(bytes, 'device')
 
     def pagelocked_empty(shape, dtype, order='C', mem_flags=0):
         gpu.step('cuMemHostAlloc')
         dtype = np.dtype(dtype)
-        it = PagelockedHostAllocation.__new__(PagelockedHostAllocation)
+        it = PagelockedHostAllocation._make(int(np.prod(shape)) * dtype.itemsize, 'host')
         it._flags = mem_flags
-        it._address = gpu.allocate(int(np.prod(shape)) * dtype.itemsize, 'host')
         it.__array_interface__ = {'data': (it._address, False), 'version': 3, 'typestr': dtype.str,
                                   'shape': tuple(np.atleast_1d(shape).tolist())}
         return np.asarray(it)
@@ -364,9 +331,7 @@ def make_pycuda(gpu):
             source, destination = int(source), int(destination)
 
             def run():
-                fault = gpu.fails('kernel')
-                if fault:
-                    raise LaunchError('cuStreamSynchronize failed: ' + fault[1])
+                gpu.attempt('kernel', 'cuStreamSynchronize failed: {text}')
                 gpu.memory(destination)
                 mapped = 'host' in (gpu.kind(source), gpu.kind(destination))
                 time.sleep(gpu.delays_s['mapped' if mapped else 'copied'])
@@ -378,18 +343,10 @@ def make_pycuda(gpu):
         def __init__(self, source, nvcc='nvcc', options=None, keep=False, no_extern_c=False, arch=None, code=None,
                      cache_dir=None, include_dirs=()):
             gpu.step('cuModuleLoadDataEx')
-            fault = gpu.fails('compile')
-            if fault and fault[2] == 'OSError':
-                raise OSError(fault[1])
-            if fault:
-                raise CompileError(fault[1])
+            gpu.attempt('compile', '{text}')
             assert no_extern_c, 'kernels.cu has templates'
-            gpu.live['module'] += 1
+            gpu.track(self, 'module')
             self._source = source
-
-        def __del__(self):
-            if hasattr(self, '_source'):
-                gpu.gone('module')
 
         def get_function(self, name):
             assert name in self._source
@@ -400,13 +357,11 @@ def make_pycuda(gpu):
 
     def init(flags=0):
         gpu.counts['init'] += 1
-        fault = gpu.fails('cuInit')
-        if fault:
-            raise ERRORS[fault[2]]('cuInit failed: ' + fault[1])
+        gpu.attempt('cuInit')
 
     for each in (Context, Device, Stream, Event, DeviceAllocation, PagelockedHostAllocation, Function, mem_alloc,
                  pagelocked_empty, memcpy_htod_async, memcpy_dtoh_async, memcpy_dtod_async, memset_d8_async,
-                 init) + tuple(ERRORS.values()):
+                 init, *ERRORS.values()):
         setattr(driver, each.__name__, each)
     driver.device_attribute = device_attribute
     driver.host_alloc_flags = host_alloc_flags

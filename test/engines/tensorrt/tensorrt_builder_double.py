@@ -7,7 +7,6 @@ As tensorrt_double.py: no public name that the real bindings of the generation l
 import enum
 import json
 import os
-import signal
 import time
 
 import numpy as np
@@ -30,26 +29,17 @@ class BuilderState:
         fast_int8: what `platform_has_fast_int8` says.
         unsupported: operators that the parser refuses.
         networks: builder flag -> ONNX file whose results the engine gives where that flag is set: a wrong engine.
-        steps, step_s: of the progress that a build makes, and their duration.
         gate: file that a build waits for; '' = none.
-        fails: '' or how a build ends: 'refused', 'crashed' (in Python), 'stuck', the name of a signal.
-        says: what it prints before that.
+        refuses: whether no build succeeds.
         memory_bytes: that the process of a real build may take for it; 0 = any.
         builds: what the journal has, of this process.
     """
 
-    def __init__(self, journal='', fast_int8=True, unsupported=(), networks=None, steps=3, step_s=0.0, gate='',
-                 fails='', says='', memory_bytes=0):
-        self.journal = journal
-        self.fast_int8 = fast_int8
-        self.unsupported = tuple(unsupported)
-        self.networks = networks or {}
-        self.steps = steps
-        self.step_s = step_s
-        self.gate = gate
-        self.fails = fails
-        self.says = says
-        self.memory_bytes = memory_bytes
+    journal, fast_int8, unsupported, networks, gate, refuses, memory_bytes = '', True, (), {}, '', False, 0
+
+    def __init__(self, **settings):
+        assert set(settings) <= set(vars(BuilderState)), settings
+        vars(self).update(settings)
         self.builds = []
 
     def note(self, **build):
@@ -195,13 +185,6 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
             network._inputs = [tensors[value.name] for value in graph.input]
             return not self._errors
 
-    class ITimingCache:
-        def __init__(self, data):
-            self._data = data
-
-        def serialize(self):
-            return IHostMemory(self._data)
-
     class IHostMemory:
         def __init__(self, data):
             self._data = data
@@ -212,6 +195,13 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
         @property
         def nbytes(self):
             return len(self._data)
+
+    class ITimingCache:
+        def __init__(self, data):
+            self._data = data
+
+        def serialize(self):
+            return IHostMemory(self._data)
 
     class _Config:
         # Setting a name that a class of the bindings lacks is an error, so here, too.
@@ -282,17 +272,6 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
                 if calibrator is None:
                     return error(self._logger, '4: Calibrator is not being used, and no dynamic range is set.')
                 table = calibrate(calibrator, network)
-            monitor = getattr(config, 'progress_monitor', None)
-            if monitor is not None:
-                monitor.phase_start('Building Engine', None, 1)
-                monitor.phase_start('Tactic Selection', 'Building Engine', state.steps)
-            for step in range(state.steps):
-                time.sleep(state.step_s)
-                if monitor is not None:
-                    monitor.step_complete('Tactic Selection', step)
-            if monitor is not None:
-                monitor.phase_finish('Tactic Selection')
-                monitor.phase_finish('Building Engine')
             workspace = getattr(config, '_workspace', None)
             pinned = [layer for layer in network._layers if 'precision' in vars(layer)]
             state.note(flags=sorted(config._flags), creation=[flag.name for flag in Creation
@@ -305,14 +284,7 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
                                for layer in pinned])
             while state.gate and not os.path.exists(state.gate):
                 time.sleep(0.02)
-            os.write(2, state.says.encode())
-            if state.fails.startswith('SIG'):
-                os.kill(os.getpid(), getattr(signal, state.fails))
-            while state.fails == 'stuck':
-                signal.pause()
-            if state.fails == 'crashed':
-                raise ZeroDivisionError('a bug in TensorRT')
-            if state.fails == 'refused':
+            if state.refuses:
                 return error(self._logger, '10: Could not find any implementation for node Conv_0.')
             config._timing._data = _MAGIC + gpu.name.encode()
             proto = network._model
@@ -320,7 +292,7 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
                 if flag in config._flags:
                     proto = onnx.load(file)
             half = 'FP16' in config._flags
-            layers = [_information(layer, half, pinned, eight) for layer in network._layers]
+            layers = [_information(layer, half, pinned) for layer in network._layers]
             if config.profiling_verbosity != module.ProfilingVerbosity.DETAILED:
                 layers = [layer['Name'] for layer in layers]
             header = {'tensorrt': module.__version__, 'gpu': gpu.name, 'layers': layers}
@@ -344,33 +316,10 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
         return text
 
     class IInt8EntropyCalibrator2:
-        def __init__(self):
-            pass
-
-        def get_batch_size(self):
-            raise NotImplementedError
-
-        def get_batch(self, names):
-            raise NotImplementedError
-
-        def read_calibration_cache(self):
-            raise NotImplementedError
-
-        def write_calibration_cache(self, cache):
-            raise NotImplementedError
+        pass
 
     class IProgressMonitor:
-        def __init__(self):
-            pass
-
-        def phase_start(self, phase_name, parent_phase, num_steps):
-            raise NotImplementedError
-
-        def step_complete(self, phase_name, step):
-            raise NotImplementedError
-
-        def phase_finish(self, phase_name):
-            raise NotImplementedError
+        pass
 
     for each in (ITensor, ILayer, INetworkDefinition, ParserError, OnnxParser, ITimingCache, IHostMemory,
                  IBuilderConfig, Builder):
@@ -380,16 +329,11 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
         module.IProgressMonitor = IProgressMonitor
 
 
-def _information(layer, half, pinned, eight):
-    names = {'FLOAT': 'Row major linear FP32', 'HALF': 'Row major linear FP16 format',
-             'INT32': 'Row major linear INT32', 'INT8': 'Row major Int8 format', 'BOOL': 'Row major linear BOOL'}
-    if not eight:
-        names = {'FLOAT': 'Float', 'HALF': 'Half', 'INT32': 'Int32', 'INT8': 'Int8', 'BOOL': 'Bool'}
-
+def _information(layer, half, pinned):
     def described(tensors):
         kinds = [tensor.dtype.name for tensor in tensors if tensor is not None]
         if half and layer not in pinned:
             kinds = ['HALF' if kind == 'FLOAT' else kind for kind in kinds]
-        return [{'Name': 'x', 'Format/Datatype': names[kind]} for kind in kinds]
+        return [{'Name': 'x', 'Format/Datatype': kind.capitalize()} for kind in kinds]
     return {'Name': layer.name, 'LayerType': 'Constant' if layer.type.name == 'CONSTANT' else layer._node.op_type,
             'Inputs': described(layer._inputs), 'Outputs': described(layer._outputs)}

@@ -77,9 +77,6 @@ def make_tensorrt(generation, gpu=None):
         def __init__(self):
             self._ready = True
 
-        def log(self, severity, msg):
-            raise NotImplementedError
-
     class Logger(ILogger):
         def __init__(self, min_severity=ILogger.Severity.WARNING):
             super().__init__()
@@ -132,19 +129,14 @@ def make_tensorrt(generation, gpu=None):
                     'devices is not recommended and is likely to affect performance or even cause errors.')
             return ICudaEngine._make(onnx_bytes, header, self._logger)
 
-    class _OnTheGpu:
-        def _begin(self):
-            self._alive = True
-            if gpu is not None:
-                gpu.live[type(self).__name__] += 1
+    def begin(thing):
+        def gone():
+            gpu.counts['too late'] += not gpu.stack
 
-        def __del__(self):
-            if gpu is not None and hasattr(self, '_alive'):
-                gpu.gone(type(self).__name__)
-                if not gpu.stack:
-                    gpu.counts['too late'] += 1
+        if gpu is not None:
+            gpu.track(thing, type(thing).__name__, gone)
 
-    class _Engine(_OnTheGpu):
+    class _Engine:
         @classmethod
         def _make(cls, onnx_bytes, header, logger):
             engine = cls.__new__(cls)
@@ -158,7 +150,7 @@ def make_tensorrt(generation, gpu=None):
             engine._tensors = {tensor.name: tensor for tensor in
                                engine._session.get_inputs() + engine._session.get_outputs()}
             engine._names = list(engine._tensors)
-            engine._begin()
+            begin(engine)
             return engine
 
         def create_execution_context(self):
@@ -220,13 +212,13 @@ def make_tensorrt(generation, gpu=None):
         def get_tensor_dtype(self, name):
             return self._dtype(name)
 
-    class _Context(_OnTheGpu):
+    class _Context:
         @classmethod
         def _make(cls, engine):
             context = cls.__new__(cls)
             context._engine = engine
             context._addresses = {}
-            context._begin()
+            begin(context)
             return context
 
         def _enqueue(self, addresses, stream_handle):

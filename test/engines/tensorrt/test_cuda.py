@@ -55,7 +55,7 @@ def test_without_a_driver_the_library_says_why(driver, cuda):
 
 
 def test_a_context_that_cannot_be_had_is_an_error(driver, cuda):
-    driver.fail('retain_primary_context', 'out of memory', 'MemoryError')
+    driver.fail('cuDevicePrimaryCtxRetain', 'out of memory', 'MemoryError')
     assert error_of(cuda.Gpu, 0) == (
         'GPU 0 (NVIDIA Tegra X2): cuDevicePrimaryCtxRetain failed: out of memory. Close other programs that use it, or '
         'choose a smaller network or precision fp16.')

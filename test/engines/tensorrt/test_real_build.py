@@ -59,6 +59,7 @@ def test_a_shipped_network_is_built_as_it_was_asked_for(tensorrt, build, module,
     assert 'layers fp32' in built.summary
     assert verdict in built.summary
     assert any(re.search(r': Building engine \d/\d', text) for text in told)
+    assert told[-1] == 'building {} fp32: comparing with the golden frame'.format(name)
 
 
 def test_what_the_parser_says_is_in_our_error(build, module, tmp_path):
@@ -102,7 +103,7 @@ def test_a_file_that_is_no_network_is_refused(build, module, tmp_path, content, 
     assert reason in refusal(EngineError, build, model, 'fp32')
 
 
-def test_what_the_builder_says_is_in_our_error(build, module, tmp_path):
+def test_what_the_builder_says_is_in_our_error(tensorrt, build, module, tmp_path):
     # The parser takes NonMaxSuppression; the builder for RTX has no kernel for it.
     nodes = [helper.make_node('Slice', ['image', 'from', 'to', 'axes'], ['column'], name='slice'),
              helper.make_node('Reshape', ['column', 'boxes shape'], ['boxes'], name='boxes'),
@@ -116,6 +117,7 @@ def test_what_the_builder_says_is_in_our_error(build, module, tmp_path):
     text = refusal(EngineError, build, network_of(tmp_path, nodes, constants, [('labels', 'int32', [3, 3])]), 'fp32')
     assert text.startswith('{}: TensorRT 11.4.0.106 built no fp32 engine: '.format(tmp_path / 'tiny.onnx'))
     assert 'nms' in text
+    assert [name for name in os.listdir(tensorrt.cache) if name.endswith(('.engine', '.part'))] == []
 
 
 @pytest.mark.parametrize(('name', 'wrong'), [
