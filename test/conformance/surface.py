@@ -118,14 +118,10 @@ def _signatures(function):
 
 
 def _split(parameters):
-    """Split at the commas that are in no bracket and in no string."""
-    closing, quote, start, parts = [], '', 0, []
+    """Split at the commas that are in no bracket."""
+    closing, start, parts = [], 0, []
     for index, char in enumerate(parameters):
-        if quote:
-            quote = '' if char == quote else quote
-        elif char in '\'"':
-            quote = char
-        elif char in _CLOSING:
+        if char in _CLOSING:
             closing.append(_CLOSING[char])
         elif closing and char == closing[-1] and parameters[index - 1] != '-':
             closing.pop()

@@ -27,6 +27,11 @@ def test_signatures_are_read_with_their_overloads():
     assert members('8.6', 'ICudaEngine')['get_binding_shape']['signatures'] == [
         [[['index', 'any', True, 'int']], 'Dims'], [[['name', 'any', True, 'str']], 'Dims']]
     assert members('8.6', 'Builder')['create_network']['signatures'][0][0] == [['flags', 'any', False, 'int']]
+    pairs = 'List[Tuple[List[int], bool]]'  # Its commas separate no parameters.
+    assert members('8.6', 'OnnxParser')['supports_model']['signatures'] == [
+        [[['model', 'any', True, 'buffer'], ['path', 'any', False, 'str']], 'Tuple[bool, {}]'.format(pairs)]]
+    assert members('8.6', 'SubGraphCollection')['__init__']['signatures'][1] == [
+        [['arg0', 'position', True, pairs]], 'None']
 
 
 def test_what_only_tensorrt_can_make_has_no_constructor():

@@ -38,12 +38,6 @@ def test_the_bindings_without_their_libraries_are_those_of_the_whole_release(rel
     assert set(real['ICudaEngine']['members']) == set(alone['ICudaEngine']['members'])
 
 
-def test_8_5_has_both_ways_to_the_tensors_of_an_engine():
-    members = whole.surface(ON_THE_TX2S_PYTHON)['ICudaEngine']['members']
-    assert {'num_bindings', 'get_binding_name', 'num_io_tensors', 'get_tensor_name'} <= set(members)
-    assert members['num_bindings']['kind'] == 'property'
-
-
 def test_a_whole_tensorrt_on_the_tx2s_python_is_used_up_to_the_driver():
     found = json.loads(whole.run(ON_THE_TX2S_PYTHON, [os.path.join(bindings.HERE, 'without_a_driver.py')]))
     assert found['version'] == ON_THE_TX2S_PYTHON
