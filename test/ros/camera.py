@@ -1,11 +1,10 @@
-"""A camera in a process of its own: publishes 640x480 images at 30 Hz, some of them with an old stamp.
+"""A camera in a process of its own: publishes 640x480 images at 30 Hz, some of them with an old stamp, until SIGTERM.
 
-usage: camera.py STOP OUTPUT.json; it ends when there is a file STOP. OUTPUT gets [stamp in ns, frame_id, colour,
-whether it is old] of each image.
+usage: camera.py OUTPUT.json; the file gets [stamp in ns, frame_id, colour, whether it is old] of each image.
 """
 import itertools
 import json
-import os
+import signal
 import sys
 import time
 
@@ -13,15 +12,18 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 PERIOD_S = 1 / 30
 OLD_EVERY = 10
-OLD_NS = 10**9
+OLD_NS = 60 * 10**9
 
 
-def main(stop, output):
-    rclpy.init(args=[])
+def main(output):
+    ends = []
+    signal.signal(signal.SIGTERM, lambda number, _: ends.append(number))
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('camera')
     publisher = node.create_publisher(Image, '/camera/image', QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
@@ -30,13 +32,12 @@ def main(stop, output):
         pixels = np.zeros((480, 640, 3), np.uint8)
         pixels[..., color] = 200
         images.append(Image(height=480, width=640, step=640 * 3, encoding='rgb8', data=pixels.tobytes()))
-    while not publisher.get_subscription_count():
-        time.sleep(0.05)
-    time.sleep(1)
     sent = []
     next_s = time.monotonic()
-    for number in itertools.takewhile(lambda _: not os.path.exists(stop), itertools.count()):
+    for number in itertools.count():
         time.sleep(max(0, next_s - time.monotonic()))
+        if ends:
+            break
         next_s = max(next_s + PERIOD_S, time.monotonic())
         old = number % OLD_EVERY == OLD_EVERY - 1
         color, frame_id = number * 7 // 5 % 3, 'camera {}'.format(number % 4)
@@ -44,14 +45,13 @@ def main(stop, output):
         image = images[color]
         image.header.stamp = Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
         image.header.frame_id = frame_id
-        publisher.publish(image)
         sent.append([stamp_ns, frame_id, color, old])
+        publisher.publish(image)
     with open(output, 'w') as file:
         json.dump(sent, file)
-    time.sleep(0.5)
     node.destroy_node()
     rclpy.shutdown()
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    main(sys.argv[1])

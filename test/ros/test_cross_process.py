@@ -16,13 +16,16 @@ from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.ros.feed import DROPS
 
 CAMERA = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'camera.py')
-RESULTS = 60
+ENOUGH = 60
+"""Results that are waited for, however long that takes."""
+
 ENGINE_MS = 85.0
-MAX_FRAME_AGE_S = 0.2
+MAX_FRAME_AGE_S = 20.0
+"""More than any image waits here, even in a queue; less than the camera's old stamps are old."""
 
 
 def engine_ms(model, runs):
-    """Return the shortest CPU time of some runs on one thread: what the network takes when nothing else disturbs."""
+    """Return the least CPU time of some runs on one thread: other programs make it little longer, unlike wall time."""
     engine = open_engine(model, EngineOptions(num_threads=1))
     engine.put_image('image', frame_from_array(np.zeros((480, 640, 3), np.uint8)))
     times = []
@@ -44,51 +47,70 @@ def calibrated_model(folder):
     return layers
 
 
-def values_of(array):
-    return {value.key: value.value for value in array.status[0].values}
+def counts_of(values):
+    """Return the node's counts in one of its statuses: received, processed, and those dropped by reason."""
+    dropped = {reason: int(values['frames dropped: ' + reason]) for reason in DROPS}
+    return int(values['frames received']), int(values['frames processed']), dropped
 
 
-def percentiles(values, stage):
-    return [float(number) for number in values[stage + ' p50/p95/p99/max (ms)'].split(' / ')]
+def waits(sent_ns, published_ns):
+    """Return for how long each image but the first two waited for its turn, as a share of the turn before.
+
+    That of an image that came just before its turn is near 0, of one that came first and was kept near 1, of one in a
+    queue more. Whatever else slows the machine down makes the turns longer, too.
+    """
+    turns = list(zip(published_ns, published_ns[1:]))
+    return [(end - sent) / (end - begin) for (begin, end), sent in zip(turns, sent_ns[2:])]
 
 
 def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(domain, tmp_path):
     layers = calibrated_model(tmp_path)
     params = networks.write_yaml(tmp_path / 'params.yaml', {'/**': {'ros__parameters': {
-        'segmentation': {'model': str(tmp_path / 'tiny.yaml')}, 'num_threads': 1, 'max_frame_age': MAX_FRAME_AGE_S}}})
+        'segmentation': {'model': str(tmp_path / 'tiny.yaml')}, 'num_threads': 1,
+        'max_frame_age': MAX_FRAME_AGE_S}}})
     rclpy.init(args=[])
     node = rclpy.create_node('planner')
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    outputs, arrivals_ms, ages_ms, diagnostics = [], [], [], []
+    outputs, statuses, published_so_far = [], [], []
 
-    def take(message):
-        arrivals_ms.append(time.time_ns() * 1e-6)
-        ages_ms.append(arrivals_ms[-1] - stamp_of(message) * 1e-6)
+    def take(message, info):
         pixels = pixels_of(message)
-        outputs.append((stamp_of(message), message.header.frame_id, pixels.shape, np.unique(pixels).tolist()))
+        outputs.append((stamp_of(message), info['source_timestamp'], message.header.frame_id, pixels.shape,
+                        np.unique(pixels).tolist()))
+        published_so_far.append(info['publication_sequence_number'])
+
+    def diagnosed(array):
+        statuses.append(counts_of({value.key: value.value for value in array.status[0].values}))
     subscription = node.create_subscription(Image, '/segmentation/label_map', take, DEEP)
-    node.create_subscription(DiagnosticArray, '/diagnostics', lambda array: diagnostics.append(values_of(array)), DEEP)
+    node.create_subscription(DiagnosticArray, '/diagnostics', diagnosed, DEEP)
 
     def until(condition, seconds=PATIENCE_S):
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end
+            assert time.monotonic() < end, (len(outputs), statuses[-1:])
             executor.spin_once(timeout_sec=0.05)
+
+    def all_seen():
+        _, _, dropped = statuses[-1]
+        return len(outputs) >= ENOUGH and dropped['too_old'] and dropped['replaced']
+
+    def all_counted():
+        received, processed, dropped = statuses[-1]
+        return received == processed + sum(dropped.values()) and processed == published_so_far[-1]
     try:
         with Program(trt_perception('run', 'segmentation', '--params-file', params, '--image', '/camera/image'),
                      tmp_path / 'node') as program:
             program.until('tiny on onnxruntime')
             until(subscription.get_publisher_count)
-            until(lambda: diagnostics)
-            with Program([CAMERA, tmp_path / 'stop', tmp_path / 'sent.json'], tmp_path / 'camera') as camera:
-                # However long it takes: how much a loaded machine gets done in a time says nothing about the node.
-                until(lambda: len(outputs) >= RESULTS and int(diagnostics[-1]['frames dropped: too_old']),
-                      5 * PATIENCE_S)
-                (tmp_path / 'stop').touch()
-                assert camera.end(None) == 0, camera.output
-            seen = len(diagnostics)
-            until(lambda: len(diagnostics) >= seen + 2)
+            until(lambda: statuses)
+            with Program([CAMERA, tmp_path / 'sent.json'], tmp_path / 'camera') as camera:
+                until(all_seen, 5 * PATIENCE_S)
+                camera.process.terminate()
+                until(lambda: camera.process.poll() is not None)
+                assert camera.process.returncode == 0, camera.output
+            seen = len(statuses)
+            until(lambda: len(statuses) >= seen + 2 and all_counted())  # Every image once, every result published.
             assert program.end(signal.SIGINT) == 0
             assert 'Traceback' not in program.output
     finally:
@@ -98,43 +120,26 @@ def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(
 
     with open(str(tmp_path / 'sent.json')) as file:
         sent = {stamp_ns: (frame_id, color, old) for stamp_ns, frame_id, color, old in json.load(file)}
-    values = diagnostics[-1]
-    received, processed = int(values['frames received']), int(values['frames processed'])
-    dropped = {reason: int(values['frames dropped: ' + reason]) for reason in DROPS}
-    infer_ms = percentiles(values, 'segmentation infer')[0]
-    third = len(ages_ms) // 3
-    median_ms, first_ms, last_ms = (float(np.median(part)) for part in (ages_ms, ages_ms[:third], ages_ms[-third:]))
-    first_period_ms, last_period_ms = (float(np.median(np.diff(part)))
-                                       for part in (arrivals_ms[:third], arrivals_ms[-third:]))
-    print('{} layers, engine {:.1f} ms; age {:.1f} ms = {:.2f} x engine; first third {:.1f}, last {:.1f} ms; sent {}, '
-          'received {}, processed {}, {}'.format(layers, infer_ms, median_ms, median_ms / infer_ms, first_ms, last_ms,
-                                                 len(sent), received, processed, dropped))
-
-    # The test means something: the engine is slower than the camera.
-    assert received > 1.5 * processed
+    received, processed, dropped = statuses[-1]
+    stamps, published = [output[0] for output in outputs], [output[1] for output in outputs]
+    waited = waits(stamps, published)
+    print('{} layers; sent {}, received {}, processed {}, {}, {} results; waited {} turns'.format(
+        layers, len(sent), received, processed, dropped, len(outputs), np.percentile(waited, (0, 50, 100)).round(2)))
 
     # Stamp, frame_id and content of every output are those of an image that was sent, each at most once, in order.
-    stamps = [stamp_ns for stamp_ns, _, _, _ in outputs]
     assert stamps == sorted(set(stamps))
-    for stamp_ns, frame_id, shape, labels in outputs:
+    for stamp_ns, _, frame_id, shape, labels in outputs:
         assert (frame_id, labels) == (sent[stamp_ns][0], [sent[stamp_ns][1]])
         assert shape == (480, 640)
 
     # Nothing older than the limit is published.
     assert not [stamp_ns for stamp_ns in stamps if sent[stamp_ns][2]]
-    assert dropped['too_old'] > 0
-    assert percentiles(values, 'segmentation age')[3] <= \
-        MAX_FRAME_AGE_S * 1e3 + percentiles(values, 'segmentation latency')[3]
 
-    # Drops are counted and add up.
-    assert processed + sum(dropped.values()) == received
-    assert 0.95 * processed <= len(outputs) <= processed
-    assert dropped['replaced'] > 0
+    assert ENOUGH <= len(outputs) <= processed <= received <= len(sent)
     # `idle` are those that came before the node had discovered the planner.
     assert {reason: dropped[reason] for reason in ('bad', 'paused', 'engine_fault')} == {
         'bad': 0, 'paused': 0, 'engine_fault': 0}
 
-    # Results are fresh, and stay so: an image that had waited behind another one would be two periods old.
-    assert median_ms <= 1.6 * max(infer_ms, first_period_ms, last_period_ms)
-    # Where other programs slowed the machine down meanwhile, they made the period of the results longer, too.
-    assert last_ms <= 1.3 * first_ms * max(1.0, last_period_ms / first_period_ms)
+    # Results are fresh, and stay so: most are of an image that had just come.
+    third = len(waited) // 3
+    assert max(np.median(part) for part in (waited[:third], waited[-third:])) <= 0.5
