@@ -13,7 +13,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from rig import Program, image, pixels_of, random_image, stamp_of, trt_perception
+from rig import PATIENCE_S, Program, image, pixels_of, random_image, stamp_of, trt_perception
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from tensorrt_rig import model_of_both_runtimes, segmentation_model
@@ -254,7 +254,7 @@ def test_a_signal_during_a_build_ends_node_and_builder(domain, tensorrt, tmp_pat
     with Program(trt_perception('run', 'segmentation', '-p', 'engine:=tensorrt', '-p', 'engine_cache_dir:='
                                 + tensorrt.cache, '-p', 'segmentation.model:=' + model.path),
                  tmp_path / 'output') as program:
-        end_s = time.monotonic() + 30
+        end_s = time.monotonic() + PATIENCE_S
         while not tensorrt.builds:
             assert time.monotonic() < end_s, program.output
             time.sleep(0.02)

@@ -162,7 +162,7 @@ def test_a_camera_that_stays_silent_is_opened_again(rig, camera, monkeypatch):
     monkeypatch.setattr(camera_node, 'open_source', open_source)
     node = camera('-p', 'source:=x', '-p', 'timeout:=0.5')
     rig.until(lambda: node.reopened, 'the camera to be opened again')
-    assert len(opened) == 2
+    assert len(opened) > 1
 
 
 def test_the_status_tells_the_rate_and_what_was_lost(rig, camera, monkeypatch):
@@ -201,15 +201,14 @@ def test_the_node_ends_with_its_video(rig, camera, tmp_path):
     node = camera('-p', 'source:=' + video(tmp_path / 'a.avi'), '-p', 'reader:=opencv')
     rig.until(node.stopped.done, 'the end of the video')
     assert node.stopped.result() is None
-    rig.work(0.2)
+    rig.until(lambda: grays_of(images[-1:]) == {180}, 'the last image')
     assert grays_of(images) <= {60, 120, 180}
-    assert grays_of(images[-1:]) == {180}
 
 
 def test_a_video_in_a_loop_goes_on(rig, camera, tmp_path):
     images = rig.watch(Image, 'image')
     node = camera('-p', 'source:=' + video(tmp_path / 'a.avi'), '-p', 'reader:=opencv', '-p', 'loop:=true')
-    rig.until(lambda: len(images) > 7, 'the second time around')
+    rig.until(lambda: len(images) > 7 and grays_of(images) >= {60, 120, 180}, 'the second time around')
     assert not node.stopped.done()
     assert grays_of(images) == {60, 120, 180}
 

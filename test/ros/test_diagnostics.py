@@ -4,7 +4,7 @@ import time
 import networks
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rig import DEEP, header, image, random_image, stamp_of
+from rig import DEEP, PATIENCE_S, header, image, random_image, stamp_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
@@ -159,15 +159,16 @@ def test_diagnostics_come_every_second_whatever_the_clock_of_the_node_does(rig, 
     arrays = rig.watch(DiagnosticArray, '/diagnostics')
     rig.start(networks.TASKS, '-p', 'use_sim_time:=true', *arguments)
     rig.until(lambda: len(arrays) >= 2, 'the diagnostics of a node without a time')
+    began_s, seen = time.monotonic(), len(arrays)
     assert {stamp_of(array) for array in arrays} == {0}
     rig.until(clock.get_subscription_count, 'the node to subscribe to /clock')
     clock.publish(Clock(clock=header(7 * 10**9).stamp))
     rig.until(lambda: rig.node.get_clock().now().nanoseconds == 7 * 10**9, 'the time')
-    del arrays[:]
-    began_s = time.monotonic()
-    rig.until(lambda: len(arrays) >= 3, 'the diagnostics of a node whose time stands still')
-    assert time.monotonic() - began_s > 1.9
-    assert {stamp_of(array) for array in arrays} == {7 * 10**9}  # But of the node's clock.
+    rig.until(lambda: stamp_of(arrays[-1]), 'the diagnostics of a node that has a time')
+    before = len(arrays) - 1
+    rig.until(lambda: len(arrays) >= before + 3, 'those of a node whose time stands still')
+    assert len(arrays) - seen <= 2 + time.monotonic() - began_s  # One may have been late, another on its way.
+    assert {stamp_of(array) for array in arrays[before:]} == {7 * 10**9}  # But of the node's clock.
     assert arrays[0].status[0].name == 'perception: perception'
 
 
@@ -269,6 +270,6 @@ def test_times_of_frames_are_published_while_somebody_watches(rig, arguments):
     rig.until(lambda: len(topics['cyclic_time_ms']) == 2, 'the times')
     assert [len(values) for values in topics.values()] == [3, 3, 2]
     latencies = [message.data for message in topics['pipeline_latency_ms']]
-    assert all(1000 < latency < 5000 for latency in latencies)
+    assert all(1000 < latency < 1000 + PATIENCE_S * 1e3 for latency in latencies)
     assert all(0 < message.data < latency for message, latency in zip(topics['processing_time_ms'], latencies))
-    assert all(message.data > 45 for message in topics['cyclic_time_ms'])
+    assert all(message.data > 50 for message in topics['cyclic_time_ms'])

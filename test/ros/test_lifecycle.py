@@ -8,7 +8,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rig import DEEP, image, random_image, stamp_of
+from rig import DEEP, PATIENCE_S, image, random_image, stamp_of
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
@@ -212,15 +212,23 @@ def test_the_status_names_the_stage(rig, managed):
 def test_while_the_engine_is_opened_the_status_still_comes(rig, managed, monkeypatch):
     opened = node_task.open_engine
 
+    published = []
+    publish = rig.node._status._publisher.publish
+    monkeypatch.setattr(rig.node._status._publisher, 'publish', lambda array: (published.append(array), publish(array)))
+
     def slow(*args):
-        time.sleep(2.5)
+        end_s = time.monotonic() + PATIENCE_S
+        while len(published) < 2 and time.monotonic() < end_s:  # While this thread waits, the other one publishes.
+            time.sleep(0.01)
         return opened(*args)
     monkeypatch.setattr(node_task, 'open_engine', slow)
     statuses = rig.watch(DiagnosticArray, '/diagnostics')
     rig.until(lambda: statuses, 'a first status')
+    del published[:]
     assert managed.change(CONFIGURE)
-    rig.work(0.3)
-    assert sum(array.status[0].message == 'configuring' for array in statuses) >= 2
+    assert [array.status[0].message for array in published[:2]] == ['configuring'] * 2
+    rig.until(lambda: statuses[-1].status[0].message == 'inactive', 'the status after it')
+    assert sum(array.status[0].message == 'configuring' for array in statuses) >= 1
 
 
 def test_a_node_that_starts_paused_waits_for_enable_in_any_stage(rig, models):

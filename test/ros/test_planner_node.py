@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import OccupancyGrid
 from rendered_scene import BUILDING, CAR, CLASSES, PEDESTRIAN, Box, Scene, render, textured
-from rig import Program, header, image, stamp_of, trt_perception
+from rig import PATIENCE_S, Program, header, image, stamp_of, trt_perception
 from sensor_msgs.msg import CameraInfo, Image, Imu, LaserScan, TimeReference
 from std_msgs.msg import String
 from visualization_msgs.msg import Marker, MarkerArray
@@ -171,7 +171,7 @@ def test_obstacles_have_place_speed_and_time_to_contact(rig, perception, start, 
 def test_the_rotation_is_the_gyros_where_there_is_one(rig, perception, start, view):
     found = rig.watch(String, 'planner/obstacles_json')
     imu = rig.outside.create_publisher(Imu, 'imu', 100)
-    start()
+    node = start()
     rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
     perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
                     'optical_flow/time_reference')
@@ -179,7 +179,7 @@ def test_the_rotation_is_the_gyros_where_there_is_one(rig, perception, start, vi
         message = Imu(header=header(stamp_ns))
         message.angular_velocity.z = 0.1
         imu.publish(message)
-    rig.work(0.3)
+    rig.until(lambda: len(node._gyro._samples) == 16, 'the turns to arrive')
     perception.show(view, 10**9)
     rig.until(lambda: found, 'the obstacles')
     own = json.loads(found[0].data)['own_motion']
@@ -270,12 +270,14 @@ def test_what_does_not_come_is_named(rig, perception, start, view):
     rig.watch(LaserScan, 'planner/scan')
     node = start()
     perception.wait('segmentation/label_map', 'segmentation/camera_info')
-    end = time.monotonic() + 20
-    while not any('camera_info' in each.status[0].message for each in statuses) and time.monotonic() < end:
+    end = time.monotonic() + PATIENCE_S
+    named = []
+    while not named and time.monotonic() < end:
         perception.topics['segmentation/label_map'].publish(image(view.labels, 10**9, 'mono8'))
         rig.work(0.2)
-    assert statuses[-1].status[0].message.startswith('Nothing comes on /segmentation/camera_info. ')
-    assert statuses[-1].status[0].name == 'planner: planner'
+        named = [each.status[0] for each in statuses if 'camera_info' in each.status[0].message]
+    assert named[0].message.startswith('Nothing comes on /segmentation/camera_info. ')
+    assert named[0].name == 'planner: planner'
     rig.node = node
     rig.until(lambda: rig.logged('Nothing comes on /segmentation/camera_info'), 'the warning')
     rig.node = None

@@ -32,8 +32,7 @@ def test_statuses_are_published_with_the_time_of_the_node_and_asked_for_the_time
     stamps = [each.header.stamp.sec + each.header.stamp.nanosec * 1e-9 for each in arrays]
     assert [each.status[0].message for each in arrays][:2] == ['2', '3']
     assert began_s < stamps[0] < stamps[1] < time.time()
-    assert all(interval_s > 0.5 for interval_s in intervals[:3])
-    assert sum(intervals[:3]) <= took_s
+    assert 2.9 < sum(intervals[:3]) <= took_s  # Where one is late, the next may come soon after it.
     assert any('ValueError: a bug' in entry.msg for entry in rig.log)
     node.destroy_node()
 
