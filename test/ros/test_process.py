@@ -93,10 +93,12 @@ def test_what_ros_cannot_read_stops_the_node_without_a_traceback(domain, tmp_pat
 def test_signals_end_the_node_cleanly(domain, tmp_path, names, pause_s):
     with Program(trt_perception('run', 'segmentation', *tiny(tmp_path)), tmp_path / 'output') as program:
         program.until(READY)
+        began_s = time.monotonic()
         for name in names.split():
             program.process.send_signal(signal.Signals['SIG' + name])
             time.sleep(pause_s)
         assert program.end(None) == 0
+        assert time.monotonic() < began_s + 5  # What `ros2 launch` grants before it sends SIGTERM.
         [line] = program.output.splitlines()
         assert READY in line
 
