@@ -27,7 +27,7 @@ from std_msgs.msg import Float64
 from std_srvs.srv import SetBool
 
 from trt_perception.bench.node.cdr import read_stamp, write_stamp
-from trt_perception.bench.node.measure import _bench
+from trt_perception.bench.node.measure import started_nodes
 from trt_perception.bench.ros_path import NodeSpec, bare_spec, node_spec
 from trt_perception.core.image import FrameDecoder, NearestResizer
 from trt_perception.core.mailbox import Mailbox
@@ -156,13 +156,13 @@ def measure(nodes: list[NodeSpec], images: int) -> None:
     keep_freed_memory()
     whole: list[list[float]] = [[] for _ in nodes]
     cpu: list[list[list[float]]] = [[] for _ in nodes]
-    with _bench(nodes, ['--camera', '640x480'], False) as bench:
+    with started_nodes(nodes, ['--camera', '640x480'], False) as bench:
         for number in range(len(nodes)):
             bench.start(number)
             for _ in range(WARM_UP):
                 bench.latency_ms(number)
         for _ in range(images // TURN):
-            for number, process in enumerate(bench._processes[:len(nodes)]):
+            for number, process in enumerate(bench.processes[:len(nodes)]):
                 bench.latency_ms(number)  # The first of a turn is not measured: caches are another's.
                 before = cpu_ms(process.pid)
                 whole[number] += [bench.latency_ms(number) for _ in range(TURN)]

@@ -49,7 +49,7 @@ def bench_nodes(specs: Sequence[NodeSpec], networks: Sequence[Callable[[], Any]]
     """
     use_shared_memory_profile()
     keep_freed_memory()
-    with _bench(specs, source, compressed) as bench:
+    with started_nodes(specs, source, compressed) as bench:
         alone: List[List[float]] = [[] for _ in specs]
         whole: List[List[float]] = [[] for _ in specs]
         for number, spec in enumerate(specs):
@@ -88,12 +88,16 @@ def _run_ms(network: Callable[[], Any], frames: int) -> List[float]:
     return times
 
 
-class _Bench:
-    """The camera's and the nodes' processes, and a subscription to each node's result."""
+class NodeBench:
+    """The camera's and the nodes' processes, and a subscription to each node's result.
+
+    Attributes:
+        processes: of the nodes, in their order; then the camera's.
+    """
 
     def __init__(self, specs: Sequence[NodeSpec], camera: subprocess.Popen, processes: Sequence[subprocess.Popen],
                  logs: Sequence[str], namespaces: Sequence[str], topics: Sequence[str], context: Any) -> None:
-        self._specs, self._camera, self._processes, self._logs = specs, camera, processes, logs
+        self._specs, self._camera, self.processes, self._logs = specs, camera, processes, logs
         self._topics = topics
         self._node = Node('bench', context=context, use_global_arguments=False)
         self._executor = SingleThreadedExecutor(context=context)
@@ -189,9 +193,9 @@ class _Bench:
             left_s = end_s - time.monotonic()
             if left_s <= 0:
                 return False
-            if self._processes[number].poll() is not None:
+            if self.processes[number].poll() is not None:
                 raise ConfigError('{}: it ended with status {}. {}'.format(
-                    self._specs[number].name, self._processes[number].returncode, self._tail(number)))
+                    self._specs[number].name, self.processes[number].returncode, self._tail(number)))
             self._executor.spin_once(timeout_sec=min(left_s, 0.5))
         return True
 
@@ -200,12 +204,13 @@ class _Bench:
 
 
 @contextlib.contextmanager
-def _bench(specs: Sequence[NodeSpec], source: Sequence[str], compressed: bool) -> Iterator[_Bench]:
+def started_nodes(specs: Sequence[NodeSpec], source: Sequence[str], compressed: bool) -> Iterator[NodeBench]:
+    """Start nodes and their camera for the time of a `with`; arguments as for `measure_nodes`."""
     namespaces = ['/bench_{}/node{}'.format(os.getpid(), number) for number in range(len(specs))]
     topics = [namespace + ('/image/compressed' if compressed else '/image') for namespace in namespaces]
     started: List[subprocess.Popen] = []
     context = rclpy.Context()
-    bench: Optional[_Bench] = None
+    bench: Optional[NodeBench] = None
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C: else the nodes would live on.
     with tempfile.TemporaryDirectory(prefix='trt_perception_bench_') as folder:
         logs = [os.path.join(folder, name + '.log') for name in [str(n) for n in range(len(specs))] + ['camera']]
@@ -225,7 +230,7 @@ def _bench(specs: Sequence[NodeSpec], source: Sequence[str], compressed: bool) -
                 raise ConfigError('the camera of the bench does not start. It printed: {}'.format(
                     _last_lines(logs[-1])))
             rclpy.init(args=[], context=context)
-            bench = _Bench(specs, camera, started, logs, namespaces, topics, context)
+            bench = NodeBench(specs, camera, started, logs, namespaces, topics, context)
             yield bench
         finally:
             for process in started:
