@@ -1,7 +1,5 @@
 import copy
-import functools
 import json
-import sys
 import types
 
 import cv2
@@ -174,9 +172,8 @@ class Bridge:
 
 
 @pytest.fixture
-def bridge(monkeypatch):
-    monkeypatch.setattr(messages.cv_bridge, 'bridge', functools.lru_cache()(messages.cv_bridge.bridge.__wrapped__))
-    monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=Bridge))
+def bridge(use_cv_bridge):
+    use_cv_bridge(types.SimpleNamespace(CvBridge=Bridge))
 
 
 def rgb16():
@@ -207,9 +204,8 @@ def test_what_cv_bridge_does_not_know_either_is_refused_with_its_reason(bridge):
 
 
 @pytest.mark.parametrize('module', [None, types.SimpleNamespace(), types.SimpleNamespace(CvBridge=lambda: 1 / 0)])
-def test_without_a_cv_bridge_that_works_the_refusal_names_what_is_known(monkeypatch, module):
-    monkeypatch.setattr(messages.cv_bridge, 'bridge', functools.lru_cache()(messages.cv_bridge.bridge.__wrapped__))
-    monkeypatch.setitem(sys.modules, 'cv_bridge', module)
+def test_without_a_cv_bridge_that_works_the_refusal_names_what_is_known(use_cv_bridge, module):
+    use_cv_bridge(module)
     with pytest.raises(FrameError, match="^image encoding: got 'rgb16', expected one of rgb8, bgr8, "):
         messages.frame_from_image(rgb16()[1])
 

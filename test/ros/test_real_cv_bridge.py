@@ -1,7 +1,5 @@
 """The real cv_bridge beside ours, and behind our slow path: this Python's, or Debian's (`make cv-bridge`)."""
-import functools
 import importlib.util
-import sys
 import types
 
 import debian_cv_bridge
@@ -31,10 +29,9 @@ def bridge():
 
 
 @pytest.fixture
-def slow_path(bridge, monkeypatch):
+def slow_path(bridge, use_cv_bridge):
     """Let our module find the real cv_bridge."""
-    monkeypatch.setattr(messages.cv_bridge, 'bridge', functools.lru_cache()(messages.cv_bridge.bridge.__wrapped__))
-    monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=lambda: bridge))
+    use_cv_bridge(types.SimpleNamespace(CvBridge=lambda: bridge))
 
 
 def message_of(encoding, data, step):
