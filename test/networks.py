@@ -3,14 +3,17 @@
 Only the weights are made up: the files, the engines and the pipelines that run them are the real ones.
 """
 import os
+import time
 
 import numpy as np
 import onnx
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
+from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.core.tasks import OPTICAL_FLOW, SEGMENTATION
+from trt_perception.engines import EngineOptions, open_engine
 
 TASKS = (SEGMENTATION, OPTICAL_FLOW)
 """Those that it writes networks for; there may be others."""
@@ -191,6 +194,29 @@ def slow_segmentation_model(folder, layers, size=(120, 160), channels=16):
     fields = segmentation_fields()
     del fields['output']['confidence']
     return load_model(write_model(folder, fields))
+
+
+def segmentation_model_that_takes(folder, milliseconds):
+    """Write a `slow_segmentation_model` that takes about so much CPU time here, and return its number of layers."""
+    few, many = 4, 24
+    few_ms, many_ms = (_cpu_ms(slow_segmentation_model(folder, layers)) for layers in (few, many))
+    per_layer_ms = max((many_ms - few_ms) / (many - few), 0.05)
+    layers = max(1, round(few + (milliseconds - few_ms) / per_layer_ms))
+    slow_segmentation_model(folder, layers)
+    return layers
+
+
+def _cpu_ms(model, runs=30):
+    """Return the least CPU time of some runs on one thread: unlike wall time, other programs make it little longer."""
+    engine = open_engine(model, EngineOptions(num_threads=1))
+    engine.put_image('image', frame_from_array(np.zeros((480, 640, 3), np.uint8)))
+    times_ms = []
+    for _ in range(runs):
+        began_s = time.thread_time()
+        engine.infer()
+        times_ms.append((time.thread_time() - began_s) * 1e3)
+    engine.close()
+    return min(times_ms)
 
 
 def logits_network(path):

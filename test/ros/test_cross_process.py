@@ -13,8 +13,6 @@ from rclpy.subscription import Subscription
 from rig import DEEP, PATIENCE_S, Program, pixels_of, stamp_of, trt_perception
 from sensor_msgs.msg import Image
 
-from trt_perception.core.image import frame_from_array
-from trt_perception.engines import EngineOptions, open_engine
 from trt_perception.ros.feed import DROPS
 
 CAMERA = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'camera.py')
@@ -24,29 +22,6 @@ ENOUGH = 60
 ENGINE_MS = 85.0
 MAX_FRAME_AGE_S = 20.0
 """More than any image waits here, even in a queue; less than the camera's old stamps are old."""
-
-
-def engine_ms(model, runs):
-    """Return the least CPU time of some runs on one thread: other programs make it little longer, unlike wall time."""
-    engine = open_engine(model, EngineOptions(num_threads=1))
-    engine.put_image('image', frame_from_array(np.zeros((480, 640, 3), np.uint8)))
-    times = []
-    for _ in range(runs):
-        began_s = time.thread_time()
-        engine.infer()
-        times.append((time.thread_time() - began_s) * 1e3)
-    engine.close()
-    return min(times)
-
-
-def calibrated_model(folder):
-    """Write a network that takes about ENGINE_MS here, and return the layers that this needs."""
-    few, many = 4, 24
-    few_ms, many_ms = (engine_ms(networks.slow_segmentation_model(folder, layers), 30) for layers in (few, many))
-    per_layer_ms = max((many_ms - few_ms) / (many - few), 0.05)
-    layers = max(1, round(few + (ENGINE_MS - few_ms) / per_layer_ms))
-    networks.slow_segmentation_model(folder, layers)
-    return layers
 
 
 def counts_of(values):
@@ -67,7 +42,7 @@ def waits(sent_ns, published_ns):
 
 @pytest.mark.skipif(not hasattr(Subscription, 'CallbackType'), reason='callbacks of this rclpy get no message info')
 def test_an_engine_slower_than_the_camera_gives_fresh_results_between_processes(domain, tmp_path):
-    layers = calibrated_model(tmp_path)
+    layers = networks.segmentation_model_that_takes(tmp_path, ENGINE_MS)
     params = networks.write_yaml(tmp_path / 'params.yaml', {'/**': {'ros__parameters': {
         'segmentation': {'model': str(tmp_path / 'tiny.yaml')}, 'num_threads': 1,
         'max_frame_age': MAX_FRAME_AGE_S}}})

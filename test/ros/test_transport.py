@@ -134,7 +134,7 @@ def test_a_new_program_finds_one_that_runs_before_that_would_announce_itself_by_
     """By default every 3 s: then about half of these took 2 s and more."""
     rig.watch(Image, '/image')
     waits_s = []
-    for _ in range(5):
+    for _ in range(15):
         context = rclpy.Context()
         rclpy.init(args=[], context=context, domain_id=rig.context.get_domain_id())
         newcomer = Node('newcomer', context=context, use_global_arguments=False)
@@ -144,7 +144,7 @@ def test_a_new_program_finds_one_that_runs_before_that_would_announce_itself_by_
         waits_s.append(time.monotonic() - began_s)
         newcomer.destroy_node()
         rclpy.shutdown(context=context)
-    assert sorted(waits_s)[-2] < 1.5, waits_s
+    assert sorted(waits_s)[10] < 1.5, waits_s
 
 
 SEGMENTS = '''

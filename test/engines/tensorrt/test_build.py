@@ -639,10 +639,8 @@ def test_what_progress_raises_ends_the_child(tensorrt, tmp_path):
         if text.endswith('trying layers'):
             children.extend(children_of(os.getpid()))
             raise GiveUpError
-    began_s = time.monotonic()
     with pytest.raises(GiveUpError):
         prepare_engine(segmentation_model(tmp_path), options(tensorrt), give_up)
-    assert time.monotonic() < began_s + 30
     assert len(children) == 1
     assert not set(children) & set(children_of(os.getpid()))
 
@@ -697,7 +695,7 @@ def test_the_child_ends_with_its_parent(tensorrt, tmp_path):
     [child] = children_of(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     while os.path.exists('/proc/{}/cmdline'.format(child)) and state_of(child) != 'Z':
         assert time.monotonic() < end_s
         time.sleep(0.02)
