@@ -1,6 +1,7 @@
 """How right planner_node's free space, times to contact and moving obstacles are, on rendered scenes with exact truth.
 
     .venv/bin/python docs/measurements/planner.py [--scenes 60] [--flows exact noise ... tinypwc:0.25]
+    .venv/bin/python docs/measurements/planner.py --interval 0.0333 [--follow 0]
     .venv/bin/python docs/measurements/planner.py --times
 
 Prints Markdown tables; planner.md holds them. Each scene has up to six boxes, still or moving, a vehicle that drives,
@@ -19,11 +20,12 @@ import cv2
 import numpy as np
 
 from trt_perception.core.class_costs import ClassCosts, load_class_costs
+from trt_perception.core.flow_chain import FlowChain
 from trt_perception.core.ground_plane import mounting_of
 from trt_perception.core.image import frame_from_array
 from trt_perception.core.model import load_model
 from trt_perception.core.optical_flow import OpticalFlowPipeline
-from trt_perception.core.planner import Planner
+from trt_perception.core.planner import STRIDE, Planner
 from trt_perception.core.planner_settings import PLANNER_SETTINGS
 from trt_perception.core.share import share_path
 from trt_perception.engines import open_engine
@@ -32,7 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'test'))
 from planner_truth import Score, free_space_errors, random_scene
 from rendered_scene import CLASSES, Scene, View, render, textured
 
-Flow = Callable[[Scene, View, np.random.Generator, float], np.ndarray]
+Flow = Callable[[Scene, list[View], np.random.Generator, float], list[np.ndarray]]
+"""Returns the flow to each of successive images of a scene."""
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, int], size: float) -> np.ndarray:
@@ -41,25 +44,29 @@ def smooth(rng: np.random.Generator, shape: tuple[int, int], size: float) -> np.
     return blurred / blurred.std()
 
 
-def exact(scene: Scene, view: View, rng: np.random.Generator, interval_s: float) -> np.ndarray:
+def exact(scene: Scene, views: list[View], rng: np.random.Generator, interval_s: float) -> list[np.ndarray]:
     """Return the true flow."""
-    return view.flow
+    return [view.flow for view in views]
 
 
-def noise(scene: Scene, view: View, rng: np.random.Generator, interval_s: float) -> np.ndarray:
+def noise(scene: Scene, views: list[View], rng: np.random.Generator, interval_s: float) -> list[np.ndarray]:
     """Return the true flow with 0.5 px of noise, independent in each pixel."""
-    return view.flow + rng.normal(0, 0.5, view.flow.shape).astype(np.float32)
+    return [view.flow + rng.normal(0, 0.5, view.flow.shape).astype(np.float32) for view in views]
 
 
-def blobs(scene: Scene, view: View, rng: np.random.Generator, interval_s: float) -> np.ndarray:
+def blobs(scene: Scene, views: list[View], rng: np.random.Generator, interval_s: float) -> list[np.ndarray]:
     """Return the true flow with blobs of noise, 0.5 px and 5 % of its length, 10 px wide, and 5 % NaN."""
-    flow = view.flow + 0.5 * smooth(rng, view.labels.shape, 10) + 0.05 * smooth(rng, view.labels.shape, 10) * view.flow
-    flow[smooth(rng, view.labels.shape, 6)[..., 0] > 1.65] = np.nan
-    return flow.astype(np.float32)
+    def disturbed(view: View) -> np.ndarray:
+        shape = view.labels.shape
+        flow = view.flow + 0.5 * smooth(rng, shape, 10) + 0.05 * smooth(rng, shape, 10) * view.flow
+        flow[smooth(rng, shape, 6)[..., 0] > 1.65] = np.nan
+        return flow.astype(np.float32)
+
+    return [disturbed(view) for view in views]
 
 
 def network(name: str) -> Flow:
-    """Return what a model, or MODEL:MIN_CONFIDENCE, makes of two rendered, textured images."""
+    """Return what a model, or MODEL:MIN_CONFIDENCE, makes of rendered, textured images."""
     name, _, least = name.partition(':')
     model = load_model(name)
     engine = open_engine(model)
@@ -68,13 +75,13 @@ def network(name: str) -> Flow:
     pipeline = OpticalFlowPipeline(engine, model, settings)
     stamps_ns = itertools.count(10**9, 10**8)
 
-    def flow(scene: Scene, view: View, rng: np.random.Generator, interval_s: float) -> np.ndarray:
-        seed = int(rng.integers(1000))
-        for each in (render(scene, -interval_s, interval_s), view):
+    def flow(scene: Scene, views: list[View], rng: np.random.Generator, interval_s: float) -> list[np.ndarray]:
+        seed, found = int(rng.integers(1000)), []
+        for each in (render(scene, -interval_s * len(views), interval_s), *views):
             image = np.repeat(textured(each, scene, seed)[..., np.newaxis], 3, axis=2)
             result = pipeline.process(frame_from_array(image, stamp_ns=next(stamps_ns)))
-        assert result is not None
-        return result.flow.copy()
+            found.append(None if result is None else result.flow.copy())
+        return found[1:]
 
     return flow
 
@@ -122,11 +129,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--scenes', type=int, default=60)
     parser.add_argument('--interval', type=float, default=0.1, help='between two images, s (default: 0.1)')
+    parser.add_argument('--follow', type=float, help='another obstacles.interval, s; 0 = two images')
     parser.add_argument('--flows', nargs='+', default=[
         'exact', 'noise', 'blobs', 'dis_medium', 'dis_medium:0.25', 'tinypwc', 'tinypwc:0.25'])
     parser.add_argument('--times', action='store_true', help='measure what each step takes instead')
     args = parser.parse_args()
     settings = {setting.name: setting.default for setting in PLANNER_SETTINGS}
+    if args.follow is not None:
+        settings['obstacles.interval'] = args.follow
     costs = load_class_costs(share_path('config', 'class_costs', 'default.yaml'))
     if args.times:
         return print_times(costs, settings)
@@ -138,19 +148,26 @@ def main() -> None:
     for number in range(args.scenes):
         rng = np.random.default_rng(number)
         scene = random_scene(rng)
-        view = render(scene, 0.0, args.interval)
+        count = max(round(settings['obstacles.interval'] / args.interval), 1)
+        views = [render(scene, -ago * args.interval, args.interval) for ago in reversed(range(count))]
+        view = render(scene, 0.0, count * args.interval)
         planner = Planner(scene.camera, mounting_of(*scene.mounting), CLASSES, costs, settings)
         maps = {'exact': view.labels, 'coarse': coarse(view.labels)}
         for name, labels in maps.items():
             distances[name] += free_space_errors(scene, view, planner, labels)
         for name in args.flows:
-            previous = planner.previous_rays(flows[name](scene, view, rng, args.interval))
+            chain = FlowChain(settings['obstacles.interval'], STRIDE)
+            interval_ns = round(args.interval * 1e9)
+            for ago, flow in enumerate(flows[name](scene, views, rng, args.interval), -count):
+                earlier, since_ns = chain.add(flow, (ago + 1) * interval_ns, ago * interval_ns)
+            assert -since_ns == count * interval_ns
+            previous = planner.previous_rays(flow, earlier)
             for kind, labels in maps.items():
                 free = planner.free_space(labels)
                 for gyro in (True, False):
                     motion = planner.ego_motion(labels, previous, view.turn if gyro else None)
-                    obstacles = planner.obstacles(labels, free, previous, motion, args.interval)
-                    scores[name, kind, gyro].add(scene, view, obstacles, args.interval)
+                    obstacles = planner.obstacles(labels, free, previous, motion, count * args.interval)
+                    scores[name, kind, gyro].add(scene, view, obstacles, count * args.interval)
     print('| label map | columns | error of the free distance, median / p95 / p99, m |\n|---|---|---|')
     for name, errors in distances.items():
         print(f'| {name} | {len(errors)} |', ' / '.join(f'{np.percentile(errors, q):.3f}' for q in (50, 95, 99)), '|')

@@ -6,8 +6,9 @@ from rendered_scene import CAMERA, CLASSES, Scene, render
 from trt_perception.core.camera_model import CameraModel
 from trt_perception.core.class_costs import load_class_costs
 from trt_perception.core.errors import FrameError
+from trt_perception.core.flow_chain import FlowChain
 from trt_perception.core.ground_plane import mounting_of
-from trt_perception.core.planner import Planner
+from trt_perception.core.planner import STRIDE, Planner
 from trt_perception.core.planner_settings import PLANNER_SETTINGS
 from trt_perception.core.share import share_path
 
@@ -49,6 +50,22 @@ def test_times_to_contact_are_found_and_right(scenes, noise, gyro):
     assert there > 10
     assert right / told >= 0.9
     assert found / there >= 0.8
+
+
+def test_three_flow_fields_at_thirty_hertz_tell_what_one_at_ten_does(scenes):
+    for scene, view in scenes[:4]:
+        planner, chain = planner_of(scene), FlowChain(0.1, STRIDE)
+        for ago in (3, 2, 1, 0):
+            flow = render(scene, -ago / 30, 1 / 30).flow
+            earlier, since_ns = chain.add(flow, (10 - ago) * 33333333, (9 - ago) * 33333333)
+        assert since_ns == 7 * 33333333
+        followed, at_once = planner.previous_rays(flow, earlier), planner.previous_rays(view.flow)
+        away = np.hypot(*np.moveaxis(followed - at_once, -1, 0))
+        assert np.isfinite(away).mean() > 0.75
+        assert np.nanpercentile(away, 95) < 0.3 / 520  # Of a pixel.
+        motion, other = (planner.ego_motion(view.labels, each, None) for each in (followed, at_once))
+        np.testing.assert_allclose(motion.translation, other.translation, atol=0.01)
+        np.testing.assert_allclose(motion.rotation, other.rotation, atol=1e-3)
 
 
 def test_arrays_of_another_size_are_refused_with_the_remedy():

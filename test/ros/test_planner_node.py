@@ -230,6 +230,21 @@ def test_free_space_does_not_wait_for_the_flow(rig, perception, start, view):
     assert [stamp_of(scan) for scan in scans] == [10**9, 2 * 10**9]
 
 
+@pytest.mark.parametrize(('arguments', 'images'), [((), 3), (('-p', 'obstacles.interval:=0.0'), 1)])
+def test_at_thirty_hertz_the_flow_of_three_images_is_followed(rig, perception, start, arguments, images):
+    found = rig.watch(String, 'planner/obstacles_json')
+    start(*arguments)
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    moving = render(SCENE, 0.0, 1 / 30)
+    stands = moving._replace(flow=np.zeros_like(moving.flow))
+    for number, shown in enumerate((stands, stands, moving), 1):
+        perception.show(shown, 10**9 + number * 33333333, other_ns=10**9 + (number - 1) * 33333333)
+        rig.until(lambda number=number: len(found) == number, 'the obstacles')
+    velocities = [json.loads(each.data)['own_motion']['velocity'][0] for each in found]
+    assert velocities == pytest.approx([0, 0, 5 / images], abs=0.1)
+
+
 def test_an_own_motion_that_the_flow_does_not_tell_is_told(rig, perception, start, view):
     statuses, found = rig.watch(DiagnosticArray, '/diagnostics'), rig.watch(String, 'planner/obstacles_json')
     rig.watch(MarkerArray, 'planner/markers')

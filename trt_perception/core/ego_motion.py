@@ -1,6 +1,7 @@
 """The camera's own motion between two images: rotation from a gyro or the flow, translation from the ground's flow."""
 from typing import NamedTuple, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 
 _LEAST_POINTS = 60
@@ -42,17 +43,15 @@ class EgoMotion(NamedTuple):
 
 
 def rotation_vector_matrix(vector: np.ndarray) -> np.ndarray:
-    """Return the (3, 3) rotation matrix of an angle times an axis, (3,), rad (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    """Return the (3, 3) rotation matrix of an angle times an axis, (3,), rad."""
+    return cv2.Rodrigues(vector)[0]
 
 
 def rotation_vector(rotation: np.ndarray) -> np.ndarray:
-    """Return angle times axis of a rotation matrix, rad: (3,); for angles well below pi."""
+    """Return angle times axis of a rotation matrix, rad: (3,); for angles well below pi.
+
+    cv2.Rodrigues takes what is below 1e-5 rad for none, which adds up.
+    """
     axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
     sine = float(np.linalg.norm(axis)) / 2
     angle = float(np.arctan2(sine, (np.trace(rotation) - 1) / 2))

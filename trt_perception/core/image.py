@@ -1,4 +1,4 @@
-"""Camera encodings and image geometry. In core, only this module, `compressed` and `label_carrier` use OpenCV.
+"""Camera encodings and image geometry. In core, few others use OpenCV: ARCHITECTURE.md.
 
 Grey levels are uint8, 0..255. Sizes are (height, width). Resampling uses half-pixel centres.
 """
@@ -257,6 +257,13 @@ def scale_flow(flow: np.ndarray, out: np.ndarray, scale: Tuple[float, float]) ->
     for axis in (0, 1):  # Both at once, by an array of two factors, take 7 times as long.
         np.multiply(flow[..., axis], np.float32(scale[axis]), out=out[..., axis])
     return out
+
+
+def gather_flow(flow: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Return (h, w, 2) float32 flow at the coordinates x, y `there`, (H, W, 2), bilinear; outside, and for NaN, NaN."""
+    there = np.nan_to_num(there, nan=-9.0, posinf=-9.0, neginf=-9.0).astype(np.float32)
+    return cv2.remap(flow, there, None, cv2.INTER_LINEAR,  # type: ignore[call-overload]  # OpenCV takes None.
+                     borderMode=cv2.BORDER_CONSTANT, borderValue=(np.nan,) * 4)
 
 
 def flow_polar(flow: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
 """All that `planner_node` computes, for one calibration of one camera: arrays in, arrays out. Knows no ROS."""
-from typing import List, Mapping, Optional
+from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from .ego_motion import EgoMotion, estimate_ego_motion
 from .errors import FrameError
 from .free_space import Beams, FreeSpace, FreeSpaceFinder
 from .ground_plane import GroundPlane, Mounting
+from .image import gather_flow
 from .obstacles import Obstacle, ObstacleFinder
 from .occupancy import GridShape, OccupancyMapper
 from .settings import Settings
@@ -70,17 +71,21 @@ class Planner:
         """Return the occupancy grid: (rows along y, columns along x) int8, -1 = unknown, 0 = free ... 100 = lethal."""
         return self._mapper.map(labels, free)
 
-    def previous_rays(self, flow: np.ndarray) -> np.ndarray:
+    def previous_rays(self, flow: np.ndarray, earlier: Sequence[np.ndarray] = ()) -> np.ndarray:
         """Return where every STRIDE-th pixel was in the previous image, on the plane z = 1: (H', W', 2); NaN = unknown.
 
         Args:
             flow: (H, W, 2) float32 on the grid of the current image, px per interval.
+            earlier: (H', W', 2) each: the flow before it, and before that, from `FlowChain`; then an earlier image is
+                the previous one.
 
         Raises:
             FrameError: it has another size than the calibration.
         """
         self._check_size('flow', flow)
         pixels = self._pixels - flow[::STRIDE, ::STRIDE]
+        for each in earlier:
+            pixels = pixels - gather_flow(each, pixels / STRIDE)
         return rays_at(self.plane.rays, pixels.reshape(-1, 2)).reshape(pixels.shape).astype(np.float64)
 
     def ego_motion(self, labels: np.ndarray, previous: np.ndarray, gyro: Optional[np.ndarray]) -> Optional[EgoMotion]:

@@ -13,11 +13,12 @@ from ..core.camera_model import CameraModel, rectified
 from ..core.class_costs import ClassCosts
 from ..core.ego_motion import EgoMotion, rotation_vector
 from ..core.errors import FrameError
+from ..core.flow_chain import FlowChain
 from ..core.free_space import FreeSpace
 from ..core.integrated_flow import FlowIntegrator
 from ..core.obstacles import Obstacle
 from ..core.plan_overlay import draw_plan
-from ..core.planner import Planner
+from ..core.planner import STRIDE, Planner
 from ..core.settings import Settings
 from . import messages, planner_messages
 from .camera_mounting import CameraMounting
@@ -48,6 +49,7 @@ class _Motion(NamedTuple):
     flow: np.ndarray
     motion: Optional[EgoMotion]
     obstacles: List[Obstacle]
+    interval_s: float
 
 
 class PlannerOutputs:
@@ -60,6 +62,7 @@ class PlannerOutputs:
     def __init__(self, sink: NodeSink, mounting: CameraMounting, gyro: Gyro, costs: ClassCosts,
                  settings: Settings) -> None:
         self._sink, self._mounting, self._gyro, self._costs, self._settings = sink, mounting, gyro, costs, settings
+        self._chain = FlowChain(settings['obstacles.interval'], STRIDE)
         self.motions = {'known': 0, 'unknown': 0}
         self._overlay = messages.ImageWriter(ROS, 'rgb8')
         self._planner: Tuple[Any, Optional[Planner]] = (None, None)
@@ -117,22 +120,24 @@ class PlannerOutputs:
         """Return own motion and obstacles of an image."""
         assert results.flow is not None
         if self._motion is None or not _same_message(self._motion.flow, results.flow):
+            assert results.other_stamp_ns is not None
             planner, labels = space.planner, space.labels
-            gyro, mount = self._rotation(results), planner.plane.mounting.rotation
-            previous = planner.previous_rays(results.flow)
+            earlier, since_ns = self._chain.add(results.flow, results.stamp_ns, results.other_stamp_ns)
+            gyro, mount = self._rotation(results, since_ns), planner.plane.mounting.rotation
+            previous, interval_s = planner.previous_rays(results.flow, earlier), (results.stamp_ns - since_ns) * 1e-9
             motion = planner.ego_motion(labels, previous, None if gyro is None else mount.T @ gyro @ mount)
             self.motions['known' if motion is not None and motion.inliers else 'unknown'] += 1
-            obstacles = planner.obstacles(labels, space.free, previous, motion, results.interval_s)
-            self._motion = _Motion(results.flow, motion, obstacles)
+            obstacles = planner.obstacles(labels, space.free, previous, motion, interval_s)
+            self._motion = _Motion(results.flow, motion, obstacles, interval_s)
         return self._motion
 
-    def _rotation(self, results: Results) -> Optional[np.ndarray]:
-        """Return the rotation of the base frame between the images of the flow, now -> before; None without a gyro."""
-        assert results.other_stamp_ns is not None
-        if results.other_stamp_ns > results.stamp_ns:
+    def _rotation(self, results: Results, since_ns: Optional[int]) -> Optional[np.ndarray]:
+        """Return the rotation of the base frame since an image, now -> then; None without a gyro."""
+        assert since_ns is not None
+        if since_ns > results.stamp_ns:
             raise FrameError('flow: got a field on the grid of the previous image, expected one on the current image. '
                              'Set flow_grid: current.')
-        return self._gyro.rotation(results.other_stamp_ns, results.stamp_ns)
+        return self._gyro.rotation(since_ns, results.stamp_ns)
 
     def _calibration(self, camera: CameraModel) -> CameraModel:
         return rectified(camera) if self._settings['rectified'] else camera
@@ -157,7 +162,7 @@ class PlannerOutputs:
     def _json(self, results: Results, space: _Space) -> String:
         found = self._motion_of(results, space)
         motion = None if found.motion is None else planner_messages.motion_per_second(
-            found.motion, space.planner.plane.mounting, results.interval_s)
+            found.motion, space.planner.plane.mounting, found.interval_s)
         return String(data=planner_messages.obstacles_json(
             self._header(results), found.obstacles, results.classes, motion))
 
@@ -182,9 +187,8 @@ class PlannerOutputs:
         key = _key(results.flow_camera)
         if self._integrator[0] != key:
             self._integrator = key, FlowIntegrator(self._calibration(results.flow_camera))
-        gyro, mounting, turn = self._rotation(results), self._mounting.camera(results.frame_id), None
-        if gyro is not None and mounting is not None:
-            turn = mounting.rotation.T @ rotation_vector(gyro)
+        gyro, mounting = self._rotation(results, results.other_stamp_ns), self._mounting.camera(results.frame_id)
+        turn = None if gyro is None or mounting is None else mounting.rotation.T @ rotation_vector(gyro)
         assert self._integrator[1] is not None
         self._topics['integrated_flow'].publish(planner_messages.optical_flow_rad(
             self._flight, messages.header(ROS, results.stamp_ns, results.frame_id),
