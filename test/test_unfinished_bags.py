@@ -1,4 +1,5 @@
 """Bags that were not closed, or are damaged: what is whole is read, the rest is named."""
+import os
 import sqlite3
 import struct
 from pathlib import Path
@@ -115,3 +116,14 @@ def test_of_a_split_bag_the_whole_files_are_read(tmp_path):
     assert found == [0, 1, 2, 6, 7, 8]
     assert 'b.mcap: ' in note
     assert 'It is left out.' in note
+
+
+@pytest.mark.parametrize('name', ['bag.mcap', 'metadata.yaml', 'alone.mcap', 'alone.db3', 'alone.bag'])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, name):
+    folder = Path(write_bag(tmp_path / 'bag', images(1)))
+    path = folder / name if (folder / name).exists() else tmp_path / name
+    if path.exists():
+        path.unlink()
+    os.mkfifo(str(path))
+    with pytest.raises(ConfigError, match='{} is not a regular file. Restore it.'.format(name)):
+        Bag(str(tmp_path / name if name.startswith('alone') else folder))

@@ -35,6 +35,9 @@ class Bag:
         if not Path(path).exists():
             raise self._error('no such file or folder')
         self.files = _storage_files(Path(path)) or [Path(path)]
+        for file in self.files + [Path(path, 'metadata.yaml')]:
+            if file.exists() and not file.is_file() and not file.is_dir():  # Whoever opens a pipe waits.
+                raise ConfigError('bag {}: {} is not a regular file. Restore it.'.format(path, file.name))
         self._sources = self._opened()
         for file in self.files:
             log = Path(str(file) + '-wal')

@@ -370,6 +370,8 @@ def test_an_image_of_another_encoding_in_the_middle_is_skipped_and_named(tmp_pat
 @pytest.mark.parametrize(('options', 'text'), [
     ({'cameras': (('/no/such', ''),)}, 'topic /no/such: not among the image topics of the bag: /camera/image_raw.'),
     ({'cameras': ((RAW, 'a'), (RAW, 'b'))}, 'topic {!r}: 2 cameras have it'.format(RAW)),
+    ({'cameras': ((RAW, 'front left'),)}, "namespace 'front left': expected letters, digits, _ and /"),
+    ({'cameras': ((RAW, 'vorn/ü'),)}, "namespace 'vorn/ü': expected letters, digits, _ and /"),
     ({'outputs': ('segmentation/mask',)}, "'segmentation/mask' is none of the topics of {}: ".format(', '.join(TASKS))),
     ({'start_ns': 10**12}, 'no image on /camera/image_raw in the time range. It has 0.100 s.'),
     ({'start_ns': 5, 'end_ns': 5}, 'time range: got 5 to 5 ns'),

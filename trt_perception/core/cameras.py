@@ -4,7 +4,7 @@ from typing import Any, List, Mapping, NamedTuple
 
 from .errors import ConfigError
 
-_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*')
+NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*')
 
 
 class CameraSpec(NamedTuple):
@@ -28,7 +28,7 @@ def camera_specs(settings: Mapping[str, Any]) -> List[CameraSpec]:
     """
     names, priorities = settings['cameras'], settings['camera_priorities']
     for name in names:
-        if not _NAME.fullmatch(name) and names != ['']:
+        if not NAME.fullmatch(name) and names != ['']:
             raise ConfigError('parameter cameras: got {!r}, expected a name of letters, digits and _ that begins with '
                               "a letter; or [''] for one camera without a name.".format(name))
         if names.count(name) > 1:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..bag import CAMERA_INFO, COMPRESSED_IMAGE, Bag
+from ..core.cameras import NAME
 from ..core.data import Frame
 from ..core.errors import ConfigError, FrameError
 from ..core.frame_in_hand import FrameInHand
@@ -63,6 +64,9 @@ def find_cameras(bag: Bag, chosen: Sequence[Tuple[str, Optional[str]]], names: S
         parent = posixpath.dirname(_base(topic))
         if name is None:
             name = parent if len(chosen) > 1 else ''
+        elif not NAME.fullmatch(name.strip('/') or 'none'):
+            raise ConfigError('namespace {!r}: expected letters, digits, _ and /, each part beginning with a letter. '
+                              'Give another: --topics TOPIC:=NAMESPACE.'.format(name))
         cameras.append(CameraTopics(topic, posixpath.join(parent, 'camera_info'), name.strip('/')))
     for key, what in (('image', 'topic'), ('namespace', 'namespace')):
         values = [getattr(each, key) for each in cameras]
