@@ -81,7 +81,8 @@ def test_the_limit_is_said_in_the_report(capsys, model):
     (['--html', 'x.html'], '--html: pages are made by the tools, from numbers. Write --json bench.json here, then run: '
                            'trt_perception_tools report bench.json -o x.html'),
     (['--json', '/no/such/folder/x.json', '--camera', '64x48'] + QUICK,
-     '/no/such/folder/x.json: /no/such/folder is no folder that can be written to.')])
+     '/no/such/folder/x.json: /no/such/folder is no folder that can be written to.'),
+    (['--json', '/tmp', '--camera', '64x48'] + QUICK, '/tmp: got a folder, expected a file.')])
 def test_nonsense_is_refused(capsys, model, arguments, message):
     assert main(['bench', model] + arguments) == 2
     assert message in capsys.readouterr().err

@@ -36,7 +36,7 @@ def run(request: Request, others: Sequence[Opener] = ()) -> int:
         raise ConfigError('models: got {} side by side, expected models of one task. Compare them in runs of their '
                           'own.'.format(', '.join('{} ({})'.format(model.name, model.task) for model in models)))
     for path in request.outputs.values():
-        _check_writable(path)  # Before minutes are spent.
+        check_writable(path)  # Before minutes are spent.
     before = machine.now()
     body = _bench_nodes(request, models[0]) if request.node else _bench_pipelines(request, models, others)
     after = machine.now()
@@ -168,8 +168,11 @@ def _show(line: str) -> None:
         sys.stderr.flush()
 
 
-def _check_writable(path: str) -> None:
+def check_writable(path: str) -> None:
+    """Raise a ConfigError where no file can be written, before time is spent on what goes into it."""
     folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ConfigError('{}: got a folder, expected a file. Give one.'.format(path))
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise ConfigError('{}: {} is no folder that can be written to. Make it, or give another file.'.format(
             path, folder))

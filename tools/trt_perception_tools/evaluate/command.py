@@ -13,7 +13,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from trt_perception.bench.contender import engine_options
+from trt_perception.bench.run import check_writable
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import PRECISIONS, Model, load_model, model_names
 from trt_perception.engines import AUTO, BACKENDS
@@ -80,6 +83,9 @@ def execute(args: argparse.Namespace) -> int:
     for option, value in (('--limit', args.limit), ('--worst', args.worst), ('--threads', args.threads)):
         if value < 0:
             raise ConfigError(f'{option}: got {value}, expected 0 or more.')
+    for file in (args.json, args.html):
+        if file:
+            check_writable(str(file))
     if args.propagate and not args.video:
         raise ConfigError(f'--propagate {args.propagate[0]}: no --video, whose labels could be carried. Give one.')
     if any(each < 2 for each in args.propagate):
@@ -125,6 +131,9 @@ def _limit(args: argparse.Namespace, task: str) -> float | None:
     [(other, unfit)] = options.values()
     if unfit is not None:
         raise ConfigError(f'{other}: not a limit for {task}. Use {option} ({scorer.total.title}).')
+    if value is not None and not 0 <= value <= (1 if scorer.better == 'higher' else np.inf):  # Nor NaN.
+        raise ConfigError(f'{option}: got {value:g}, expected '
+                          f'{"a share, 0..1" if scorer.better == "higher" else "a length in px, from 0 on"}.')
     return value
 
 
