@@ -45,3 +45,19 @@ def test_annotation_with_a_foreign_id_or_in_colour_is_refused(tmp_path: Path):
     write_image(tmp_path / 'x.png', np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(ConfigError, match='one channel'):
         read_annotation(tmp_path / 'x.png')
+
+
+@pytest.mark.parametrize('name', ['a b', 'a.b', 'ü', 'a.png.b'])
+@pytest.mark.parametrize('line', ['{}', '{}.png\r\n', '\ufeff{}.png\n', 'SegNet/test/{}.png'])
+def test_names_are_listed_as_people_write_them(tmp_path: Path, name: str, line: str):
+    write_image(tmp_path / 'test' / f'{name}.png', np.zeros((4, 6, 3), np.uint8))
+    write_image(tmp_path / 'testannot' / f'{name}.png', np.zeros((4, 6), np.uint8))
+    (tmp_path / 'test.txt').write_text(line.format(name), encoding='utf-8')
+    assert [(each.name, each.image.name) for each in labelled_images(tmp_path, 'test')] == [(name, f'{name}.png')]
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'latin-1'])
+def test_a_list_that_is_no_utf_8_is_refused(camvid: Path, encoding: str):
+    (camvid / 'test.txt').write_text('ä\n', encoding=encoding)
+    with pytest.raises(ConfigError, match=r"test\.txt: got 'utf-8' codec.*Save it so"):
+        labelled_images(camvid, 'test')

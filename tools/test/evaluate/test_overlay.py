@@ -75,3 +75,17 @@ def test_a_folder_without_images_is_refused(tmp_path: Path):
         overlay.find_images([tmp_path], 1)
     with pytest.raises(ConfigError, match='no such file or folder'):
         overlay.find_images([tmp_path / 'none.png'], 1)
+
+
+def test_results_never_replace_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model = networks.segmentation_model(tmp_path)
+    images = [str(write(tmp_path / name, np.zeros((6, 8, 3), np.uint8))) for name in ('a.png', 'a.jpg', 'b.png')]
+    assert cli.main(['overlay', *images, model.path, '-o', str(tmp_path / 'out')]) == 2
+    assert 'ConfigError: a: got 2 images of this name' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('longest', ['nan', '-1', 'inf'])
+def test_a_length_that_cannot_be_is_refused(tmp_path: Path, longest: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(['overlay', 'a.png', 'b.png', 'dis_fast', '-o', str(tmp_path / 'o.png'), '--longest', longest]) == 2
+    assert f'--longest: got {longest}, expected px' in capsys.readouterr().err

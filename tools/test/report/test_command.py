@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -60,3 +61,14 @@ def test_what_is_no_bench_is_refused(
 def test_a_page_that_cannot_be_written_is_named(numbers: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(['report', str(numbers), '-o', '/no/such/page.html']) == 2
     assert '--output /no/such/page.html: No such file or directory.' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('content', [None, '[' * 100_000])
+def test_numbers_that_cannot_be_read_are_refused_and_not_waited_for(tmp_path: Path, content: str | None,
+                                                                    capsys: pytest.CaptureFixture[str]):
+    if content is None:
+        os.mkfifo(tmp_path / 'x.json')
+    else:
+        (tmp_path / 'x.json').write_text(content)
+    assert cli.main(['report', str(tmp_path / 'x.json'), '-o', str(tmp_path / 'x.html')]) == 2
+    assert 'Give a file that `trt_perception bench --json` wrote.' in capsys.readouterr().err

@@ -26,14 +26,18 @@ def labelled_images(folder: Path, split: str) -> list[LabelledImage]:
                           'folder of CamVid with --data.')
     found = {path.stem: path for path in sorted((folder / split).glob('*.*'))}
     images = []
-    for line in listing.read_text(encoding='utf-8').splitlines():
-        if line.strip():
-            name = Path(line.split()[0]).stem  # SegNet's own lists hold paths.
-            annotation = folder / f'{split}annot' / f'{name}.png'
-            if name not in found or not annotation.is_file():
-                raise ConfigError(f'{listing}: {name}: no {split}/{name}.* with a {annotation.parent.name}/'
-                                  f'{annotation.name}. Complete the dataset.')
-            images.append(LabelledImage(name, found[name], annotation))
+    try:
+        lines = listing.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f'{listing}: got {error}, expected a text in UTF-8. Save it so.') from error
+    for line in filter(None, map(str.strip, lines)):
+        # A name, which may have spaces and dots, or a path; SegNet's own lists hold two paths.
+        name = next((each for each in (line, Path(line).stem) if each in found), Path(line.split()[0]).stem)
+        annotation = folder / f'{split}annot' / f'{name}.png'
+        if name not in found or not annotation.is_file():
+            raise ConfigError(f'{listing}: {name}: no {split}/{name}.* with a {annotation.parent.name}/'
+                              f'{annotation.name}. Complete the dataset.')
+        images.append(LabelledImage(name, found[name], annotation))
     if not images:
         raise ConfigError(f'{listing}: names no image. Complete the dataset.')
     return images

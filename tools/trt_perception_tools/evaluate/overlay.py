@@ -9,6 +9,8 @@ Through the pipeline that the nodes run. Of a folder, every image is shown; for 
 from __future__ import annotations
 
 import argparse
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,12 +165,18 @@ def execute(args: argparse.Namespace) -> int:
     """Write the images, and say what is in them."""
     if not 0 <= args.alpha <= 1:
         raise ConfigError(f'--alpha: got {args.alpha:g}, expected 0..1.')
+    if not 0 <= args.longest < math.inf:  # Nor NaN.
+        raise ConfigError(f'--longest: got {args.longest:g}, expected px, or 0 for the 99th percentile.')
     model = load_model(args.model)
     groups = find_images(args.images, TASKS[model.task].images)
     one = args.output.suffix.lower() in _SUFFIXES
     if one and len(groups) > 1:
         raise ConfigError(f'--output {args.output}: got {len(groups)} results, expected a folder for them. Give one.')
     folder = args.output.parent if one else args.output
+    [(name, times)] = Counter(group[-1].stem for group in groups).most_common(1)
+    if times > 1:
+        raise ConfigError(f'{name}: got {times} images of this name, whose results would replace each other. Show them '
+                          'one by one.')
     folder.mkdir(parents=True, exist_ok=True)
     engine = open_engine(model, engine_options(args.engine, args.threads))
     pipeline: Pipeline[Any] = pipeline_class(model.task)(engine, model, RESTING)

@@ -16,8 +16,11 @@ import numpy as np
 from markupsafe import Markup
 
 from trt_perception.core.errors import ConfigError
+from trt_perception.core.regular_file import read_regular
 
 from . import html
+
+_MOST_BYTES = 2**30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +47,8 @@ def read_bench(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, or is none that `trt_perception bench --json` wrote.
     """
     try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        data = json.loads(read_regular(str(path), _MOST_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f'{path}: {error}. Give a file that `trt_perception bench --json` wrote.') from error
     known = isinstance(data, dict) and isinstance(data.get('tables'), list) and ('pipelines' in data or 'nodes' in data)
     if not known:
