@@ -77,6 +77,9 @@ def main(argv: list[str] | None = None) -> int:
                                              f'install {package}'))
     except PerceptionError as error:
         return _refused(argv[0], error)
+    except OSError as error:  # A path on the command line, or a full disk.
+        reason = f'{error.filename or "output"}: {error.strerror or error}'
+        return _refused(argv[0], ConfigError(f'{reason}. Give a path that can be read, or written, with enough space.'))
     except KeyboardInterrupt:
         return 130
 
