@@ -6,6 +6,7 @@ import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -86,11 +87,12 @@ def reliability(value):
 
 
 def end_with(node):
-    """Return the action that ends the launch, with exit status 1, when a node has died by itself."""
+    """Return the action that ends the launch with exit status 1 when a node has died by itself."""
     def ended(event, context):
         if event.returncode != 0 and not context.is_shutdown:  # Shutdown without an error would give the status 0.
-            raise RuntimeError('{} has died (exit status {}): the launch ends.'.format(
-                event.process_name, event.returncode))
+            text = '{} has died (exit status {}): the launch ends.'.format(event.process_name, event.returncode)
+            context.emit_event_sync(Shutdown(reason=text))  # Foxy's launch prints the error, but goes on.
+            raise RuntimeError(text)
     return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))
 
 

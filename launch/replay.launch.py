@@ -37,7 +37,9 @@ def player(context):
 def ended(event, context):
     """Return the action that ends the launch with the bag; a replay that failed gives it the exit status 1."""
     if event.returncode != 0 and not context.is_shutdown:
-        raise RuntimeError('the replay has failed (exit status {}): the launch ends.'.format(event.returncode))
+        text = 'the replay has failed (exit status {}): the launch ends.'.format(event.returncode)
+        context.emit_event_sync(Shutdown(reason=text))  # As in perception.launch.py.
+        raise RuntimeError(text)
     return [EmitEvent(event=Shutdown(reason='the replay has ended'))]
 
 
