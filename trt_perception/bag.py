@@ -140,9 +140,7 @@ class Bag:
         if any(file.suffix != '.mcap' for file in self.files):
             return
         rest = self._merged([self._salvaged(file) for file in self.files], last_ns, end_ns, topics)
-        for number, each in enumerate(rest):
-            if number >= given or each.time_ns != last_ns:
-                yield each
+        yield from (each for number, each in enumerate(rest) if number >= given or each.time_ns != last_ns)
 
     def _merged(self, sources: List[BagSource], start_ns: Optional[int], end_ns: Optional[int],
                 topics: Optional[Sequence[str]]) -> Iterator[Recorded]:
@@ -159,8 +157,7 @@ class Bag:
 
 def _storage_files(folder: Path) -> List[Path]:
     """Return the storage files in the folder of a ROS 2 bag: of one kind, in the order of their recording."""
-    found = ([] if not folder.is_dir() else sorted(folder.glob('*' + ending), key=_natural)
-             for ending in ('.mcap', '.db3'))
+    found = (sorted(folder.glob('*' + ending), key=_natural) for ending in ('.mcap', '.db3'))
     return next(filter(None, found), [])
 
 

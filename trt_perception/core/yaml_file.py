@@ -32,28 +32,12 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         _check_growth(where, text)
-        return _Loader(text).get_single_data()
+        return yaml.safe_load(text)
     except ConfigError:
         raise
     except Exception as error:  # Besides its own errors, PyYAML raises anything for dates and numbers that are none.
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ConfigError('{}: not valid YAML: {}'.format(where, reason)) from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a mapping with a key that is there twice, of which PyYAML would take the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        """See yaml.composer.Composer."""
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.MarkedYAMLError(problem='{!r} is there twice'.format(key.value),
-                                               problem_mark=key.start_mark)
-                seen.add((key.tag, key.value))
-        return node
 
 
 def yaml_text(value: Any) -> str:
