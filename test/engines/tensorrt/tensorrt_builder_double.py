@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 _TYPES = {TensorProto.FLOAT: 'FLOAT', TensorProto.FLOAT16: 'HALF', TensorProto.INT8: 'INT8', TensorProto.INT32: 'INT32',
@@ -162,7 +163,11 @@ def add_builder(module, generation, gpu, serialize, logger_in_use):
         def parse_from_file(self, model):
             network = self._network
             assert network._flags & 1 << int(Creation.EXPLICIT_BATCH), 'what 8 parses only so, and later ones ignore'
-            network._model = proto = onnx.load(model)  # With weights in other files.
+            try:
+                network._model = proto = onnx.load(model)  # With weights in other files.
+            except DecodeError:
+                self._errors.append(ParserError(-1, None, 'Failed to parse the ONNX model.'))
+                return False
             graph = onnx.shape_inference.infer_shapes(proto).graph
             for number, node in enumerate(graph.node):
                 if node.op_type in state.unsupported:
