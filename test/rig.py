@@ -17,6 +17,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import Log
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_rosout_default
@@ -197,9 +198,16 @@ class Rig:
             counts = dict(self.feed.counts)
             return sum(counts.values()) - counts.get('received', 0) == done
         self.until(finished, 'the node to take the image')
+        self._delivered()
         after = dict(self.feed.counts)
         assert after['received'] == before.get('received', 0) + 1
         return [key for key in after if key != 'received' and after[key] != before.get(key, 0)][0]
+
+    def _delivered(self):
+        """Wait until the results are here: the node keeps the newest of each topic, and the next would replace them."""
+        for task in self.feed.tasks:
+            for publisher in task.publishers._publishers.values():
+                assert publisher.wait_for_all_acked(Duration(seconds=PATIENCE_S))
 
     def diagnostics(self, interval_s=1.0):
         """Return the statuses now, and let none be published any more: it would take what happened since the last."""
