@@ -120,9 +120,9 @@ def test_images_and_calibration_come_as_they_were_recorded_with_a_clock(rig, tmp
         assert (raw.encoding, raw.step) == ('rgb8', 24)
         np.testing.assert_array_equal(pixels_of(raw), pixels)
         assert bytes(compressed.data) == cv2.imencode('.png', pixels[..., ::-1])[1].tobytes()
-    # Only the images are waited for: of the rest the first may come before the subscription is known.
+    # Only the images are waited for: of the rest the very first may come before the subscription is known.
     missed = COUNT - len(messages['info'])
-    assert missed < COUNT
+    assert missed in (0, 1, 2)
     assert [stamp_of(m) for m in messages['info']] == stamps()[missed:]
     for number, info in enumerate(messages['info'], start=missed):
         assert info.header.frame_id == 'frame {}'.format(number)
@@ -131,7 +131,9 @@ def test_images_and_calibration_come_as_they_were_recorded_with_a_clock(rig, tmp
     assert START_NS <= times[0] <= START_NS + 2 * PERIOD_NS
     assert times == sorted(times)
     assert times[-1] > START_NS + (COUNT - 1) * PERIOD_NS + 10**9  # It runs on, so that timers fire once more.
-    assert np.median(np.diff(times)) <= 10 * 10**6  # A listener that is held up misses some.
+    assert np.median(np.diff(times)) <= 10 * 10**6
+    assert max(np.diff(times)) <= 50 * 10**6
+    assert len(times) > 100
 
 
 def test_compressed_images_come_raw_at_another_rate_and_under_another_name(rig, tmp_path):
@@ -150,10 +152,8 @@ def test_compressed_images_come_raw_at_another_rate_and_under_another_name(rig, 
         np.testing.assert_array_equal(pixels_of(message)[..., ::-1], random_image(number, (6, 8), 2))
 
 
-@pytest.mark.parametrize(('period_ns', 'rate', 'least_s', 'most_s'), [
-    (PERIOD_NS, '0.1', 2.5, PATIENCE_S), (80 * PERIOD_NS, '80', 0, 20)], ids=['5 s', '0.5 s'])
-def test_the_pace_is_that_of_the_recording_times_the_rate(rig, tmp_path, monkeypatch, period_ns, rate, least_s, most_s):
-    monkeypatch.setitem(globals(), 'PERIOD_NS', period_ns)
+@pytest.mark.parametrize(('rate', 'least_s', 'most_s'), [('0.5', 0.95, 5.0), ('20', 0.0, 0.45)])
+def test_the_pace_is_that_of_the_recording_times_the_rate(rig, tmp_path, rate, least_s, most_s):
     bag = write_bag(tmp_path / 'bag', (RAW,))
     arrivals_s = []
     rig.outside.create_subscription(Image, RAW, lambda _: arrivals_s.append(time.monotonic()), 20)

@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 
 PERIOD_S = 1 / 30
 OLD_EVERY = 10
-OLD_NS = 60 * 10**9
+OLD_NS = 10**9
 
 
 def main(output):
