@@ -89,7 +89,7 @@ class CarriedSegmentation(SegmentationPipeline):
         labels, confidence = self._maps['labels'].result, None
         if self._carrier.has_confidence and (wanted or least):
             confidence = self._maps['confidence'].result
-        self._carrier.move(field.flow if field.unlimited is None else field.unlimited)
+        self._carrier.move(field.flow if field.unfiltered is None else field.unfiltered)
         self._carrier.carry(labels, confidence)
         if confidence is not None and least:
             labels[confidence < least] = VOID

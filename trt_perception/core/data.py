@@ -57,7 +57,7 @@ class FlowField(NamedTuple):
     """Stamp of the current image minus stamp of the previous one, ns, > 0; velocity = flow / interval."""
     confidence: Optional[np.ndarray] = None
     """(H, W) uint8, 255 = certain: an order of the pixels, no probability; None when it is not wanted or not given."""
-    unlimited: Optional[np.ndarray] = None
+    unfiltered: Optional[np.ndarray] = None
     """(h, w, 2) float32: the flow on a coarser grid, in px of that, before `optical_flow.min_confidence` made some of
     it invalid; None = nothing was."""
 

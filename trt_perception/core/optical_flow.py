@@ -21,7 +21,7 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     """Runs an optical-flow engine on successive frames. Flow is resized bilinearly, and its vectors with it.
 
     The optional output is `confidence`, on the same grid, resized by nearest neighbour. Flow below the setting
-    `optical_flow.min_confidence` becomes NaN, but labels are carried along it: see FlowField.unlimited.
+    `optical_flow.min_confidence` becomes NaN, but labels are carried along it: see FlowField.unfiltered.
 
     The network points from its first image to its second, on the first one's grid. With the setting flow_grid 'current'
     it sees (current, previous) and its result is negated: the point now at (x, y) was at (x - u, y - v). With
@@ -53,16 +53,16 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
             with self._timer.stage('optical_flow decode'):
                 self._decode(outputs[self._output])
                 sure = confidence.read(outputs[confidence.name]) if confidence else None
-                unlimited = None
+                unfiltered = None
                 if least and sure is not None:
                     height, width = self._flow.shape[:2]
-                    unlimited = resize_flow(self._flow, self._unlimited, (GRID[1] / width, GRID[0] / height))
+                    unfiltered = resize_flow(self._flow, self._unfiltered, (GRID[1] / width, GRID[0] / height))
                     self._flow[sure < least] = np.nan
         finally:
             self._engine.swap(self._current, self._previous)
         grid = frame if self._settings['flow_grid'] == CURRENT else before
         return FlowField(self._flow, grid.stamp_ns, grid.frame_id, frame.stamp_ns - before.stamp_ns,
-                         sure if wanted else None, unlimited)
+                         sure if wanted else None, unfiltered)
 
     @property
     def gives_flow(self) -> bool:
@@ -108,7 +108,7 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
         self._current, self._previous = (first, second) if is_current else (second, first)
         self._flow_scale = self._model.output.flow_scale * (-1 if is_current else 1)
         self._least = self._least_confidence()
-        self._unlimited = np.empty(GRID + (2,), np.float32)
+        self._unfiltered = np.empty(GRID + (2,), np.float32)
         self._max_pair_gap_ns = int(self._settings['max_pair_gap'] * 1e9)
 
     def _put(self, frame: Frame) -> None:
