@@ -25,8 +25,8 @@ PLANNER_SETTINGS = (
     Setting('grid.length', 20.0, 'planner/grid reaches so far ahead of base_frame (m)', limits=(0.1, 1000)),
     Setting('grid.width', 20.0, 'Width of planner/grid, half of it on each side (m)', limits=(0.1, 1000)),
     Setting('grid.resolution', 0.1, 'Side of a cell of planner/grid (m)', limits=(0.01, 10)),
-    Setting('obstacles.interval', 0.1, 'Obstacles are compared with about that long ago: the flow of so many images is '
-            'followed (s); 0 = of one', limits=(0, 1)),
+    Setting('obstacles.interval', 0.1, 'How far back the flow is followed to find obstacles (s): three images at '
+            '30 Hz; 0 = to the previous image', limits=(0, 1)),
     Setting('obstacles.min_speed', 0.7, 'Slowest motion over the ground that counts as moving (m/s)', limits=(0, 100)),
     Setting('obstacles.longest_time', 10.0, 'Longer times to contact are not told (s)', limits=(0.1, 1000)),
 )
