@@ -235,7 +235,7 @@ def main():
         print(json.dumps(result))
         return
     rates = result['rates_hz']
-    print('| cameras | at, Hz | trigger | turn, ms | results of each, Hz | age p50 / p95, ms | p95 in turns | '
+    print('| cameras | rate of each, Hz | trigger | turn, ms | results per camera, Hz | age p50 / p95, ms | p95 in turns | '
           'flow fields, across cameras | peak memory, MB |\n|---|---|---|---|---|---|---|---|---|')
     print('| {} | {:g} | {} | {:.1f} | {:.2f} - {:.2f} | {:.0f} / {:.0f} | {:.1f} | {}, {} | {:.0f} |'.format(
         args.cameras, args.hz, 'one' if args.together else 'none', result['turn_ms'], min(rates), max(rates),

@@ -27,7 +27,7 @@ from trt_perception_tools.networks.weights import read_weights
 WEIGHTS = Path('out/train/swiftnet_camvid/best.pt')
 OPTIONS = EngineOptions('onnxruntime', 'fp32', 2)
 NETWORK = NETWORKS['swiftnet']
-HOST = 'scores out, numpy argmax on the host'
+HOST = 'scores as output, numpy argmax on the host'
 WARM_UP = 2
 """Rounds."""
 # Upsampling inside the network, decision (see tools/trt_perception_tools/export/heads.py), confidence too.
@@ -35,8 +35,8 @@ VARIANTS = {
     'argmax at full resolution, bilinear': ('bilinear', 'labels', False),
     'the same, with confidence (the default)': ('bilinear', 'labels', True),
     'argmax at full resolution, nearest in the decoder': ('nearest', 'labels', False),
-    'argmax at 1/4, labels enlarged': ('bilinear', 'quarter', False),
-    'argmax at 1/4, labels enlarged, nearest in the decoder': ('nearest', 'quarter', False),
+    'argmax at 1/4, labels upsampled': ('bilinear', 'quarter', False),
+    'argmax at 1/4, labels upsampled, nearest in the decoder': ('nearest', 'quarter', False),
     HOST: ('bilinear', 'logits', False),
 }
 FIRST = next(iter(VARIANTS))

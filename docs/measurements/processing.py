@@ -228,7 +228,7 @@ def main() -> int:
         trials = {
             'a second run': lambda: same_bytes(job, folder),
             'SIGKILL at random moments': lambda: killed(job, folder / 'killed', expected, args.kills, args.threads),
-            'a node, over DDS': lambda: online(job, folder / 'expected' / name, folder, args.threads),
+            'comparison with a node, over DDS': lambda: online(job, folder / 'expected' / name, folder, args.threads),
             'a full disk': lambda: full_disk(job, folder / 'small', expected),
             'CPU time': lambda: cost(job, folder / 'cost', args.rounds)}
         for title in args.trials or trials:
