@@ -235,8 +235,8 @@ def main():
         print(json.dumps(result))
         return
     rates = result['rates_hz']
-    print('| cameras | rate of each, Hz | trigger | turn, ms | results per camera, Hz | age p50 / p95, ms | p95 in turns | '
-          'flow fields, across cameras | peak memory, MB |\n|---|---|---|---|---|---|---|---|---|')
+    print('| cameras | rate of each, Hz | trigger | turn, ms | results per camera, Hz | age p50 / p95, ms | '
+          'p95 in turns | flow fields, between two cameras | peak memory, MB |\n|---|---|---|---|---|---|---|---|---|')
     print('| {} | {:g} | {} | {:.1f} | {:.2f} - {:.2f} | {:.0f} / {:.0f} | {:.1f} | {}, {} | {:.0f} |'.format(
         args.cameras, args.hz, 'one' if args.together else 'none', result['turn_ms'], min(rates), max(rates),
         result['age_p50_ms'], result['age_p95_ms'], result['age_p95_turns'], result['flows'],

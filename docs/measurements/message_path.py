@@ -60,7 +60,7 @@ def row(what: str, size: tuple[int, int], ours: float, other: float) -> None:
 
 def main() -> None:
     """Measure and print."""
-    print('| ours, instead of | size | ours, ms | other, ms | ratio |\n|---|---|---|---|---|')
+    print('| our choice, instead of the alternative | size | ours, ms | alternative, ms | ratio |\n|---|---|---|---|---|')
     for size in SIZES:
         turns = [(other_process(size, True), other_process(size, False)) for _ in range(3)]
         ours, other = np.median(turns, axis=0)
@@ -80,7 +80,8 @@ def main() -> None:
         resizer, out = NearestResizer(source, target), np.empty(target, np.uint8)
         ours, other = medians(lambda: resizer.resize(labels, out), lambda: cv2.resize(  # noqa: B023
             labels, target[::-1], dst=out, interpolation=cv2.INTER_NEAREST_EXACT))  # noqa: B023
-        row('exact nearest-neighbour labels with any OpenCV, instead of INTER_NEAREST_EXACT of OpenCV >= 4.5', target, ours, other)
+        row('exact nearest-neighbour labels with any OpenCV, instead of INTER_NEAREST_EXACT of OpenCV >= 4.5', target,
+            ours, other)
     for size in SIZES[:2]:
         field = FlowField(np.random.default_rng(0).normal(size=(*size, 2)).astype(np.float32), 0, '', 1)
         ours, other = medians(lambda: flow_info_json(field, 'current'),  # noqa: B023

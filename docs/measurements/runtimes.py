@@ -107,7 +107,8 @@ def report(folder: Path, data: Path, threads: int, rounds: int, most: int) -> No
 
 def models(names: list[str], data: Path, threads: int) -> None:
     """Print time and accuracy of models on ONNX Runtime and OpenVINO."""
-    print('\n| model | runtime | time, ratio | mIoU, % / EPE, px | difference from the first row |\n' + '|---' * 5 + '|')
+    print('\n| model | runtime | time, ratio | mIoU, % / EPE, px | difference from the first row |\n'
+          + '|---' * 5 + '|')
     for name in names:
         model = load_model(name)
         each = runtimes(model, threads)
