@@ -72,7 +72,7 @@ def main() -> int:
     """Build all, or the subjects that the command line names, and print."""
     wanted = sys.argv[1:]
     refused = 0
-    print('| network | input | precision | layers | plan, MB | build, s |\n|---|---|---|---|---|---|', flush=True)
+    print('| network | input | precision | layers | engine, MB | build, s |\n|---|---|---|---|---|---|', flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subjects: list[tuple[str, tuple[int, int] | None]] = [(model, None) for model in MODELS]
