@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZE = (256, 512)
 TURN = 20
 WARM_UP = 60
-STEPS = ('reliable images', 'parameters, life cycle, topics', 'a typed image', 'a thread for the network',
+STEPS = ('reliable images', 'parameters, lifecycle, topics', 'a typed image', 'a thread for the network',
          "the image in the network's input", "labels of the camera's size", 'a typed label map')
 THREADS = ('executor', 'worker', 'Fast DDS')
 

@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument('--limit', type=int, help='score so many images only')
     args = parser.parse_args()
     limit = ['--limit', args.limit] if args.limit else []
-    print('| model | variant | score | as in FP32 | p50, ms | times as fast as FP32: median (quartiles) |\n'
+    print('| model | variant | score | agreement with FP32 | p50, ms | speed-up over FP32, median (quartiles) |\n'
           '|---|---|---|---|---|---|')
     for name in args.models or model_names():
         model = load_model(name)
