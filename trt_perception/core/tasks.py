@@ -46,7 +46,7 @@ class Task(NamedTuple):
 
 PROPAGATE = Setting(
     'propagate', 1, 'Segment only every n-th image, and carry its labels along the optical flow to the images in '
-    'between; 1 = segment all; 0 = segment those for which there is time without losing another, and every 10th',
+    'between; 1 = segment all; 0 = segment when there is time without losing another image, and every 10th image',
     limits=(0, 100))
 
 TASKS: Dict[str, Task] = {
@@ -59,8 +59,8 @@ TASKS: Dict[str, Task] = {
         settings=(
             Setting('segmentation.model', 'swiftnet_camvid',
                     'Segmentation model: a name in config/models, or the path of a YAML'),
-            Setting('segmentation.min_confidence', 0.0, 'Labels of less confidence become 255, unlabelled, so that a '
-                    'planner sees what is unknown instead of a guess; 0 = off', limits=(0, 1), runtime=True),
+            Setting('segmentation.min_confidence', 0.0, 'Labels with a lower confidence become 255 (unlabelled), so '
+                    'that a planner does not rely on them; 0 = off', limits=(0, 1), runtime=True),
             Setting('segmentation.overlay_alpha', 0.5, 'Weight of the label colours in segmentation/overlay',
                     limits=(0, 1), runtime=True),
             PROPAGATE)),
@@ -73,11 +73,11 @@ TASKS: Dict[str, Task] = {
             Setting('optical_flow.model', '',
                     "Optical-flow model: a name in config/models, or the path of a YAML; '' = tinypwc on a GPU, which "
                     'leaves the CPU free, else dis_medium, which needs no network'),
-            Setting('optical_flow.min_confidence', 0.0, 'Flow of less confidence becomes NaN, invalid; 0.25 for '
-                    'planner_node; 0 = off', limits=(0, 1), runtime=True),
-            Setting('optical_flow.color_max', 0.0, 'Flow shown fully saturated in optical_flow/color (px); 0 = 99th '
-                    'percentile of each frame', limits=(0, 1e4), runtime=True),
-            Setting('flow_grid', 'current', 'Image on whose pixel grid the flow lives', ('current', 'previous')),
+            Setting('optical_flow.min_confidence', 0.0, 'Flow with a lower confidence becomes NaN (invalid); use 0.25 '
+                    'for planner_node with tinypwc; 0 = off', limits=(0, 1), runtime=True),
+            Setting('optical_flow.color_max', 0.0, 'Length of flow that is fully saturated in optical_flow/color (px); '
+                    '0 = 99th percentile of each frame', limits=(0, 1e4), runtime=True),
+            Setting('flow_grid', 'current', 'Image of the pair whose pixel grid the flow has', ('current', 'previous')),
             Setting('max_pair_gap', 0.5, 'Longest time between the two images of a flow field (s); 0 = no limit',
                     limits=(0, 3600), runtime=True))),
 }
