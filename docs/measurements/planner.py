@@ -1,6 +1,6 @@
 """How right planner_node's free space, times to contact and moving obstacles are, on rendered scenes with exact truth.
 
-    .venv/bin/python docs/measurements/planner.py [--scenes 60] [--flows exact noise ... tinypwc:0.25]
+    .venv/bin/python docs/measurements/planner.py [--scenes 120] [--flows exact noise ... tinypwc:0.25]
     .venv/bin/python docs/measurements/planner.py --interval 0.0333 [--follow 0]
     .venv/bin/python docs/measurements/planner.py --times
 
@@ -127,7 +127,7 @@ def print_times(costs: ClassCosts, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--scenes', type=int, default=60)
+    parser.add_argument('--scenes', type=int, default=120)
     parser.add_argument('--interval', type=float, default=0.1, help='between two images, s (default: 0.1)')
     parser.add_argument('--follow', type=float, help='another obstacles.interval, s; 0 = two images')
     parser.add_argument('--flows', nargs='+', default=[
@@ -158,6 +158,8 @@ def main() -> None:
         for name in args.flows:
             chain = FlowChain(settings['obstacles.interval'], STRIDE)
             interval_ns = round(args.interval * 1e9)
+            # Of its own: the same textures in runs that are compared.
+            rng = np.random.default_rng([number, 1])
             for ago, flow in enumerate(flows[name](scene, views, rng, args.interval), -count):
                 earlier, since_ns = chain.add(flow, (ago + 1) * interval_ns, ago * interval_ns)
             assert -since_ns == count * interval_ns
