@@ -18,8 +18,8 @@ from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
 ARGUMENTS = (
-    ('image', 'image', 'image topic to subscribe to; with `cameras` relative to the name of each, or with {camera} '
-     'in its place: /sensors/{camera}/image_raw', None),
+    ('image', 'image', 'image topic to subscribe to; with `cameras`, relative to the name of each, or with {camera} '
+     'for that name: /sensors/{camera}/image_raw', None),
     ('namespace', '', 'namespace of the nodes and their topics', None),
     ('cameras', '', 'names of the cameras that one node serves: front,rear,left', None),
     ('params_file', share_path('config', 'perception.yaml'), 'parameter file', None),
@@ -28,18 +28,18 @@ ARGUMENTS = (
     *((task + '_model', '', 'name in config/models, or path of a YAML', None) for task in TASKS),
     ('engine', '', 'inference runtime', ('', 'auto') + tuple(BACKENDS)),
     ('precision', '', 'arithmetic of the networks', ('',) + tuple(PRECISIONS)),
-    ('build_only', '', 'true: end as soon as the engines are built', None),
-    ('autostart', '', "false: the nodes wait for configure and activate, as of Nav2's lifecycle manager", None),
-    ('start_paused', '', 'true: open the engines, and take no images before ~/enable', None),
-    ('respawn', 'false', 'true: start a node that has ended again, after two seconds', None),
-    ('on_exit', '', "'shutdown': end the launch when a node has died (exit status not 0)", ('', 'shutdown')),
-    ('image_transport', '', 'how the images come', ('', 'raw', 'compressed')),
-    ('image_reliability', '', 'of the image subscription; automatic: as the camera offers',
+    ('build_only', '', 'true: exit when the engines have been built', None),
+    ('autostart', '', "false: the nodes wait for configure and activate, e.g. from Nav2's lifecycle manager", None),
+    ('start_paused', '', 'true: open the engines, but take no images until ~/enable is called', None),
+    ('respawn', 'false', 'true: restart a node that has ended, after two seconds', None),
+    ('on_exit', '', "'shutdown': end the launch when a node dies (exit status other than 0)", ('', 'shutdown')),
+    ('image_transport', '', 'type of the image topic', ('', 'raw', 'compressed')),
+    ('image_reliability', '', 'reliability of the image subscription; automatic: that of the camera',
      ('', 'automatic', 'reliable', 'best_effort')),
-    ('camera_source', '', 'also start camera_node, which publishes `image`, with this source: /dev/video0, csi:0, the '
-     'path of a video, or test', None),
+    ('camera_source', '', 'also start camera_node, which publishes `image`, with this source: /dev/video0, csi:0, '
+     'the path of a video, or test', None),
     ('camera_info_url', '', 'calibration of that camera: a path, file:// or package://', None),
-    ('use_sim_time', '', 'true: take the time from /clock (a replayed bag)', None),
+    ('use_sim_time', '', 'true: take the time from /clock, as for a replayed bag', None),
 )
 OVERRIDES = dict({task + '_model': task + '.model' for task in TASKS},
                  engine='engine', precision='precision', image_transport='image_transport')

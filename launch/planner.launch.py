@@ -1,4 +1,4 @@
-"""planner_node beside the nodes of perception.launch.py: start both with the same namespace."""
+"""planner_node, for the nodes of perception.launch.py: start both in the same namespace."""
 import os
 
 from launch import LaunchDescription
@@ -14,12 +14,12 @@ ARGUMENTS = (
     ('namespace', '', 'namespace of the node and its topics: that of the perception nodes'),
     ('params_file', share_path('config', 'planner.yaml'), 'parameter file'),
     ('imu', 'imu', 'sensor_msgs/Imu topic with the angular velocity of the vehicle'),
-    ('base_frame', '', 'frame of the results, its origin on the ground'),
-    ('mounting', '', 'parameters or tf: where the camera is'),
+    ('base_frame', '', 'frame of the results, with its origin on the ground'),
+    ('mounting', '', "parameters or tf: source of the camera's pose"),
     ('camera_height', '', 'height of the camera above the ground, m'),
-    ('camera_pitch', '', 'rad, above 0 = looks down'),
-    ('class_costs', '', 'file that says which classes are ground, and their costs'),
-    ('use_sim_time', '', 'true: take the time from /clock (a replayed bag)'),
+    ('camera_pitch', '', 'pitch of the camera, > 0 = looks down, rad'),
+    ('class_costs', '', 'YAML with the classes that are ground, and the costs of classes'),
+    ('use_sim_time', '', 'true: take the time from /clock, as for a replayed bag'),
 )
 TEXTS = ('base_frame', 'mounting', 'class_costs')
 NUMBERS = {'camera_height': 'camera.height', 'camera_pitch': 'camera.pitch'}

@@ -1,4 +1,4 @@
-"""Play a bag into the nodes of perception.launch.py, on its clock, and end with it; same arguments, and more."""
+"""Play a bag, with its clock, for the nodes of perception.launch.py; takes their arguments, too; ends with the bag."""
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -17,8 +17,8 @@ from trt_perception.core.share import share_path
 
 ARGUMENTS = (
     ('bag', 'folder of a ROS 2 bag, or a .mcap or .bag file', None),
-    ('rate', 'times the recorded speed', '1.0'),
-    ('loop', 'start again at the end', 'false'),
+    ('rate', 'speed relative to the recording', '1.0'),
+    ('loop', 'start again at the end of the bag', 'false'),
     ('decompress', 'publish TOPIC/compressed as raw images on TOPIC', 'false'),
     ('use_sim_time', 'the nodes follow the clock of the bag', 'true'),
 )

@@ -1,10 +1,10 @@
 """Measure the time of every stage, models and engines side by side; with --node, of the whole ROS path.
 
-Contenders are interleaved (A B A B), so trust the ratios first; the first one is the reference. Two engines on one
-model, as a table, and as a page with plots on a machine that has the tools:
+Contenders are interleaved (A B A B), so the ratios to the first one are the most reliable result. Compare two engines
+as a table, and as a page with plots (which needs the tools):
     trt_perception bench swiftnet_camvid --engine onnxruntime openvino:bf16 --camera 640x480 1280x720 --json bench.json
     trt_perception_tools report bench.json -o bench.html
-What the ROS node costs over the engine alone, and how much of that is ROS itself:
+Measure the overhead of the ROS node over the engine alone, and the part of ROS itself:
     trt_perception bench swiftnet_camvid --node --bare --threads 2
 """
 import argparse
@@ -13,7 +13,7 @@ from typing import Any, List, Sequence
 from ..bench.request import Plan, Request
 from ..core.errors import ConfigError
 
-_FORMS = {'json': 'numbers, every frame among them, and tables', 'markdown': 'tables'}
+_FORMS = {'json': 'the tables, and the times of every frame', 'markdown': 'tables'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,34 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan = Plan()
     parser.add_argument('models', nargs='+', metavar='MODEL', help='names in config/models, or paths of YAMLs')
     parser.add_argument('--engine', nargs='+', metavar='ENGINE[:PRECISION]', default=['auto'],
-                        help='each model on each of them, e.g. onnxruntime openvino:bf16 (default: auto)')
+                        help='back-ends for every model, e.g. onnxruntime openvino:bf16 (default: auto)')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads per engine; 0 (default) = all')
     parser.add_argument('--no-confidence', action='store_true',
-                        help='leave out the confidence, as a node does while it has no subscribers')
+                        help='do not compute the confidence, as a node without subscribers to it')
     parser.add_argument('--tutorial', metavar='LOGITS.onnx',
-                        help='one more contender: what people write, on the first model as a network with normalised '
-                             'float32 NCHW in and scores out')
+                        help='one more contender: the loop of common tutorials, with the first model as a network from '
+                             'normalised float32 NCHW to scores')
     source = parser.add_argument_group('frames')
-    source.add_argument('--camera', nargs='+', metavar='WxH', help='synthetic frames of these sizes (default: 640x480)')
-    source.add_argument('--seed', type=int, default=0, help='of the synthetic frames')
-    source.add_argument('--frames', metavar='BAG', help='frames of a bag instead')
-    source.add_argument('--topic', metavar='TOPIC', help='of the bag, where it has several with images')
+    source.add_argument('--camera', nargs='+', metavar='WxH', help='sizes of the synthetic frames (default: 640x480)')
+    source.add_argument('--seed', type=int, default=0, help='seed of the synthetic frames')
+    source.add_argument('--frames', metavar='BAG', help='use frames of a bag instead')
+    source.add_argument('--topic', metavar='TOPIC', help='image topic, if the bag has several')
     amount = parser.add_argument_group('amount')
     amount.add_argument('--iterations', type=int, default=plan.iterations, metavar='N',
                         help='frames per contender (default: {})'.format(plan.iterations))
     amount.add_argument('--warm-up', type=int, default=plan.warm_up, metavar='N',
-                        help='frames before them (default: {})'.format(plan.warm_up))
+                        help='frames before the measurement (default: {})'.format(plan.warm_up))
     amount.add_argument('--block', type=int, default=plan.block, metavar='N',
                         help='frames per turn (default: {})'.format(plan.block))
     amount.add_argument('--limit', type=float, default=plan.limit_s, metavar='S',
-                        help='per camera, stop after the round in which so many seconds have passed')
+                        help='per camera, stop after the round that ends later than S seconds')
     node = parser.add_argument_group('the whole ROS path')
-    node.add_argument('--node', action='store_true', help='camera -> node -> here, in three processes')
+    node.add_argument('--node', action='store_true', help='measure camera -> node -> receiver, in three processes')
     node.add_argument('--bare', action='store_true',
-                      help='beside it, a node that takes the bytes of an image, runs the network and publishes bytes '
-                           'made before: what ROS itself costs')
+                      help='also a minimal node, which takes the bytes of an image, runs the network and publishes '
+                           'prepared bytes: the cost of ROS itself')
     node.add_argument('--rate', type=float, default=30.0, metavar='HZ',
-                      help='of the camera whose frames are not waited for (default: 30)')
+                      help='rate of the free-running camera (default: 30)')
     output = parser.add_argument_group('output')
     for name, text in _FORMS.items():
         output.add_argument('--' + name, metavar='FILE', help=text)

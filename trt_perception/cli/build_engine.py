@@ -1,6 +1,6 @@
 """Build the TensorRT engine of a model now, so that the first start of a node does not have to.
 
-Takes minutes. Engines are cached under a name made from everything that decides them; an existing one is not rebuilt:
+Takes minutes. The engine is stored in the cache; an engine that is already there is not built again:
     trt_perception build-engine swiftnet_camvid --precision fp16
 """
 import argparse
@@ -21,17 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', help='a name in config/models, or the path of a YAML')
     parser.add_argument('--precision', choices=PRECISIONS, default='', help='default: fp16')
     parser.add_argument('--cache-dir', metavar='FOLDER', default='',
-                        help='where engines are kept (default: ~/.cache/trt_perception)')
+                        help='folder of the engines (default: ~/.cache/trt_perception)')
     parser.add_argument('--force', action='store_true', help='rebuild even if the engine is in the cache')
     parser.add_argument('--max-workspace-size', type=int, default=0, metavar='BYTES',
-                        help="memory that layers may take while they work; 0 (default) = TensorRT's default")
+                        help="largest workspace of the layers; 0 (default) = TensorRT's default")
     parser.add_argument('--workspace', type=int, metavar='MB', help=argparse.SUPPRESS)  # The former name.
     parser.add_argument('--dla-core', type=int, default=-1, metavar='N',
                         help='deep-learning accelerator of a Xavier or Orin (default: -1, the GPU)')
     parser.add_argument('--gpu-id', type=int, default=0, metavar='N', help='CUDA device (default: 0)')
     parser.add_argument('--calibration', metavar='FOLDER', default='',
-                        help='for int8 from the fp32 network, up to TensorRT 10: some hundred typical images')
-    parser.add_argument('--output', metavar='FILE', help='copy the engine there, too')
+                        help='some hundred typical images, for int8 from the fp32 network (up to TensorRT 10)')
+    parser.add_argument('--output', metavar='FILE', help='also copy the engine to this file')
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -2,8 +2,8 @@
 
     trt_perception calibrate-capture --topic /camera/image_raw --count 200 --every 0.5 --output calibration
 
-Show the camera everything it will see: places, light, weather. Flow networks take each image with the one before it:
-for them --every 0, which saves every image. Ctrl-C ends it early; what was saved stays.
+Show the camera everything that it will see: places, light, weather. For flow networks, which need successive images,
+use --every 0, which saves every image. Ctrl-C ends the command early; the saved images stay.
 """
 import argparse
 import os
@@ -14,11 +14,11 @@ from . import ros_missing
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('--topic', required=True, help='of sensor_msgs Image or CompressedImage')
+    parser.add_argument('--topic', required=True, help='topic of sensor_msgs Image or CompressedImage')
     parser.add_argument('--output', required=True, metavar='DIR', help='folder for the images')
-    parser.add_argument('--count', type=int, default=200, metavar='N', help='how many (default: 200)')
+    parser.add_argument('--count', type=int, default=200, metavar='N', help='number of images (default: 200)')
     parser.add_argument('--every', type=float, default=0.5, metavar='S',
-                        help='shortest time between two (default: 0.5); 0 = every image')
+                        help='shortest time between two images (default: 0.5); 0 = every image')
     parser.add_argument('--wait', type=float, default=10.0, metavar='S',
                         help='longest time to wait for a publisher (default: 10)')
     parser.add_argument('--add', action='store_true', help='add to a folder that is not empty')

@@ -1,6 +1,6 @@
-"""Check this machine: what works, what does not, and what to do about it.
+"""Check this machine, and say how to fix what does not work.
 
-Looks at Python and its libraries, inference runtimes, ROS 2, the transport of images, and the models' files.
+Checks Python and its libraries, inference runtimes, ROS 2, the transport of images, and the models' files.
 """
 import argparse
 import importlib.util

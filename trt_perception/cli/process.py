@@ -4,8 +4,8 @@ Needs no ROS. The same command again resumes a run that was killed:
     trt_perception process drive.mcap --output processed
     trt_perception process drive.mcap --topics /front/image_raw:=front /rear/image_raw:=rear --output processed
     trt_perception process drives/* -p optical_flow.model:=dis_fast --every 3 --storage sqlite3 --output processed
-The last line on stdout is a summary as JSON. Exit status: 0; 1 where something in the bags could not be used, which the
-summary names; 2 where nothing was done.
+The last line on stdout is a summary as JSON. The exit status is 0; or 1 if something in the bags could not be used,
+which the summary names; or 2 if nothing was done.
 """
 import argparse
 import json
@@ -23,30 +23,30 @@ from .progress import ProgressBar
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('bags', nargs='+', metavar='BAG', help='folder of a ROS 2 bag, or a .mcap, .db3 or .bag file')
-    parser.add_argument('--output', required=True, metavar='DIR', help='folder for a bag with the results of each BAG')
+    parser.add_argument('--output', required=True, metavar='DIR', help='folder for the results: a bag for each BAG')
     source = parser.add_argument_group('what is read')
     source.add_argument('--topics', nargs='+', default=[], metavar='TOPIC[:=NAMESPACE]',
-                        help='images of these cameras, and where their results go (default: all; one camera: no '
-                             "namespace, several: each in its topic's)")
+                        help='image topics, and namespaces of their results (default: all; a single camera has none, '
+                             'several have those of their topics)')
     source.add_argument('--start', type=float, metavar='S', default=0.0,
                         help='seconds to skip at the beginning of each bag')
-    source.add_argument('--duration', type=float, metavar='S', help='seconds to process after that')
+    source.add_argument('--duration', type=float, metavar='S', help='seconds to process from there')
     source.add_argument('--every', type=int, default=1, metavar='N', help='every Nth image of a camera (default: 1)')
     networks = parser.add_argument_group('what is run')
     networks.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS), help='(default: all)')
     networks.add_argument('--params-file', metavar='YAML', action='append', default=[],
-                          help='parameters of the node as ROS takes them; repeatable, later ones win')
+                          help='ROS parameter file; repeatable, later files override earlier ones')
     networks.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
-                          help='one parameter; wins over the files; repeatable')
+                          help='a parameter, which overrides the files; repeatable')
     result = parser.add_argument_group('what is written')
     result.add_argument('--outputs', nargs='+', metavar='PATTERN',
-                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations, what "
-                             'is compressed, and the confidence of the flow)')
-    result.add_argument('--with-input', action='store_true', help='the images and calibrations that were read, too')
+                        help="topics without namespace, e.g. 'segmentation/*' (default: all but visualisations, "
+                             'compressed images and the confidence of the flow)')
+    result.add_argument('--with-input', action='store_true', help='also write the images and calibrations')
     result.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap', help='(default: mcap)')
-    result.add_argument('--compress', action='store_true', help='MCAP with zstd')
+    result.add_argument('--compress', action='store_true', help='compress MCAP with zstd')
     result.add_argument('--split', type=int, default=500, metavar='N',
-                        help='images per file, which is what a run that is killed loses at most (default: 500)')
+                        help='images per file; a run that is killed loses at most one file (default: 500)')
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """Publish the images of a bag: at its own pace, with /clock, once or in a loop.
 
-Reads ROS 2 bags (mcap, sqlite3) and ROS 1 bags with the `rosbags` package; takes Image, CompressedImage and
-CameraInfo topics. Subscribing nodes need use_sim_time, or every image is too old for them:
+Reads Image, CompressedImage and CameraInfo topics of ROS 2 bags (mcap, sqlite3) and ROS 1 bags with the `rosbags`
+package. Set use_sim_time for the subscribing nodes, or every image is too old for them:
     trt_perception replay demo/street --decompress --loop
 """
 import argparse
@@ -15,9 +15,9 @@ from . import ros_missing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('bag', help='folder of a ROS 2 bag, or a .mcap / .bag file')
-    parser.add_argument('--rate', type=float, default=1.0, metavar='X', help='times the recorded speed (default: 1)')
+    parser.add_argument('--rate', type=float, default=1.0, metavar='X', help='factor of the recorded speed (default: 1)')
     parser.add_argument('--loop', action='store_true', help='start again at the end, until Ctrl-C')
-    parser.add_argument('--topics', nargs='+', metavar='TOPIC', help='only these (default: all with images)')
+    parser.add_argument('--topics', nargs='+', metavar='TOPIC', help='only these topics (default: all with images)')
     parser.add_argument('--remap', action='append', default=[], metavar='FROM:=TO', help='publish under another name')
     parser.add_argument('--decompress', action='store_true',
                         help='publish TOPIC/compressed as raw bgr8 images on TOPIC')
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait', type=float, default=0.0, metavar='S',
                         help='wait up to S seconds for subscribers of the image topics (default: 0)')
     parser.add_argument('--longest-gap', type=float, default=30.0, metavar='S',
-                        help='skip what is longer without messages; 0 = play all of it (default: 30)')
+                        help='skip times without messages that are longer than S seconds; 0 = none (default: 30)')
 
 
 def execute(args: argparse.Namespace) -> int:

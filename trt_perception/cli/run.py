@@ -1,6 +1,6 @@
 """Start a node in this process, where `ros2 launch` is not installed.
 
-The same node, parameter files and topics as with the launch files:
+Node, parameter files and topics are the same as with the launch files:
     trt_perception run --image /camera/image_raw -p max_frame_age:=0.5
 """
 import argparse
@@ -33,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('node', nargs='?', choices=nodes(), default=ALL_TASKS,
                         help='all tasks, one of them, camera_node or planner_node (default: perception)')
     parser.add_argument('--params-file', metavar='YAML', action='append', default=[],
-                        help='parameter file; repeatable, later ones win (default: the shipped perception.yaml, of the '
-                             'planner planner.yaml)')
+                        help='parameter file; repeatable, later files override earlier ones (default: the shipped '
+                             'perception.yaml, or planner.yaml)')
     parser.add_argument('-p', '--param', metavar='NAME:=VALUE', action='append', default=[],
-                        help='one parameter; wins over the files; repeatable')
+                        help='a parameter, which overrides the files; repeatable')
     parser.add_argument('--image', metavar='TOPIC', help='image topic to subscribe to (default: image)')
     parser.add_argument('--namespace', metavar='NS', help='namespace of the node and its topics')
     parser.add_argument('-r', '--remap', metavar='FROM:=TO', action='append', default=[],
-                        help='remap another name; repeatable')
+                        help='remap a topic or service; repeatable')
     parser.add_argument('--use-sim-time', action='store_true', help='take the time from /clock (a replayed bag)')
 
 
