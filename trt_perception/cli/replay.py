@@ -15,7 +15,7 @@ from . import ros_missing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('bag', help='folder of a ROS 2 bag, or a .mcap / .bag file')
-    parser.add_argument('--rate', type=float, default=1.0, metavar='X', help='factor of the recorded speed (default: 1)')
+    parser.add_argument('--rate', type=float, default=1.0, metavar='X', help='factor of the recorded pace (default: 1)')
     parser.add_argument('--loop', action='store_true', help='start again at the end, until Ctrl-C')
     parser.add_argument('--topics', nargs='+', metavar='TOPIC', help='only these topics (default: all with images)')
     parser.add_argument('--remap', action='append', default=[], metavar='FROM:=TO', help='publish under another name')
