@@ -1,10 +1,10 @@
-"""A planner's first step: obstacles by image column, with their speeds, from label map and optical flow.
+"""A first step of a planner: obstacles by image column, with their speeds, from label map and optical flow.
 
     trt_perception run --image /camera/image_raw
     python3 examples/obstacle_columns.py
     ros2 topic echo /obstacle_columns
 
-`obstacle_columns` is the algorithm, on arrays; `trt_perception.consumer` makes these of the messages of one image.
+`obstacle_columns` is the algorithm, on arrays; `trt_perception.consumer` converts the messages of an image to these.
 """
 import contextlib
 import functools
@@ -21,7 +21,7 @@ GROUND = ('road', 'pavement', 'sky')
 
 
 class Column(NamedTuple):
-    """What is in one vertical strip of the image."""
+    """The nearest obstacle in a vertical strip of the image."""
 
     left: int
     """First pixel column of the strip."""
@@ -30,7 +30,7 @@ class Column(NamedTuple):
     bottom: Optional[int]
     """Lowest row with an obstacle, px from the top: the larger, the nearer on flat ground. None = the strip is free."""
     class_id: Optional[int]
-    """Class of most of the obstacle's pixels; None = the strip is free."""
+    """Most frequent class of the obstacle's pixels; None = the strip is free."""
     u: Optional[float]
     """Median speed of the obstacle's pixels to the right, px/s; None = no obstacle, or no valid flow on it."""
     v: Optional[float]
@@ -47,7 +47,7 @@ def obstacle_columns(labels: np.ndarray, velocity: np.ndarray, ground: Sequence[
         ground: class ids that are not obstacles.
         count: number of strips.
         depth: rows above the lowest obstacle pixel that belong to the obstacle, px.
-        least: obstacle pixels that a strip must have there, or it counts as free.
+        least: obstacle pixels that a strip must have there, or else it counts as free.
     """
     obstacle = ~np.isin(labels, list(ground) + [VOID])
     edges = np.linspace(0, labels.shape[1], count + 1).astype(int).tolist()

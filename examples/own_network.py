@@ -1,10 +1,10 @@
-"""A network of your own, end to end: train in PyTorch, export to ONNX, describe as a model, run as the nodes do.
+"""Your own network, end to end: train it in PyTorch, export it to ONNX, describe it as a model, run it as the nodes do.
 
     python3 examples/own_network.py OUTPUT
 
-Trains for some seconds to tell red, green and blue apart. Afterwards OUTPUT holds colours.onnx and colours.yaml, and
+The network learns in some seconds to distinguish red, green and blue. OUTPUT then has colours.onnx and colours.yaml.
+To run the model on a camera:
     ros2 launch trt_perception perception.launch.py segmentation_model:=$PWD/OUTPUT/colours.yaml
-runs it on a camera.
 """
 import argparse
 import sys

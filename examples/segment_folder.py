@@ -2,7 +2,7 @@
 
     python3 examples/segment_folder.py IMAGES OUTPUT [--model swiftnet_camvid]
 
-Writes for each image NAME.png with the class ids and NAME.overlay.jpg to look at.
+For each image, it writes NAME.png with the class ids, and NAME.overlay.jpg for viewing.
 """
 import argparse
 import sys

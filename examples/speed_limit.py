@@ -1,10 +1,10 @@
-"""How fast a vehicle may drive, from planner_node: so that it can stop before what it sees, and brakes for what comes.
+"""A speed limit for a vehicle, from planner_node: it can stop before what it sees, and brakes for what approaches.
 
     trt_perception run --image /camera/image_raw & trt_perception run planner -p camera.height:=1.4 &
     python3 examples/speed_limit.py
     ros2 topic echo /speed_limit
 
-`speed_limit` is the rule, on numbers; the node around it joins scan and obstacles, which have the same stamp.
+`speed_limit` is the rule, on numbers; the node matches scan and obstacles, which have the same stamp.
 """
 import contextlib
 import json
@@ -20,7 +20,7 @@ def speed_limit(angles: np.ndarray, ranges: np.ndarray, obstacles: Sequence[Dict
     """Return the speed from which the vehicle stops in time, m/s; 0 = brake now.
 
     Args:
-        angles, ranges: of a laser scan, rad and m; inf = free, NaN = not seen: here it counts as free, too.
+        angles, ranges: of a laser scan, rad and m; inf = free, NaN = not seen, which counts as free here.
         obstacles: as in planner/obstacles_json.
         half_width: of the lane that must be free, m.
         deceleration: m/s^2.

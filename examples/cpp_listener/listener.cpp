@@ -1,4 +1,4 @@
-// Counts the pixels of each class in the label map: how to read our topics from C++.
+// Counts the pixels of each class in the label map: shows how to subscribe to the topics in C++.
 
 #include <array>
 #include <cstdint>
@@ -14,7 +14,7 @@ public:
   Listener()
   : Node("listener")
   {
-    // Names and colours of the classes are published once; transient local hands them to late subscribers.
+    // Names and colours of the classes are published once; with transient local, late subscribers receive them, too.
     classes_ = create_subscription<std_msgs::msg::String>(
       "segmentation/label_info_json", rclcpp::QoS(1).transient_local(),
       [this](std_msgs::msg::String::ConstSharedPtr message) {
