@@ -1,13 +1,7 @@
 """Declares the settings table as ROS parameters, and accepts or refuses changes at run time."""
 from typing import Callable, Iterable, List
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    ParameterType,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -17,10 +11,6 @@ from ..core.errors import ConfigError, did_you_mean
 from ..core.planner_settings import PLANNER_SETTINGS
 from ..core.setting import Setting
 from ..core.settings import Settings, settings_for
-
-_TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
-          float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
-_LIST_TYPES = {int: ParameterType.PARAMETER_INTEGER_ARRAY, str: ParameterType.PARAMETER_STRING_ARRAY}
 
 
 def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
@@ -81,7 +71,7 @@ def _warn_of_unknown(node: Node) -> None:
 
 def _descriptor(setting: Setting) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
-        name=setting.name, type=(_LIST_TYPES if setting.is_list else _TYPES)[setting.kind],
+        name=setting.name, type=Parameter.Type.from_parameter_value(setting.default).value,
         read_only=not setting.runtime,
         description=setting.description + ('' if setting.runtime else ' (read-only: set it at start)'),
         additional_constraints=setting.expected)
