@@ -50,7 +50,7 @@ class Camera:
             info = topic.rsplit('/', 1)[0] + '/camera_info'
         self.image = CameraSubscription(node, CompressedImage if compressed else Image,
                                         topic + _SUFFIX if compressed else topic, self._take)
-        self.info = CameraSubscription(node, CameraInfo, info, take_info, latched=True, counts_lost=False)
+        self.info = CameraSubscription(node, CameraInfo, info, take_info, latched=True)
         self.received = 0
         self._sender = SenderRate()
         self._clock_ns = 0

@@ -5,7 +5,7 @@ from typing import Any, Callable, List
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from .qos import AUTOMATIC, checked_overrides, reliability_override, subscription_events, without_reliability
+from .qos import AUTOMATIC, checked_overrides, overridable, reliability_override, subscription_events
 
 _DISCOVERY_S = 1.0
 
@@ -36,8 +36,7 @@ class CameraSubscription:
     Args:
         topic: with namespace, after remapping.
         callback: gets each message.
-        latched: as in `offered`.
-        counts_lost: whether to count what got lost.
+        latched: as in `offered`; then what got lost is not counted.
 
     Attributes:
         publishers: TopicEndpointInfo of those that publish the topic's type, as of the last `update`.
@@ -50,7 +49,7 @@ class CameraSubscription:
     """
 
     def __init__(self, node: Node, kind: type, topic: str, callback: Callable[[Any], None],
-                 latched: bool = False, counts_lost: bool = True) -> None:
+                 latched: bool = False) -> None:
         self.kind = kind
         self.type_name = '{}/msg/{}'.format(kind.__module__.split('.')[0], kind.__name__)
         self.topic_name = topic
@@ -60,7 +59,6 @@ class CameraSubscription:
         self._node = node
         self._callback = callback
         self._latched = latched
-        self._counts_lost = counts_lost
         self._reliability = reliability_override(node, topic)
         self._subscription: Any = None
         self._started_s = time.monotonic()
@@ -89,12 +87,13 @@ class CameraSubscription:
 
     def _subscribe(self, profile: QoSProfile) -> None:
         try:
-            events = subscription_events(message_lost=self._count_lost) if self._counts_lost else subscription_events()
+            events = subscription_events(message_lost=self._count_lost) if not self._latched else subscription_events()
         except TypeError:  # Foxy
             events = subscription_events()
         with checked_overrides(self.topic_name):
             self._subscription = self._node.create_subscription(
-                self.kind, self.topic_name, self._callback, event_callbacks=events, **without_reliability(profile))
+                self.kind, self.topic_name, self._callback, event_callbacks=events,
+                **overridable(profile, with_reliability=False))
         self.qos_profile = self._subscription.qos_profile
 
     def _count_lost(self, event: Any) -> None:

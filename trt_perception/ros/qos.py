@@ -43,11 +43,16 @@ LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=Relia
                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def overridable(profile: QoSProfile) -> Dict[str, Any]:
-    """Return the arguments of create_publisher / create_subscription for a profile with `qos_overrides` parameters."""
+def overridable(profile: QoSProfile, with_reliability: bool = True) -> Dict[str, Any]:
+    """Return the arguments of create_publisher / create_subscription for a profile with `qos_overrides` parameters.
+
+    Args:
+        with_reliability: False for a subscription whose reliability may change: see `reliability_override`.
+    """
     arguments: Dict[str, Any] = {'qos_profile': copy.copy(profile)}  # A copy: rclpy writes the overrides into it.
     if QoSOverridingOptions is not None:
-        arguments['qos_overriding_options'] = QoSOverridingOptions.with_default_policies()
+        arguments['qos_overriding_options'] = QoSOverridingOptions.with_default_policies() if with_reliability else \
+            QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
     return arguments
 
 
@@ -59,14 +64,6 @@ def checked_overrides(topic: str) -> Iterator[None]:
     except (RuntimeError, ValueError, ParameterException) as error:
         raise ConfigError('topic {}: {}. Correct its qos_overrides, if it has any.'.format(
             topic, str(error).split(', at /')[0])) from error
-
-
-def without_reliability(profile: QoSProfile) -> Dict[str, Any]:
-    """Return the same for a subscription whose reliability may change: see `reliability_override`."""
-    arguments = overridable(profile)
-    if QoSOverridingOptions is not None:
-        arguments['qos_overriding_options'] = QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
-    return arguments
 
 
 def reliability_override(node: Node, topic: str) -> str:

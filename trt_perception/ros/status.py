@@ -13,7 +13,6 @@ from .node_sink import ROS
 from .qos import NO_PUBLISHER_EVENTS, RELIABLE
 
 _PERIOD_S = 1.0
-_LEVELS = {Level.OK: DiagnosticStatus.OK, Level.WARN: DiagnosticStatus.WARN, Level.ERROR: DiagnosticStatus.ERROR}
 
 
 def steady_clock() -> Clock:
@@ -30,7 +29,7 @@ def status_of(name: str, level: Level, text: str, values: Iterable[Tuple[str, st
         values: names and what they are, in order.
         hardware: what it is about, e.g. a topic.
     """
-    return DiagnosticStatus(name=name, hardware_id=hardware, level=_LEVELS[level], message=text,
+    return DiagnosticStatus(name=name, hardware_id=hardware, level=bytes([level]), message=text,
                             values=[KeyValue(key=key, value=value) for key, value in values])
 
 
