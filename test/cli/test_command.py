@@ -1,4 +1,5 @@
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -78,6 +79,25 @@ def test_an_expected_error_becomes_one_line_and_status_2(capsys, monkeypatch, er
     output = capsys.readouterr()
     assert output.out == ''
     assert output.err == 'trt_perception doctor: {}: {}\n'.format(type(error).__name__, error)
+
+
+def test_a_path_that_cannot_be_read_or_a_full_disk_becomes_one_line(capsys, monkeypatch):
+    def fail(args):
+        os.stat('/no/such/file')
+    monkeypatch.setattr(doctor, 'execute', fail)
+    assert cli.main(['doctor']) == 2
+    assert capsys.readouterr().err == ('trt_perception doctor: /no/such/file: No such file or directory. Give a path '
+                                       'that can be read, or written, with enough space.\n')
+
+
+def test_a_reader_that_has_read_enough_ends_the_command_without_a_traceback():
+    read, write = os.pipe()
+    os.close(read)  # As `| head -1` does, only earlier.
+    done = subprocess.run([sys.executable] + trt_perception('doctor'), cwd=ROOT, stdout=write, stderr=subprocess.PIPE,
+                          env=dict(os.environ, PYTHONUNBUFFERED='1'))
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == b''
 
 
 def test_a_bug_is_not_hidden(monkeypatch):

@@ -261,8 +261,13 @@ def test_the_program_publishes_and_ends_without_an_error(domain, tmp_path):
     assert 'Traceback' not in program.output
 
 
-def test_the_program_says_in_one_line_why_it_cannot_start(domain, tmp_path):
-    with Program(['-m', 'trt_perception', 'run', 'camera'], tmp_path / 'out') as program:
+@pytest.mark.parametrize(('argument', 'text'), [
+    ('source:=/dev/none', 'source: /dev/none is not there.'),
+    ('camera_info_url:=http://here', "camera_info_url: got 'http://here', expected a path"),
+    ('camera_info_url:=/', '/: not a regular file. Give a YAML file.'),
+    ('qos_overrides./image.publisher.reliability:=good', 'topic image: ')])
+def test_the_program_says_in_one_line_why_it_cannot_start(domain, tmp_path, argument, text):
+    with Program(['-m', 'trt_perception', 'run', 'camera', '-p', argument], tmp_path / 'out') as program:
         assert program.end(None) == 1
-    assert program.output.strip().startswith('camera: ConfigError: source: /dev/video0 is not there.')
+    assert program.output.strip().startswith('camera: ConfigError: ' + text)
     assert len(program.output.strip().splitlines()) == 1

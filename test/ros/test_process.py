@@ -87,6 +87,27 @@ def test_what_ros_cannot_read_stops_the_node_without_a_traceback(domain, tmp_pat
     assert [line for line in lines[:-1] if '[rcl]' not in line] == []  # rcl itself logs a line or two.
 
 
+@pytest.mark.parametrize('node', ['segmentation', 'planner', 'camera'])
+@pytest.mark.parametrize('value', ['5', '"true"'])
+def test_a_use_sim_time_that_is_no_bool_stops_every_node_with_one_line(domain, node, value):
+    status, lines = run(node, '-p', 'use_sim_time:=' + value)
+    assert status == 1
+    [line] = lines
+    assert line.startswith(node + ': ')
+    assert "'use_sim_time'" in line
+    assert 'BOOL' in line
+
+
+def test_an_argument_that_the_locale_cannot_write_is_refused_with_the_remedy(domain, monkeypatch):
+    for name, value in (('LC_ALL', 'C'), ('PYTHONUTF8', '0'), ('PYTHONCOERCECLOCALE', '0')):  # As of a systemd service.
+        monkeypatch.setenv(name, value)
+    status, lines = run('segmentation', '-p', b'segmentation.model:=mod\xc3\xa8le.yaml')
+    assert status == 1
+    [line] = lines
+    assert line.startswith('segmentation: ConfigError: ROS arguments: ')
+    assert line.endswith('Run it with LANG=C.UTF-8.')
+
+
 @pytest.mark.parametrize(('names', 'pause_s'), [
     ('INT', 0.0), ('TERM', 0.0), ('INT INT', 0.0), ('INT INT', 0.02), ('INT INT INT', 0.0), ('INT TERM', 0.0),
     ('TERM INT', 0.0), ('INT TERM', 0.05)])

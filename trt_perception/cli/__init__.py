@@ -1,6 +1,7 @@
 """The command `trt_perception`: one module per verb, with `add_arguments(parser)` and `execute(args)`."""
 import argparse
 import importlib
+import os
 import sys
 from typing import Any, List, Optional
 
@@ -43,6 +44,13 @@ def execute(verb: str, args: argparse.Namespace) -> int:
         return int(module_of(verb).execute(args))
     except PerceptionError as error:
         print('trt_perception {}: {}: {}'.format(verb, type(error).__name__, error), file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # Whoever read the output has read enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Else Python complains when it flushes what is left.
+        return 1
+    except OSError as error:
+        print('trt_perception {}: {}: {}. Give a path that can be read, or written, with enough space.'.format(
+            verb, error.filename or 'output', error.strerror or error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED

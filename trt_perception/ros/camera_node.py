@@ -43,6 +43,9 @@ class CameraNode(Node):
     """
 
     def __init__(self, name: str = 'camera', **kwargs: Any) -> None:
+        # First: where what follows fails, rclpy calls `destroy_node` all the same, at its shutdown.
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         super().__init__(name, **kwargs)
         self.stopped: Future = Future()
         self.reopened = 0
@@ -61,14 +64,13 @@ class CameraNode(Node):
         self._lost = ''
         self._counted = 0
         self._status = StatusPublisher(self, self._statuses)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
 
     def destroy_node(self) -> None:
         """Release the camera, and the node itself."""
         self._closing.set()
-        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE_S)
         super().destroy_node()
 
     def _run(self) -> None:

@@ -5,6 +5,7 @@ import sys
 from typing import Any, Callable, Iterator, List, Optional
 
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from ..core.errors import ConfigError, PerceptionError
@@ -44,8 +45,9 @@ def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[],
         signal.signal(number, interrupt)
     try:
         rclpy.init(args=args)
-    except RuntimeError as error:  # Its text goes on with places in C code.
-        raise ConfigError('ROS arguments: ' + ' '.join(str(error).split(', at /')[0].split())) from error
+    except (RuntimeError, UnicodeError) as error:  # Its text goes on with places in C code.
+        raise ConfigError('ROS arguments: {}{}'.format(' '.join(str(error).split(', at /')[0].split()), (
+            '. Run it with LANG=C.UTF-8.' if isinstance(error, UnicodeError) else ''))) from error
     executor = SingleThreadedExecutor()
     try:
         yield executor
@@ -78,7 +80,7 @@ def run_node(name: str, create: Callable[[], Any], args: Optional[List[str]] = N
             executor.spin_until_future_complete(node.stopped)
             if node.stopped.done():
                 node.stopped.result()
-    except PerceptionError as error:
+    except (PerceptionError, ParameterException) as error:  # Of rclpy: use_sim_time is its own.
         print('{}: {}: {}'.format(name, type(error).__name__, error), file=sys.stderr)
         return 1
     return 0
