@@ -320,7 +320,7 @@ def test_an_uncalibrated_camera_stays_uncalibrated():
 
 @pytest.mark.parametrize('size', [(48, 64), (24, 32)])
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
-@pytest.mark.parametrize('name', ['k', 'p'])
+@pytest.mark.parametrize('name', ['k', 'p', 'd', 'r'])
 def test_a_calibration_that_is_not_finite_is_refused(name, value, size):
     info = camera_info(48, 64, 5)
     getattr(info, name)[2] = value

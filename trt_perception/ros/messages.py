@@ -116,13 +116,13 @@ def scaled_camera_info(info: Any, source: Size, target: Size, stamp: Any) -> Any
     (c + 0.5) * scale - 0.5, as cv2.resize moves the image.
 
     Raises:
-        FrameError: K or P is not finite, or the calibration is of another size than the image.
+        FrameError: a number in it is not finite, or the calibration is of another size than the image.
     """
     _check_calibrated_size(info, source)
-    for name, values in (('k', info.k), ('p', info.p)):
+    for name, values in (('k', info.k), ('p', info.p), ('d', info.d), ('r', info.r)):
         if not all(abs(value) < 1e300 for value in values):  # Nor NaN; so that scaling keeps them finite, too.
             raise FrameError('camera_info {}: got {}, expected finite numbers. Calibrate the camera, or unset the '
-                             'matrix with zeros.'.format(name, [float(value) for value in values]))
+                             'matrix with zeros.'.format(name, [float(value) for value in values][:14]))
     scaled = copy.copy(info)
     scaled.header = stamp
     if source == target:
