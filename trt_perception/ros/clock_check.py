@@ -27,4 +27,4 @@ def ahead_hint(age_s: float) -> str:
     if age_s > -_AHEAD_S:
         return ''
     return 'Stamps are {:.1f} s ahead of this clock, so that max_frame_age finds no image too old. Synchronise the ' \
-           'clocks of camera and node (chrony, PTP).'.format(-age_s)
+           'clocks of camera and node (chrony, PTP); with use_sim_time, play the bag with --clock.'.format(-age_s)
