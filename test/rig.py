@@ -41,16 +41,25 @@ _NEXT_DOMAIN = itertools.cycle(_DOMAINS)
 
 @contextlib.contextmanager
 def free_domain():
-    """Lend a ROS domain that no other test process on this machine has: whoever holds the port owns the domain."""
+    """Lend a ROS domain that nobody on this machine uses: of tests, whoever holds the lock owns the domain."""
     for domain in itertools.islice(_NEXT_DOMAIN, len(_DOMAINS)):
         with contextlib.closing(socket.socket()) as lock:
-            try:
-                lock.bind(('127.0.0.1', 21700 + domain))
-            except OSError:
-                continue
-            yield domain
-            return
+            if _is_bound(lock, 21700 + domain):
+                with contextlib.closing(socket.socket(type=socket.SOCK_DGRAM)) as first:
+                    is_free = _is_bound(first, 7410 + 250 * domain)  # Of the domain's first participant, by RTPS.
+                if is_free:
+                    yield domain
+                    return
     raise RuntimeError('all ROS domains are in use by other tests')
+
+
+def _is_bound(endpoint, port):
+    """Bind an endpoint to a port, and return whether the port was free."""
+    try:
+        endpoint.bind(('', port))
+    except OSError:
+        return False
+    return True
 
 
 def header(stamp_ns, frame_id='camera'):
