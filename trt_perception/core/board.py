@@ -1,6 +1,6 @@
 """What the machine reports in /proc and /sys: model, power mode, clocks, temperatures.
 
-Unknown values are empty. No tool is started and no privilege is needed, so that a node may look once per second.
+Unknown values are empty. Starts no tool and needs no privilege, so that a node may read it once per second.
 """
 import glob
 import os
@@ -10,7 +10,7 @@ from typing import Dict, List, NamedTuple, Optional
 # Names of the GPU among the devfreq devices of a Jetson: Nano, TX2, Xavier, Orin; newer kernels say just gpu.
 _TEGRA_GPU = re.compile(r'gpu|gm20b|gp10b|gv11b|ga10b')
 
-# The TX2's PMIC has no sensor: the kernel says 100 degrees, always.
+# The TX2's PMIC has no sensor: the kernel always reports 100 degrees.
 _FALSE_ZONES = ('PMIC-Die',)
 
 
@@ -18,28 +18,28 @@ _INT8_FLAGS = frozenset({'avx512_vnni', 'avx_vnni', 'amx_int8', 'asimddp'})
 
 
 class Clock(NamedTuple):
-    """One clock; 0 or '' where the machine does not tell."""
+    """One clock; 0 or '' where the machine does not report it."""
 
     mhz: float
-    """Now; of several cores the fastest."""
+    """Present clock; with several cores, that of the fastest."""
     limit_mhz: float
-    """Highest allowed in the present power mode."""
+    """Highest clock of the present power mode."""
     governor: str
-    """What chooses it: 'schedutil', 'performance' ...; several are joined by '+'."""
+    """Governor: 'schedutil', 'performance' ...; several are joined by '+'."""
 
 
 class Board(NamedTuple):
     """State of the machine at one moment."""
 
     model: str
-    """Of a board with a device tree, e.g. 'NVIDIA Jetson TX2 Developer Kit'."""
+    """Board, from the device tree, e.g. 'NVIDIA Jetson TX2 Developer Kit'."""
     power_mode: str
-    """nvpmodel's, e.g. 'MAXN (0)'."""
+    """Mode of nvpmodel, e.g. 'MAXN (0)'."""
     cpu: Optional[Clock]
     gpu: Optional[Clock]
-    """Of a Jetson's own GPU only."""
+    """Clock of a Jetson's integrated GPU."""
     temperatures_c: Dict[str, float]
-    """Thermal zone -> degrees Celsius; of zones with one name the hottest."""
+    """Thermal zone -> degrees Celsius; the hottest of zones with the same name."""
 
 
 def read_board(root: str = '/') -> Board:
@@ -76,7 +76,7 @@ def _numbers(paths: List[str]) -> List[float]:
 
 def _power_mode(root: str) -> str:
     configuration = _text(os.path.join(root, 'etc/nvpmodel.conf'))
-    # nvpmodel notes the mode once somebody has chosen one: "pmode:0003 fmode:quiet".
+    # nvpmodel writes the mode once somebody has chosen one: "pmode:0003 fmode:quiet".
     chosen = re.search(r'pmode:(\d+)', _text(os.path.join(root, 'var/lib/nvpmodel/status'))) \
         or re.search(r'<\s*PM_CONFIG\s+DEFAULT=(\d+)', configuration)
     if not chosen:

@@ -5,7 +5,7 @@ from .fields import Fields, is_number
 from .yaml_file import read_yaml
 
 _MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,), '': (0,)}
-"""Distortion model -> how many coefficients it may have."""
+"""Distortion model -> allowed numbers of coefficients."""
 
 
 class CameraCalibration(NamedTuple):
@@ -14,7 +14,7 @@ class CameraCalibration(NamedTuple):
     height: int
     width: int
     distortion_model: str
-    """As in sensor_msgs/distortion_models."""
+    """Name as in sensor_msgs/distortion_models."""
     d: Tuple[float, ...]
     """Coefficients of the distortion."""
     k: Tuple[float, ...]

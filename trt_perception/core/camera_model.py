@@ -1,4 +1,4 @@
-"""The calibration of a camera: from pixels to rays. Knows no ROS: `consumer` makes it from a CameraInfo."""
+"""The calibration of a camera: from pixels to rays. Independent of ROS: `consumer` creates it from a CameraInfo."""
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -8,12 +8,12 @@ from .errors import FrameError
 
 
 class CameraModel(NamedTuple):
-    """Calibration of the images on whose pixel grid a result lives, as in sensor_msgs/CameraInfo."""
+    """Calibration on the pixel grid of a result, as in sensor_msgs/CameraInfo."""
 
     size: Size
     """(height, width), px."""
     matrix: np.ndarray
-    """(3, 3) float64, K: of the image as the camera took it."""
+    """(3, 3) float64, K: of the raw image."""
     distortion_model: str = ''
     """'plumb_bob', 'rational_polynomial', 'equidistant'; '' = none."""
     distortion: np.ndarray = np.zeros(0)
@@ -97,12 +97,12 @@ def _undistort_equidistant(distorted: np.ndarray, coefficients: np.ndarray) -> n
         value = angle * (1 + square * (k[0] + square * (k[1] + square * (k[2] + square * k[3]))))
         slope = 1 + square * (3 * k[0] + square * (5 * k[1] + square * (7 * k[2] + square * 9 * k[3])))
         angle = angle - (value - length) / slope
-    tangent = np.tan(np.clip(angle, 0, np.pi / 2 - 1e-3))  # What lies beside the camera is never in front of it.
+    tangent = np.tan(np.clip(angle, 0, np.pi / 2 - 1e-3))  # Points beside the camera are never in front of it.
     return distorted * np.where(length > 1e-9, tangent / np.maximum(length, 1e-9), 1.0)[..., np.newaxis]
 
 
 def projected(camera: CameraModel, points: np.ndarray) -> np.ndarray:
-    """Return the pixels on which points of the plane z = 1 lie: the inverse of `normalised`, in closed form.
+    """Return the pixels of points of the plane z = 1: the inverse of `normalised`, in closed form.
 
     Args:
         points: (..., 2) x right and y down.
@@ -137,7 +137,7 @@ def ray_grid(camera: CameraModel) -> np.ndarray:
 
 
 def rays_at(rays: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Return the rays of any pixels from a `ray_grid`, bilinear; beyond its edge it goes on straight.
+    """Return the rays of any pixels from a `ray_grid`, bilinear; beyond its edge linearly extrapolated.
 
     Args:
         pixels: (N, 2) x and y, px; NaN gives NaN.

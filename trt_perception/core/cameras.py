@@ -16,7 +16,7 @@ class CameraSpec(NamedTuple):
 
     @property
     def namespace(self) -> str:
-        """What its topics begin with, relative to the node's namespace: 'front/', or ''."""
+        """Prefix of its topics, relative to the node's namespace: 'front/', or ''."""
         return self.name and self.name + '/'
 
 
@@ -24,7 +24,7 @@ def camera_specs(settings: Mapping[str, Any]) -> List[CameraSpec]:
     """Return the cameras that the settings name.
 
     Raises:
-        ConfigError: a name cannot begin that of a topic, or occurs twice; or there are not as many priorities.
+        ConfigError: a name is no valid prefix of topics, or occurs twice; or the number of priorities is another.
     """
     names, priorities = settings['cameras'], settings['camera_priorities']
     for name in names:

@@ -1,4 +1,4 @@
-"""What the classes of a label map mean to a planner: ground, at a cost; obstacles; or nothing seen."""
+"""The meaning of the classes of a label map to a planner: ground, with a cost; obstacle; or not seen."""
 from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -8,7 +8,7 @@ from .fields import Fields
 from .yaml_file import read_yaml
 
 GROUND, OBSTACLE, UNSEEN = 0, 1, 2
-"""Roles of a pixel: it shows the ground plane; something on it; nothing that tells (unlabelled, sky)."""
+"""Roles of a pixel: it shows the ground plane, something on it, or neither (unlabelled, sky)."""
 UNKNOWN = -1
 """Cost of a cell that was not seen, as in nav_msgs/OccupancyGrid."""
 LETHAL = 100
@@ -22,7 +22,7 @@ class ClassTables(NamedTuple):
     costs: np.ndarray
     """(256,) int8: 0 = free ... 100 = lethal; UNKNOWN where the role is UNSEEN."""
     unnamed: Tuple[str, ...]
-    """Classes that the file does not name: lethal obstacles, to be safe."""
+    """Classes that the file does not name: lethal obstacles, for safety."""
 
 
 class ClassCosts(NamedTuple):
@@ -33,7 +33,7 @@ class ClassCosts(NamedTuple):
     obstacles: Mapping[str, int]
     """Name -> cost, 0 .. 100, of classes that stand on it."""
     unseen: Tuple[str, ...]
-    """Names of classes that say nothing about the ground, as sky."""
+    """Names of classes that tell nothing about the ground, such as sky."""
 
     def tables(self, classes: Mapping[int, str]) -> ClassTables:
         """Return the tables for a label set, id -> name. Ids without a class are UNSEEN."""

@@ -85,7 +85,7 @@ def color_flow(flow: np.ndarray, longest_px: float = 0.0, out: Optional[np.ndarr
         sample = length[::4, ::4][~invalid[::4, ::4]]
         longest_px = max(1.0, float(np.percentile(sample, 99))) if sample.size else 1.0
     length *= np.float32((_RADII - 1) / longest_px)
-    radius = np.minimum(np.rint(length), _RADII).astype(np.int32)  # Rounded first: the longest itself is not beyond.
+    radius = np.minimum(np.rint(length), _RADII).astype(np.int32)  # Rounded first: the longest is not beyond.
     turn = (angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES
     out = np.take(_FLOW_TABLE.reshape(-1, 3), turn * (_RADII + 1) + radius, axis=0, out=out, mode='clip')
     out[invalid] = 0

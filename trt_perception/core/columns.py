@@ -1,4 +1,4 @@
-"""Obstacles from image columns: what stands on each column's foot, and neighbouring columns that belong together."""
+"""Obstacles from image columns: the pixels above each column's foot, and groups of neighbouring columns."""
 from typing import List, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ class Group(NamedTuple):
 
 
 def runs_above(labels: np.ndarray, feet: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the pixels of the class that stands on each column's foot, as far up as it reaches: (H, W) bool.
+    """Return the connected pixels of each column's class above its foot: (H, W) bool.
 
     Args:
         labels: (H, W) uint8 class ids.
@@ -31,15 +31,15 @@ def runs_above(labels: np.ndarray, feet: np.ndarray, classes: np.ndarray) -> np.
     rows = np.arange(len(labels))[:, np.newaxis]
     above = rows <= feet
     same = (labels == classes) | ~above
-    same |= np.abs(rows - feet) <= 1  # At the foot a row may be rounded to what is below, or be unlabelled.
+    same |= np.abs(rows - feet) <= 1  # The foot's row may be rounded to the ground below, or be unlabelled.
     return np.logical_and.accumulate(same[::-1], axis=0)[::-1] & above & (labels == classes)
 
 
 def group_columns(runs: np.ndarray, ranges: np.ndarray, classes: np.ndarray, flow: np.ndarray) -> List[Group]:
     """Return neighbouring columns of one class, distance and motion, from left to right.
 
-    A new group begins where the distance jumps, or has changed by 30 % since the group's first column: a wall beside
-    the way becomes several.
+    A new group begins where the distance jumps, or has changed by 30 % since the group's first column, so that a wall
+    along the road becomes several groups.
 
     Args:
         runs: (H, W) bool, from `runs_above`.
@@ -50,7 +50,7 @@ def group_columns(runs: np.ndarray, ranges: np.ndarray, classes: np.ndarray, flo
     weights = (runs & np.isfinite(flow[..., 0])).astype(np.float64)
     counts = weights.sum(axis=0)
     means = np.nan_to_num(flow * weights[..., np.newaxis]).sum(axis=0) / np.maximum(counts, 1)[:, np.newaxis]
-    with np.errstate(invalid='ignore'):  # Columns that see no ground are at inf, and in no group.
+    with np.errstate(invalid='ignore'):  # Columns without ground are at inf, and in no group.
         jump = np.abs(np.diff(ranges)) > np.maximum(_JUMP_M, _JUMP * np.minimum(ranges[1:], ranges[:-1]))
     moves = (np.abs(np.diff(means, axis=0)).max(axis=1) > _SHIFT_PX) & (counts[1:] > 0) & (counts[:-1] > 0)
     breaks = jump | moves | (classes[1:] != classes[:-1])

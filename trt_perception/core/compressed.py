@@ -1,4 +1,4 @@
-"""JPEG and PNG files to frames, and label maps to PNG files."""
+"""Decodes JPEG and PNG files to frames, and encodes label maps as PNG files."""
 import sys
 from typing import Optional
 
@@ -11,7 +11,7 @@ from .image import frame_from_array, make_frame
 from .image_file import JPEG, ImageFile, read_image_file
 
 try:
-    import simplejpeg  # Tells a damaged JPEG from a whole one, which OpenCV does not, and is faster.
+    import simplejpeg  # Detects damaged JPEG files, which OpenCV does not, and is faster.
 except ImportError:  # It has no wheels for Python 3.6.
     simplejpeg = None
 
@@ -38,7 +38,7 @@ def decode_compressed(data: np.ndarray, stamp_ns: int, frame_id: str) -> Frame:
     """Decode a JPEG or PNG file, (N,) uint8, into a bgr8 frame; a gray PNG of 16 bits into a mono16 frame.
 
     Raises:
-        FrameError: another format, an image that is cut or damaged, or one larger than limits.MAX_IMAGE_PIXELS.
+        FrameError: another format, a truncated or damaged image, or one larger than limits.MAX_IMAGE_PIXELS.
     """
     file = read_image_file(data.tobytes())
     if file.kind == JPEG:
@@ -63,17 +63,17 @@ def _decode(data: bytes, flags: int) -> Optional[np.ndarray]:
 
 
 def _decode_jpeg(file: ImageFile) -> Optional[np.ndarray]:
-    """Return (H, W, 3) uint8 BGR; None when the scans hold too few pixels or what no encoder writes."""
+    """Return (H, W, 3) uint8 BGR; None when the scans have too few pixels, or data that no encoder writes."""
     if simplejpeg is not None:
         try:
             return simplejpeg.decode_jpeg(file.data, 'BGR', strict=True)
         except ValueError as error:
-            if 'subsampling' not in str(error):  # Unusual ones are not in its table; OpenCV reads them.
+            if 'subsampling' not in str(error):  # Its table lacks unusual ones, which OpenCV reads.
                 return None
     pixels = _decode(file.data, cv2.IMREAD_COLOR)
     if pixels is None:
         return None
-    # libjpeg fills what is missing with gray, or with the coarse image of the scans before, and does not say so. More
+    # libjpeg fills missing parts with gray, or with the coarse image of earlier scans, without an error. More
     # bytes at the end of a scan change the pixels only if the scan is not complete without them.
     looks_filled = (np.abs(pixels[-1, -1].astype(int) - 128) <= 2).all()
     if looks_filled or file.is_progressive or not file.has_end_marker:

@@ -10,7 +10,7 @@ VOID = 255
 
 
 class Frame(NamedTuple):
-    """One camera image: the bytes of the message, not copied, and where and when they were taken."""
+    """One camera image: a view of the message's bytes, with stamp and frame."""
 
     data: np.ndarray
     """(rows, step) uint8 view of the message's bytes; step may be wider than the pixels of one row.
@@ -37,9 +37,9 @@ class LabelMap(NamedTuple):
     labels: np.ndarray
     """(H, W) uint8 class id; VOID (255) = no class."""
     confidence: Optional[np.ndarray]
-    """(H, W) uint8 probability of that class, 255 = certain; None when the network does not give it."""
+    """(H, W) uint8 probability of that class, 255 = certain; None when the network has no such output."""
     stamp_ns: int
-    """Of the image whose pixel grid the labels live on, ns; they may have been carried there from an earlier one."""
+    """Stamp of the image whose pixel grid the labels have, ns; they may have been carried there from an earlier one."""
     frame_id: str
     """Of the same image."""
 
@@ -50,16 +50,16 @@ class FlowField(NamedTuple):
     flow: np.ndarray
     """(H, W, 2) float32, px of THIS grid per interval; [..., 0] = u right, [..., 1] = v down; NaN = invalid."""
     stamp_ns: int
-    """Of the image whose pixel grid the field lives on, ns."""
+    """Stamp of the image whose pixel grid the field has, ns."""
     frame_id: str
     """Of the same image."""
     interval_ns: int
     """Stamp of the current image minus stamp of the previous one, ns, > 0; velocity = flow / interval."""
     confidence: Optional[np.ndarray] = None
-    """(H, W) uint8, 255 = certain: an order of the pixels, no probability; None when it is not wanted or not given."""
+    """(H, W) uint8, 255 = certain: a ranking of the pixels, no probability; None when not wanted or not available."""
     unfiltered: Optional[np.ndarray] = None
-    """(h, w, 2) float32: the flow on a coarser grid, in px of that, before `optical_flow.min_confidence` made some of
-    it invalid; None = nothing was."""
+    """(h, w, 2) float32: the flow on a coarser grid, in px of that, before `optical_flow.min_confidence` made parts
+    of it invalid; None = no part is."""
 
 
 class TensorSpec(NamedTuple):

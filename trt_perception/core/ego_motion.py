@@ -6,21 +6,21 @@ import numpy as np
 
 _LEAST_POINTS = 60
 _MOST_POINTS = 1500
-"""More cost time and gain nothing: the flow of neighbours has the same errors."""
+"""More points cost time without a gain: the flow of neighbours has the same errors."""
 _ITERATIONS = 8
 _BLOCK = 0.06
 """Side of a block whose flow has one error, on the plane z = 1: 30 px at a focal length of 500 px."""
 _UNKNOWN_FLOW_ERROR = 1e-3
 _FITS = 4e-3
-"""Flow that far from a motion at most fits it, on the plane z = 1: 2 px at a focal length of 500 px."""
+"""Largest residual of flow that fits a motion, on the plane z = 1: 2 px at a focal length of 500 px."""
 _FOLLOWED = 0.08
-"""Ground that moves further by a motion, on the plane z = 1, is no evidence for or against it: 40 px at a focal length
-of 500 px. The ground right before a camera moves by 100 px and more, where methods of flow find something else."""
+"""Ground that a motion moves further, on the plane z = 1, is no evidence for or against it: 40 px at a focal length of
+500 px. The ground right before a camera moves by 100 px and more, which flow methods cannot follow."""
 _TRIALS = 20
 _TRIAL_POINTS = 8
 _GOOD_INLIERS = 0.8
 _LEAST_INLIERS = 0.6
-"""On plain asphalt a flow may be 0 where it finds nothing to match, which half the ground then agrees on."""
+"""On asphalt without texture, flow may be 0 because nothing matches; half of the ground may then agree on it."""
 _LONGEST_GAP_NS = 100 * 10**6
 
 
@@ -30,16 +30,16 @@ class EgoMotion(NamedTuple):
     rotation: np.ndarray
     """(3, 3) float64: current optical frame -> previous one."""
     translation: np.ndarray
-    """(3,) float64, position of the camera now in the previous optical frame, m; 0 when it is not known."""
+    """(3,) float64, position of the camera now in the previous optical frame, m; 0 when unknown."""
     covariance: np.ndarray
-    """(6, 6) of translation, m, and rotation, rad, in the previous optical frame; 0 for what was not estimated."""
+    """(6, 6), of translation, m, and rotation, rad, in the previous optical frame; 0 for what is not estimated."""
     inliers: float
-    """Share of the ground's flow that fits, of what is not too fast for flow, 0 .. 1; 0 when the translation is not
-    known."""
+    """Share of the ground's flow that fits, without ground too fast for flow, 0 .. 1; 0 when the translation is
+    unknown."""
     flow_error: float
-    """Standard deviation of the flow of a whole block, that of neighbouring pixels alike, on the plane z = 1."""
+    """Standard deviation of the error that neighbouring pixels of the flow share, on the plane z = 1."""
     has_gyro: bool
-    """Whether the rotation is that of a gyro."""
+    """Whether the rotation is from a gyro."""
 
 
 def rotation_vector_matrix(vector: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def rotation_vector_matrix(vector: np.ndarray) -> np.ndarray:
 def rotation_vector(rotation: np.ndarray) -> np.ndarray:
     """Return angle times axis of a rotation matrix, rad: (3,); for angles well below pi.
 
-    cv2.Rodrigues takes what is below 1e-5 rad for none, which adds up.
+    cv2.Rodrigues returns 0 below 1e-5 rad, which adds up.
     """
     axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
     sine = float(np.linalg.norm(axis)) / 2
@@ -65,7 +65,7 @@ def integrate_gyro(samples: Sequence[Tuple[int, np.ndarray]], start_ns: int, end
         samples: (stamp in ns, (3,) rad/s) in the order of their stamps.
 
     Returns:
-        (3, 3); None where the samples do not cover the time without gaps above 0.1 s.
+        (3, 3); None if the samples do not cover the time, or have gaps of more than 0.1 s.
     """
     stamps = np.array([stamp for stamp, _ in samples], np.int64)
     first = int(np.searchsorted(stamps, start_ns, 'right')) - 1
@@ -97,16 +97,16 @@ def motion_jacobian(turned: np.ndarray, translation: np.ndarray) -> np.ndarray:
 
 def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarray,
                         gyro: Optional[np.ndarray] = None) -> Optional[EgoMotion]:
-    """Return the motion that explains the flow of points of the ground; points that move otherwise are left out.
+    """Return the motion that explains the flow of points of the ground, without outliers.
 
     Args:
         rays: (N, 2), where points of the ground are seen now, on the plane z = 1.
         previous: (N, 2), where they were seen in the previous image; NaN = no flow.
         depths: (N,) optical z from the ground plane, m.
-        gyro: (3, 3), current -> previous optical frame, if it is known.
+        gyro: (3, 3), current -> previous optical frame, if known.
 
     Returns:
-        None when the flow does not tell it, and there is no gyro.
+        None if the flow does not determine it, and there is no gyro.
     """
     valid = np.isfinite(previous).all(axis=1) & np.isfinite(depths)
     every = max(-(-int(valid.sum()) // _MOST_POINTS), 1)
@@ -128,7 +128,7 @@ def estimate_ego_motion(rays: np.ndarray, previous: np.ndarray, depths: np.ndarr
 
 def _best_start(points: np.ndarray, previous: np.ndarray,
                 gyro: Optional[np.ndarray]) -> Tuple[np.ndarray, float]:
-    """Find the best of some motions: of all points, or if that is bad, of random ones (RANSAC).
+    """Find the best of several motions: from all points, or if that is bad, from random ones (RANSAC).
 
     Returns:
         which points fit it, (N,) bool; and their share of all, or of those that flow can follow if that is more.
@@ -164,12 +164,12 @@ def _fit(points: np.ndarray, previous: np.ndarray,
     for iteration in range(_ITERATIONS):
         turned = points @ rotation.T
         before = turned + translation
-        ahead = before[:, 2] > 0.05  # Points that a bad step took behind the camera say nothing.
+        ahead = before[:, 2] > 0.05  # Points that a bad step moved behind the camera are ignored.
         before[~ahead] = (0, 0, 1)
         residuals = previous - before[:, :2] / before[:, 2:]
         length = np.hypot(residuals[:, 0], residuals[:, 1])
         scale = max(float(np.median(length)) / 1.1774, 1e-7)  # Of a Rayleigh distribution.
-        if iteration < _ITERATIONS - 2:  # Cauchy's weights find the way from far; Tukey's leave out what is wrong.
+        if iteration < _ITERATIONS - 2:  # Cauchy's weights converge from far; Tukey's exclude outliers.
             weights = ahead / (1 + (length / scale)**2)
         else:
             weights = np.clip(1 - (length / (4.685 * scale))**2, 0, None)**2 * ahead

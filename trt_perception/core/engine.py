@@ -1,4 +1,4 @@
-"""The engine contract: what every inference runtime does for the pipelines. Knows tensors and images, not tasks."""
+"""The engine contract between inference runtimes and pipelines. Knows tensors and images, not tasks."""
 import abc
 import functools
 import logging
@@ -25,7 +25,7 @@ def _checked(what: str) -> Callable[[_Method], _Method]:
     """Make a public method check the engine's state first, and turn what a runtime raises into an EngineError.
 
     Args:
-        what: it does, for the error.
+        what: what the method does, for the error.
     """
     def decorated(method: _Method) -> _Method:
         @functools.wraps(method)
@@ -51,21 +51,21 @@ class Engine(abc.ABC):
     Several cameras may take turns on it, numbered from 0: each has its own inputs, and its own sizes of the outputs
     (`resize_output`). The other methods act on those of the camera that was selected last, at first of camera 0.
 
-    A back-end implements the methods that begin with an underscore. The public ones check once, delegate, and turn
-    whatever a runtime raises into an EngineError: callers need to expect no other error of one.
+    A back-end implements the methods that begin with an underscore. The public ones make the checks, delegate, and
+    turn every exception of a runtime into an EngineError, so that callers need to expect no other.
 
     Attributes:
-        model: as given: whose network it is.
-        inputs: what the network takes.
-        outputs: what it gives, of that what the model names.
-        input_size: (height, width) of the images it sees.
+        model: the model of the network, as given.
+        inputs: inputs of the network.
+        outputs: those outputs of the network that the model names.
+        input_size: (height, width) of its input images.
         precision: one of model.PRECISIONS, as built.
         file: the network file.
         stage_ms: stages inside the last put_image and infer, ms: upload, preprocess, infer, download; empty where the
-            runtime does not tell them apart, or was not asked to (EngineOptions.profile).
+            runtime does not report them, or was not asked to (EngineOptions.profile).
 
     Raises:
-        EngineError: the network cannot be opened, or is not the one that the model describes.
+        EngineError: the network cannot be opened, or does not agree with the model.
     """
 
     backend = ''
@@ -73,9 +73,9 @@ class Engine(abc.ABC):
     runtime = ''
     """Name of the library, for error texts."""
     version = ''
-    """Of the library."""
+    """Version of the library."""
     advice = ''
-    """What to do about a file that the runtime refuses, a sentence."""
+    """Remedy for a file that the runtime refuses, a sentence."""
 
     def __init__(self, model: Model, file: str, precision: str, decoder: Optional[FrameDecoder] = None) -> None:
         self.file = file
@@ -113,9 +113,9 @@ class Engine(abc.ABC):
 
     @_checked('change to another camera')
     def select(self, camera: int) -> None:
-        """Choose the camera whose inputs and outputs the other methods act on. What it put in before is still there.
+        """Choose the camera whose inputs and outputs the other methods use. Its inputs keep their contents.
 
-        The inputs of a camera that was never selected before are filled with 0, its outputs as the network gives them.
+        When a camera is selected for the first time, its inputs are 0, and its outputs have the sizes of the network.
 
         Raises:
             EngineError: the runtime failed.
@@ -131,7 +131,7 @@ class Engine(abc.ABC):
 
     @_checked('take an image')
     def put_image(self, name: str, frame: Frame) -> None:
-        """Bring a camera frame into input `name`: decode, resize, normalise, lay out, as the model's YAML says.
+        """Convert a camera frame to input `name`: decode, resize, normalise and lay out, as the model's YAML says.
 
         Raises:
             FrameError: the frame cannot be decoded; the input is then unchanged.
@@ -159,22 +159,22 @@ class Engine(abc.ABC):
             wanted: outputs that are needed, None = all; others may be missing, or hold the result of an earlier call.
 
         Raises:
-            EngineError: the runtime failed; it carries the runtime's own text.
+            EngineError: the runtime failed; the text is the runtime's own.
         """
         return self._infer(self._output_names if wanted is None else wanted)
 
     @_checked('resize its output')
     def resize_output(self, name: str, size: Size, factors: Optional[Tuple[float, float]] = None) -> bool:
-        """Ask that from now on an output comes on another pixel grid: labels nearest, flow bilinear and multiplied.
+        """Ask for an output on another pixel grid from now on: labels nearest neighbour, flow bilinear and multiplied.
 
-        Its shape keeps its axes: labels end in (H, W), flow is (1, H, W, 2).
+        The axes stay the same: labels end in (H, W), flow is (1, H, W, 2).
 
         Args:
             size: (height, width) of that grid, px.
             factors: for u and v: target pixels per unit of the output, with the sign; None for labels.
 
         Returns:
-            Whether the engine does it. If not, all is as before, and the caller resizes.
+            Whether the engine does it. If not, nothing changes, and the caller resizes.
 
         Raises:
             EngineError: the runtime failed.
@@ -182,7 +182,7 @@ class Engine(abc.ABC):
         return self._resize_output(name, size, factors)
 
     def close(self) -> None:
-        """Give back what the engine holds. May be called twice. Failures are logged, not raised."""
+        """Free the resources of the engine. May be called twice. Failures are logged, not raised."""
         if self._closed:
             return
         self._closed = True
@@ -191,7 +191,7 @@ class Engine(abc.ABC):
         try:
             self._close()
         except Exception as error:
-            # As text: a log record would keep the error's frames alive, and what they hold.
+            # As text: a log record would keep the error's frames alive, with all that they refer to.
             _log.warning('%s: %s failed to close it: %s', self.file, self.runtime, _reason(error))
 
     def _unusable(self) -> EngineError:
@@ -205,7 +205,7 @@ class Engine(abc.ABC):
         return EngineError('{}: {} failed to {}: {}.{}'.format(self.file, self.runtime, what, _reason(error), cure))
 
     def _named(self, outputs: Sequence[TensorSpec]) -> Tuple[TensorSpec, ...]:
-        """Return the outputs that the model names, after a look at all names."""
+        """Return the outputs that the model names, after a check of all names."""
         model, names = self.model, [spec.name for spec in self.inputs]
         if set(names) != set(model.input.names):
             raise EngineError('{}: inputs are {}, but {} says {}. Correct input.names in the YAML.'.format(
@@ -228,7 +228,7 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def _open(self) -> Specs:
-        """Load `self.file` and return what it takes and gives, made by tensors.static_spec."""
+        """Load `self.file` and return its inputs and outputs, made by tensors.static_spec."""
 
     def _allocate(self, spec: TensorSpec) -> Any:
         """Return the memory of an input, filled with 0."""
@@ -243,7 +243,7 @@ class Engine(abc.ABC):
         return
 
     def _add_camera(self, camera: int) -> None:
-        """Get ready for another camera: what is its own beside its inputs."""
+        """Prepare for another camera: whatever it needs in addition to its inputs."""
         return
 
     def _put_image(self, name: str, frame: Frame) -> None:
@@ -257,10 +257,10 @@ class Engine(abc.ABC):
         """Run the network on the inputs as they are, and return at least the wanted outputs."""
 
     def _close(self) -> None:
-        """Free what the runtime holds; also after a failed `_open`, of which nothing but some may be there."""
+        """Free the resources of the runtime; also after a failed `_open`, when only some of them may exist."""
         return
 
 
 def _reason(error: Exception) -> str:
-    """Return a runtime's text on one line; its class where it has none."""
+    """Return the text of a runtime's error on one line; the name of its class if there is none."""
     return ' '.join(str(error).split()).rstrip('.') or type(error).__name__

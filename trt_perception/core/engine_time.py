@@ -1,10 +1,10 @@
-"""The time of the one engine that cameras share: whether long work fits before an image is lost. Knows clocks only."""
+"""Time of the engine that cameras share: decides whether long work fits before an image is lost. Knows clocks only."""
 import time
 from collections import deque
 from typing import Callable, Deque, List, Optional, Tuple
 
 LONGEST = 10
-"""Images of a camera from one with long work to the next, at most, whether it fits or not."""
+"""Largest number of images of a camera from one with long work to the next, whether it fits or not."""
 _INTERVALS = 16
 _DURATIONS = 5
 _GONE = 4
@@ -12,10 +12,10 @@ _GONE = 4
 
 
 class EngineTime:
-    """Grants long work, a segmentation, where it is not expected to cost any camera an image.
+    """Grants long work, a segmentation, if no camera is expected to lose an image by it.
 
-    Of each camera one image may wait: the one after the next is the first that would replace another. When that comes
-    is told by the times of arrival; how long an image takes, with long work and without, was measured on earlier ones.
+    One image of each camera may wait, so the one after the next is the first that would replace another. Its arrival is
+    predicted from earlier arrivals, and the time of an image, with and without long work, from earlier images.
 
     `arrived` may be called from any thread; the others are for the thread that uses the engine.
     """
@@ -33,7 +33,7 @@ class EngineTime:
         self._short_s: Deque[float] = deque(maxlen=_DURATIONS)
 
     def arrived(self, camera: int) -> None:
-        """Note that an image came."""
+        """Note that an image has arrived."""
         self._arrivals[camera] = self._arrivals[camera][-_INTERVALS:] + (self._clock(),)
         self._waits[camera] = True
 
@@ -49,7 +49,7 @@ class EngineTime:
             (self._long_s if self._granted else self._short_s).append(self._clock() - self._began_s)
 
     def grants(self, camera: int) -> bool:
-        """Return whether the image in hand, of this camera, gets long work. Called once per image."""
+        """Return whether the present image, of this camera, gets long work. Called once per image."""
         self._ages[camera] += 1
         self._granted = self._ages[camera] >= LONGEST or self._is_next(camera) and self._fits()
         if self._granted:
@@ -59,7 +59,7 @@ class EngineTime:
         return self._granted
 
     def _is_next(self, camera: int) -> bool:
-        """Return whether no other camera that takes part has waited for more of its images."""
+        """Return whether no other active camera has waited for more of its images."""
         since = self._asked_last[camera]
         return all(age + 1 <= self._ages[camera] for age, asked in zip(self._ages, self._asked_last) if asked > since)
 
@@ -68,12 +68,12 @@ class EngineTime:
         foreseen = [self._next_loss_s(camera, now_s) for camera in range(len(self._waits))]
         losses = [loss_s for loss_s in foreseen if loss_s is not None]
         if not losses or not self._long_s:
-            return True  # Nothing is known yet: the first one is measured.
+            return True  # No measurement yet: the first one is made now.
         others_s = (len(losses) - 1) * _usual(self._short_s)
         return self._began_s + _usual(self._long_s) + others_s <= min(losses)
 
     def _next_loss_s(self, camera: int, now_s: float) -> Optional[float]:
-        """Return when an image of a camera is lost if none of it is taken until then; None = unknown, or it is gone."""
+        """Return when a camera loses an image if none of its images is taken before; None = unknown, or it is gone."""
         arrivals, waits = self._arrivals[camera], self._waits[camera]
         intervals = sorted(after - before for before, after in zip(arrivals, arrivals[1:]))
         if not intervals:
@@ -87,5 +87,5 @@ class EngineTime:
 
 
 def _usual(durations: Deque[float]) -> float:
-    """Return the second longest of the last ones, since one may be an outlier; 0 where there are none."""
+    """Return the second longest of the last ones, since one may be an outlier; 0 if there are none."""
     return sorted(durations)[-2:][0] if durations else 0.0

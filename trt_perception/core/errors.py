@@ -1,4 +1,4 @@
-"""The three errors and their effects. Text: where: what came, what was expected. What to do."""
+"""The three errors and their effects. Texts have the form: where: what came, what was expected. What to do."""
 import difflib
 from typing import Iterable
 
@@ -12,7 +12,7 @@ class ConfigError(PerceptionError):
 
 
 class EngineError(PerceptionError):
-    """A network cannot be opened or run: stops at start; at run time the node reopens the engine."""
+    """A network cannot be opened or run: the node stops at start, and reopens the engine at run time."""
 
 
 class FrameError(PerceptionError):

@@ -12,11 +12,11 @@ class Fields:
     """The fields at one place of a YAML file.
 
     Args:
-        where: file and place, for the errors, which are all ConfigErrors.
+        where: file and place, for the texts of errors, which are all ConfigErrors.
 
     Attributes:
-        values: what has not been taken yet.
-        known: the names that were asked for.
+        values: fields that have not been taken yet.
+        known: names that were asked for.
     """
 
     def __init__(self, where: str, values: Any) -> None:

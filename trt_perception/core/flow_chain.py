@@ -1,25 +1,25 @@
-"""Successive flow fields, followed back over a longer time: slow growth then stands out from their errors."""
+"""Follows successive flow fields back over a longer time, so that slow growth exceeds their errors."""
 from typing import List, Tuple
 
 import numpy as np
 
 
 class FlowChain:
-    """The newest flow fields of one camera, as many as an interval takes.
+    """The newest flow fields of one camera, enough to cover an interval.
 
     Args:
-        interval_s: how far back they lead at least, if there are as many, s.
-        stride: every so many rows and columns are kept.
+        interval_s: time that they cover at least, if there are enough of them, s.
+        stride: only every stride-th row and column is kept.
     """
 
     def __init__(self, interval_s: float, stride: int) -> None:
-        self._interval_ns = 0.9e9 * interval_s  # Images do not come to the microsecond.
+        self._interval_ns = 0.9e9 * interval_s  # Images are not periodic to the microsecond.
         self._stride = stride
         self._newest: Tuple[int, Tuple[int, ...]] = (0, ())
         self._fields: List[Tuple[np.ndarray, int]] = []
 
     def add(self, flow: np.ndarray, stamp_ns: int, before_ns: int) -> Tuple[List[np.ndarray], int]:
-        """Take the newest flow, and return those before it that lead further back.
+        """Take the newest flow, and return the earlier ones that lead further back.
 
         Args:
             flow: (H, W, 2) float32 on the grid of the image at `stamp_ns`, px since that at `before_ns`.

@@ -7,7 +7,7 @@ from .pipeline import Pipeline
 
 
 class FrameInHand:
-    """Runs a camera's pipelines on one frame, each once however many ask for its result."""
+    """Runs a camera's pipelines on one frame, each once, even if several need its result."""
 
     def __init__(self) -> None:
         self._frame: Optional[Frame] = None
@@ -15,22 +15,22 @@ class FrameInHand:
         self._results: Dict[Pipeline[Any], Any] = {}
 
     def take(self, frame: Frame, pipelines: Sequence[Pipeline[Any]]) -> None:
-        """Take a frame of which the results of these pipelines are needed."""
+        """Take a frame for which the results of these pipelines are needed."""
         self._frame = frame
         self._flow = next((each for each in pipelines if each.gives_flow), None)
         self._results = {}
 
     def release(self) -> None:
-        """Let go of frame and results: else an image message is kept until the next comes."""
+        """Release frame and results, which would keep an image message alive until the next one."""
         self._frame, self._flow, self._results = None, None, {}
 
     def result(self, pipeline: Pipeline[Any]) -> Any:
-        """Return what `Pipeline.process` gives, or raise what it raises."""
+        """Return the result of `Pipeline.process`, or raise its error."""
         if pipeline not in self._results:
             assert self._frame is not None
             self._results[pipeline] = pipeline.process(self._frame)
         return self._results[pipeline]
 
     def shared_flow(self) -> Optional[Callable[[], Optional[FlowField]]]:
-        """Return what gives the flow to this frame, where one of the pipelines computes it; None = none does."""
+        """Return the function that gives the flow to this frame, if a pipeline computes it; else None."""
         return None if self._flow is None else partial(self.result, self._flow)

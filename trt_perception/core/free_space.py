@@ -7,20 +7,20 @@ from .class_costs import GROUND, OBSTACLE, UNSEEN, ClassTables
 from .ground_plane import GroundPlane
 
 FREE = GROUND
-"""State of a column whose ground is seen up to the longest range; the others are OBSTACLE, and UNSEEN: not labelled."""
+"""State of a column with visible ground up to the longest range; the others are OBSTACLE and UNSEEN (unlabelled)."""
 
 
 class FreeSpace(NamedTuple):
-    """What ends the ground in each image column, from below."""
+    """The end of the ground in each image column, from below."""
 
     states: np.ndarray
     """(W,) uint8: FREE, OBSTACLE or UNSEEN."""
     rows: np.ndarray
-    """(W,) int64, lowest row that is not ground, px; of a FREE column the lowest beyond the longest range."""
+    """(W,) int64, lowest row that is not ground, px; in a FREE column, the lowest beyond the longest range."""
     points: np.ndarray
-    """(W, 2) float32, x and y in the base frame of that row's lower edge on the ground, m."""
+    """(W, 2) float32, x and y of the ground at that row's lower edge, base frame, m."""
     ranges: np.ndarray
-    """(W,) float32, of these points from the point below the camera, m."""
+    """(W,) float32, distance of these points from the point below the camera, m."""
     classes: np.ndarray
     """(W,) uint8, class id of the obstacle; 255 = none."""
 
@@ -29,12 +29,12 @@ class FreeSpaceFinder:
     """Finds free space in the label maps of one camera.
 
     Args:
-        max_range: as far as the plane is trusted, m.
+        max_range: distance up to which the ground is assumed to be a plane, m.
         crop_bottom: share of the image height, at the bottom, that shows the vehicle itself.
-        least: consecutive non-ground rows that end the ground: fewer are specks.
+        least: consecutive non-ground rows that end the ground; fewer are noise.
 
     Attributes:
-        bottom: one past the last row that is looked at.
+        bottom: one past the last row that is used.
     """
 
     def __init__(self, plane: GroundPlane, tables: ClassTables, max_range: float = 30.0, crop_bottom: float = 0.0,
@@ -45,7 +45,7 @@ class FreeSpaceFinder:
         self._least = least
         self.bottom: int = height - int(round(height * crop_bottom))
         seen = plane.ranges[:self.bottom] <= max_range
-        # Of each column the lowest row beyond the range; a column without ground below ends at its bottom.
+        # The lowest row beyond the range of each column; a column without ground below ends at its bottom.
         self._limits = np.where(seen.all(axis=0), 0, self.bottom - 1 - np.argmin(seen[::-1], axis=0))
         self._top = max(int(self._limits.min()) - least, 0)
         self._gap = max(height // 32, least)
@@ -65,7 +65,7 @@ class FreeSpaceFinder:
         rows = np.where(run.any(axis=0), bottom - 1 - np.argmax(run[::-1], axis=0), -1)
         ended = rows > self._limits
         rows = np.where(ended, rows, self._limits)
-        # An unlabelled seam between ground and obstacle belongs to the obstacle: look up to the first label.
+        # An unlabelled seam between ground and obstacle belongs to the obstacle: go up to the first label.
         above = np.maximum(rows - np.arange(self._gap)[:, np.newaxis], 0)
         roles = self._tables.roles[labels[above, columns]]
         first = np.argmax(roles != UNSEEN, axis=0)
@@ -81,7 +81,7 @@ class FreeSpaceFinder:
 
 
 class Beams:
-    """The beams of a laser scanner at the origin of the base frame that sees what the camera sees.
+    """The beams of a virtual laser scanner at the origin of the base frame, with the view of the camera.
 
     Args:
         count: number of beams; at most half as many as image columns, so that each has some.
@@ -102,7 +102,7 @@ class Beams:
         azimuths = np.arctan2(free.points[:, 1], free.points[:, 0])
         with np.errstate(invalid='ignore'):
             beams = np.rint((azimuths - self.angles[0]) / step)
-        known = (beams >= 0) & (beams < len(self.angles))  # Not NaN: a column that sees no ground.
+        known = (beams >= 0) & (beams < len(self.angles))  # Not NaN: a column without visible ground.
         ranges = np.full(len(self.angles), np.nan, np.float32)
         ranges[beams[known & (free.states == FREE)].astype(np.intp)] = np.inf
         ranges[beams[known & (free.states == UNSEEN)].astype(np.intp)] = np.nan

@@ -1,4 +1,4 @@
-"""The ground as a plane: where a mounted camera's pixels meet it. Slopes and kerbs are measured wrongly, unnoticed.
+"""The ground as a plane, and where the pixels of a mounted camera meet it. Slopes and kerbs cause undetected errors.
 
 Frames: *base* is the vehicle's (REP 103: x forward, y left, z up; z = 0 is the ground), *optical* the camera's (x
 right, y down, z forward).
@@ -10,16 +10,16 @@ import numpy as np
 from .camera_model import CameraModel, normalised, projected, ray_grid
 
 OPTICAL_TO_BODY = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-"""Turns vectors of an optical frame into those of a camera's body: x forward, y left, z up."""
+"""Rotates vectors from an optical frame to that of a camera's body: x forward, y left, z up."""
 
 
 class Mounting(NamedTuple):
-    """Where the camera is on the vehicle."""
+    """Pose of the camera on the vehicle."""
 
     rotation: np.ndarray
     """(3, 3) float64: optical -> base."""
     position: np.ndarray
-    """(3,) float64, of the camera in the base frame, m; the third is its height above the ground."""
+    """(3,) float64, position of the camera in the base frame, m; the third is its height above the ground."""
 
     @property
     def down(self) -> np.ndarray:
@@ -49,14 +49,14 @@ def mounting_of(x: float, y: float, height: float, roll: float, pitch: float, ya
 
 
 class GroundPlane:
-    """Where the pixels of one camera, mounted in one way, meet the ground: computed once.
+    """Intersections of the pixels of a mounted camera with the ground, computed once.
 
     Attributes:
         camera, mounting: as given.
         rays: (H, W, 2) float32, of all pixels: see `ray_grid`.
-        edges: (H, W, 2) float32, x and y in the base frame of where the lower edge of each pixel meets the ground, m;
-            NaN from the horizon up.
-        ranges: (H, W) float32, of these points from the point below the camera, m; inf from the horizon up.
+        edges: (H, W, 2) float32, x and y of the ground at the lower edge of each pixel, base frame, m; NaN from the
+            horizon up.
+        ranges: (H, W) float32, distance of these points from the point below the camera, m; inf from the horizon up.
 
     Raises:
         FrameError: the camera is not calibrated.
@@ -80,7 +80,7 @@ class GroundPlane:
             return np.where(slope > 1e-6, self.mounting.position[2] / slope, np.inf)
 
     def ground_points(self, rays: np.ndarray) -> np.ndarray:
-        """Return x and y in the base frame of where rays meet the ground, m: (..., 2); NaN from the horizon up."""
+        """Return where rays meet the ground: (..., 2) x and y in the base frame, m; NaN from the horizon up."""
         depths = self.depths(rays)[..., np.newaxis]
         with np.errstate(invalid='ignore'):
             points = (np.concatenate([rays, np.ones(rays.shape[:-1] + (1,))], axis=-1)

@@ -1,4 +1,4 @@
-"""How something that stands on the ground grew between two images, from its derotated flow."""
+"""The growth of an obstacle between two images, from its derotated flow."""
 import math
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ class Growth(NamedTuple):
     """The estimates from the points of one obstacle; rays are on the plane z = 1."""
 
     approach: float
-    """How far it came nearer, as a share of the depth that it has now; > 0 = it grows."""
+    """Approach as a share of the present depth; > 0 = it grows."""
     error: float
-    """Standard deviation of the approach; inf where there are too few points."""
+    """Standard deviation of the approach; inf if there are too few points."""
     now: np.ndarray
-    """(2,) middle of the points."""
+    """(2,) mean of the points now."""
     before: np.ndarray
-    """(2,) where that was."""
+    """(2,) its position in the previous image."""
     place_error: float
     """Standard deviation of `before`, each of x and y."""
 
@@ -28,17 +28,17 @@ NO_GROWTH = Growth(0.0, math.inf, np.zeros(2), np.zeros(2), math.inf)
 
 def measure_growth(now: np.ndarray, before: np.ndarray, columns: np.ndarray, down: np.ndarray, rise: float,
                    horizon_error: float, flow_error: float, focal_px: float) -> Growth:
-    """Return how points of an upright obstacle grew; others, such as those of the background, are left out.
+    """Return the growth of the points of an upright obstacle, without outliers such as the background.
 
     It moves along the ground, so that the heights of its points over the horizon grow as it comes nearer. The points of
-    a column are at one depth, so this holds for the side of a car, too. The width counts where it says the same.
+    a column are at one depth, so this holds for the side of a car, too. The width is used if it agrees.
 
     Args:
-        now, before: (N, 2), derotated, on the plane z = 1; NaN = not known.
+        now, before: (N, 2), derotated, on the plane z = 1; NaN = unknown.
         columns: (N,) image column of each.
         down: (3,) unit vector towards the ground, optical frame.
-        rise: how far the camera came nearer to the ground, as a share of the obstacle's depth.
-        horizon_error: standard deviation of the horizon in the flow, by that of the camera's rotation, rad.
+        rise: descent of the camera towards the ground, as a share of the obstacle's depth.
+        horizon_error: standard deviation of the horizon in the flow, from that of the camera's rotation, rad.
         flow_error: standard deviation that neighbouring points share, on the plane z = 1.
         focal_px: focal length.
     """

@@ -1,26 +1,26 @@
 """The rules of a node's diagnostics: from facts about the node and its cameras to levels and texts.
 
-WARN: results are missing, late or doubtful. ERROR: nothing comes out, or nothing can be trusted until that is mended.
+WARN: results are missing, late or doubtful. ERROR: there are no results, or none can be trusted until it is fixed.
 """
 import enum
 from typing import List, Mapping, NamedTuple, Sequence, Tuple
 
 STUCK_S = 5.0
-"""A frame that takes longer hangs."""
+"""A frame that takes longer is assumed to hang."""
 SILENCE_S = 5.0
-"""No camera is so slow."""
+"""Longest time between two images of a camera that is not silent."""
 _REJECTED = 5
-"""This many unusable images in a row are not an accident."""
+"""Unusable images in a row that are an error."""
 _FAR_BELOW = 0.5
-"""Of the sender's rate. Cameras whose exposure varies stay above it."""
+"""Share of the sender's rate below which images are lost. Cameras with varying exposure stay above it."""
 UNUSABLE = ('bad', 'too_old', 'engine_fault')
-"""Counters of frames that arrived and gave no result."""
+"""Counters of frames that arrived but gave no result."""
 FIRST_IMAGE = 'first image'
-"""Why there is no result of two images: the only reason that is expected."""
+"""The only expected reason for a missing result of two images."""
 
 
 class Level(enum.IntEnum):
-    """As in diagnostic_msgs/DiagnosticStatus."""
+    """Levels as in diagnostic_msgs/DiagnosticStatus."""
 
     OK = 0
     WARN = 1
@@ -28,15 +28,15 @@ class Level(enum.IntEnum):
 
 
 class InputState(enum.Enum):
-    """What a camera's images do, in Autoware's words."""
+    """State of a camera's images, in Autoware's words."""
 
     RECEIVING = 'receiving'
     WAITING = 'waiting'
-    """None has come yet."""
+    """None has arrived yet."""
     STALLED = 'stalled'
-    """They came, and have stopped."""
+    """They have stopped arriving."""
     REJECTED = 'rejected'
-    """They come, and none can be used."""
+    """They arrive, but none can be used."""
 
 
 class Finding(NamedTuple):
@@ -47,26 +47,26 @@ class Finding(NamedTuple):
 
 
 class NodeFacts(NamedTuple):
-    """What is known about a node."""
+    """Facts about a node."""
 
     is_alive: bool = True
     """Whether its worker runs."""
     state: str = 'running'
-    """What the engines are doing, human-readable."""
+    """State of the engines, human-readable."""
     is_running: bool = True
     """Whether the engines are open."""
     fault: str = ''
     """Why the engines are not open; '' = they are, or are being opened."""
     busy_s: float = 0.0
-    """For how long the frame in hand has been worked on."""
+    """Time that the present frame has been processed so far."""
     idle: str = ''
     """Why it takes no images on purpose, human-readable; '' = it takes them."""
     building: str = ''
-    """How far the build of an engine is; '' = none is built."""
+    """Progress of the build of an engine; '' = none is built."""
 
 
 class CameraFacts(NamedTuple):
-    """What is known about a camera since the last status, about a second ago."""
+    """Facts about a camera since the last status, about a second ago."""
 
     interval_s: float = 1.0
     counts: Mapping[str, int] = {}
@@ -74,31 +74,31 @@ class CameraFacts(NamedTuple):
     ever_received: int = 0
     """Images since the start."""
     rejected: int = 0
-    """Images in a row, up to now, that could not be used."""
+    """Unusable images in a row, up to now."""
     silent_s: float = 0.0
-    """Since the last image, or the start."""
+    """Time since the last image, or the start."""
     publishers: int = 1
-    """Of the image topic."""
+    """Number of publishers of the image topic."""
     sender_hz: float = 0.0
-    """Rate at which the camera takes images, as their stamps tell; 0 = they do not."""
+    """Rate at which the camera takes images, from their stamps; 0 = unknown."""
     complaint: str = ''
-    """What is wrong with the arrival of images."""
+    """Faults of the arrival of images."""
     clock_complaint: str = ''
-    """What is wrong with their stamps."""
+    """Faults of their stamps."""
     error: str = ''
-    """Text of the last image that could not be used."""
+    """Error of the last image that could not be used."""
     missing: Sequence[Tuple[str, str]] = ()
     """Task, and why it had no result for the last frame: 'NAME: details'."""
     min_hz: float = 0.0
-    """Rate of results that is expected; 0 = none."""
+    """Lowest expected rate of results; 0 = none."""
 
     def hz(self, key: str) -> float:
-        """Return how many frames a second count under a name."""
+        """Return how many frames per second are counted under a name."""
         return self.counts.get(key, 0) / self.interval_s if self.interval_s > 0 else 0.0
 
 
 def input_state(facts: CameraFacts) -> InputState:
-    """Return what a camera's images do."""
+    """Return the state of a camera's images."""
     if not facts.ever_received:
         return InputState.WAITING
     if facts.silent_s > SILENCE_S:
@@ -128,7 +128,7 @@ def camera_findings(facts: CameraFacts) -> List[Finding]:
 
 
 def summary(findings: Sequence[Finding], fine: str) -> Finding:
-    """Return the worst of the findings with the texts of all that are as bad; `fine` if there are none."""
+    """Return the worst level of the findings, with the texts of all of that level; `fine` if there are none."""
     if not findings:
         return Finding(Level.OK, fine)
     worst = max(finding.level for finding in findings)
@@ -153,7 +153,7 @@ def _unusable(facts: CameraFacts) -> List[Finding]:
 def _arrival(facts: CameraFacts) -> List[Finding]:
     if not facts.complaint:
         return []
-    # Without a publisher there is a camera to be started, which is what a node that was just started waits for.
+    # Without a publisher, the camera has not been started yet: normal for a node that was just started.
     stalled = facts.silent_s > SILENCE_S and facts.publishers > 0
     return [Finding(Level.ERROR if stalled else Level.WARN, facts.complaint)]
 

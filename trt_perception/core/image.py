@@ -1,4 +1,4 @@
-"""Camera encodings and image geometry. In core, few others use OpenCV: ARCHITECTURE.md.
+"""Camera encodings and image geometry. Few other files of core use OpenCV: see ARCHITECTURE.md.
 
 Grey levels are uint8, 0..255. Sizes are (height, width). Resampling uses half-pixel centres.
 """
@@ -16,13 +16,13 @@ class Encoding(NamedTuple):
     """Memory layout of one sensor_msgs encoding."""
 
     bytes_per_pixel: int
-    """In the first plane."""
+    """Bytes per pixel of the first plane."""
     planes: Tuple[int, int] = (1, 1)
     """Rows of the message per row of the image, as a fraction."""
     even: Tuple[bool, bool] = (False, False)
     """Height, width must be even (subsampled chroma, Bayer cells)."""
     order: str = 'RGB'
-    """Channels after decoding, in OpenCV's words."""
+    """Channels after decoding, in OpenCV's names."""
     code: Optional[int] = None
     """OpenCV conversion that decodes it; None = the bytes are the pixels already."""
 
@@ -60,7 +60,7 @@ ENCODINGS: Dict[str, Encoding] = {
     'nv12': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_NV12),
     'nv21': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_NV21),
     'nv24': Encoding(1, (3, 1)),
-    # Luma, then U and V in planes of their own, whose rows are half as long, padding included.
+    # Luma, then U and V in separate planes, whose rows are half as long, padding included.
     'i420': Encoding(1, (3, 2), (True, True), code=cv2.COLOR_YUV2RGB_I420),
 }
 
@@ -78,7 +78,7 @@ def make_frame(data: np.ndarray, height: int, width: int, step: int, encoding: s
     Args:
         data: (N,) uint8, the message's bytes; bytes after the last row are ignored. The last row may lack its padding:
             then the bytes are copied.
-        step: bytes from one row to the next, padding included.
+        step: bytes from one row to the next, including padding.
 
     Raises:
         FrameError: unknown encoding, empty, odd or enormous size, step too small, data too short, or, where planes
@@ -117,7 +117,7 @@ def make_frame(data: np.ndarray, height: int, width: int, step: int, encoding: s
 
 
 def narrow_mono16(frame: Frame, bits: int) -> Frame:
-    """Return a mono16 frame whose pixels use the lower `bits` alone as a mono8 frame; brighter pixels become white."""
+    """Return a mono16 frame whose pixels use only the lower `bits` as a mono8 frame; brighter pixels become white."""
     pixels = frame.data[:, :2 * frame.width].reshape(-1).view('>u2' if frame.is_bigendian else '<u2')
     levels = np.minimum(pixels >> (bits - 8), 255).astype(np.uint8).reshape(frame.height, frame.width)
     return Frame(levels, frame.height, frame.width, 'mono8', frame.stamp_ns, frame.frame_id)
@@ -136,7 +136,7 @@ def frame_from_array(image: np.ndarray, stamp_ns: int = 0, frame_id: str = '', c
 
 
 class FrameDecoder:
-    """Turns frames into images of the colour order and size that networks want.
+    """Converts frames to images with the colour order and size that networks require.
 
     Work is shared: pipelines that ask for the same frame get one decode, and one resize per size. Memory is
     allocated when a geometry is first seen and reused for every frame after that.
@@ -169,7 +169,7 @@ class FrameDecoder:
         return self._done[wanted, size]
 
     def _resized(self, frame: Frame, order: str, size: Size) -> np.ndarray:
-        # Before the colour conversion, so that the conversion touches only the network's pixels.
+        # Before the colour conversion, so that only the network's pixels are converted.
         own = (frame.height, frame.width)
         if (order, own) not in self._done:
             self._done[order, own] = self._decoded(frame)
@@ -185,7 +185,7 @@ class FrameDecoder:
         step = frame.data.shape[1]
         if frame.encoding == 'mono16':
             pixels = self._buffer('GRAY', (height, width))
-            # The high byte alone: at most one grey level from rounding, and no arithmetic. White is 65535, as in
+            # The high byte only: at most one grey level from rounding, and no arithmetic. White is 65535, as in
             # cv_bridge: a driver that sends 12 bits must shift them up.
             pixels[...] = frame.data[:, (0 if frame.is_bigendian else 1):2 * width:2]
             return pixels
@@ -210,7 +210,7 @@ class FrameDecoder:
 
     def _buffer(self, role: str, shape: Tuple[int, ...]) -> np.ndarray:
         if (role, shape) not in self._memory:
-            if len(self._memory) > 16:  # A source that keeps changing its size must not eat the memory.
+            if len(self._memory) > 16:  # A source that keeps changing its size must not use up the memory.
                 self._memory.clear()
             self._memory[role, shape] = np.empty(shape, np.uint8)
         return self._memory[role, shape]
@@ -220,8 +220,8 @@ class NearestResizer:
     """Resizes label maps to one size by nearest neighbour, pixel centres aligned.
 
     cv2.INTER_NEAREST is off by up to half a source pixel and INTER_NEAREST_EXACT is missing in the OpenCV 4.1 of
-    JetPack, so the two gathers are done here. Both gather rows, which are copied whole, between two transpositions:
-    from 416x544 to 720x1280 that takes 0.07 ms, with a gather of columns 0.51 (INTER_NEAREST_EXACT 0.33).
+    JetPack, so two gathers do the same here. Both gather whole rows, with two transpositions: from 416x544 to 720x1280
+    this takes 0.07 ms, a gather of columns 0.51, and INTER_NEAREST_EXACT 0.33.
     """
 
     def __init__(self, source: Size, target: Size) -> None:
@@ -254,7 +254,7 @@ def resize_flow(flow: np.ndarray, out: np.ndarray, scale: Tuple[float, float]) -
 
 def scale_flow(flow: np.ndarray, out: np.ndarray, scale: Tuple[float, float]) -> np.ndarray:
     """Multiply u and v of (h, w, 2) float32 flow into `out`, which may be `flow`, and return it."""
-    for axis in (0, 1):  # Both at once, by an array of two factors, take 7 times as long.
+    for axis in (0, 1):  # An array of two factors for both at once takes 7 times as long.
         np.multiply(flow[..., axis], np.float32(scale[axis]), out=out[..., axis])
     return out
 

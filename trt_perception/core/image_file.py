@@ -13,7 +13,7 @@ JPEG, PNG = 'JPEG', 'PNG'
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-# What decides the pixels. Other chunks are left out: they may hold compressed text of any size, or an animation.
+# Chunks that decide the pixels. Others are left out: they may hold compressed text of any size, or an animation.
 _PNG_CHUNKS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
 
 _SOI, _EOI, _SOS, _DHT, _DAC, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xCC, 0xDD
@@ -29,22 +29,22 @@ class ImageFile(NamedTuple):
     width: int
     channels: int
     bits: int
-    """Per channel."""
+    """Bits per channel."""
     data: bytes
-    """What to decode: without what follows the image, and with an end marker."""
+    """Bytes to decode: without data after the image, and with an end marker."""
     scan_ends: List[int]
-    """JPEG only: where in `data` the marker after each scan is."""
+    """JPEG only: positions in `data` of the markers after each scan."""
     is_progressive: bool = False
     has_end_marker: bool = True
 
 
 def read_image_file(data: bytes) -> ImageFile:
-    """Check the structure of a JPEG or PNG file and return what its header says.
+    """Check the structure of a JPEG or PNG file and return the contents of its header.
 
-    An end marker that is missing is added, since some cameras never send it.
+    A missing end marker is added, because some cameras never send it.
 
     Raises:
-        FrameError: another format, a part that is missing or damaged, or more pixels than limits.MAX_IMAGE_PIXELS.
+        FrameError: another format, a missing or damaged part, or more pixels than limits.MAX_IMAGE_PIXELS.
     """
     if data.startswith(_PNG_SIGNATURE):
         return _read_png(data)
@@ -78,7 +78,7 @@ def _read_png(data: bytes) -> ImageFile:
             if zlib.crc32(view[at + 4:end - 4]) & 0xFFFFFFFF != struct.unpack_from('>I', data, end - 4)[0]:
                 raise _damaged(PNG, data, 'the checksum of its chunk {!r} is wrong'.format(name))
             kept.append(view[at:end])
-        elif not name[0] & 0x20:  # An upper-case first letter: whoever does not know it cannot read the image.
+        elif not name[0] & 0x20:  # An upper-case first letter: the chunk is critical for reading the image.
             raise _damaged(PNG, data, 'it has the unknown critical chunk {!r}'.format(name))
         if name == b'IHDR':
             header = _png_header(data, at + 8, length)
@@ -89,10 +89,10 @@ def _read_png(data: bytes) -> ImageFile:
 def _unpacked(data: bytes, chunks: List[Any], size: int) -> List[Any]:
     """Return the chunks of a PNG with its pixels unpacked, so that the decoder need not do it again.
 
-    One that unpacks to much more than its pixels is refused: a decoder would read all of it, a thousand bytes for each.
+    A PNG that unpacks to far more than its pixels is refused, because a decoder would read all of it.
 
     Args:
-        size: bytes of the pixels; interlaced they may have nearly twice as many rows, each with a byte of its own.
+        size: bytes of the pixels; interlaced images may have nearly twice as many rows, each with an extra byte.
     """
     inflater, packer = zlib.decompressobj(), zlib.compressobj(0)
     left = 2 * size + 2**10
@@ -129,7 +129,7 @@ def _png_header(data: bytes, at: int, length: int) -> tuple:
 
 def _read_jpeg(data: bytes) -> ImageFile:
     markers = _jpeg_markers(data)
-    end = len(data.rstrip(b'\xff'))  # A marker that was cut in two, or fill bytes.
+    end = len(data.rstrip(b'\xff'))  # A marker that was split, or fill bytes.
     has_end_marker = False
     at = 2
     frame = None
@@ -173,7 +173,7 @@ def _read_jpeg(data: bytes) -> ImageFile:
 
 
 def _jpeg_markers(data: bytes) -> np.ndarray:
-    """Return where markers are that end a scan: (N,) int, sorted. Restart markers and stuffed bytes do not."""
+    """Return the positions of markers that end a scan: (N,) int, sorted. Restart markers and stuffed bytes do not."""
     array = np.frombuffer(data, np.uint8)
     at = np.flatnonzero(array[:-1] == 0xFF)
     code = array[at + 1]

@@ -9,23 +9,23 @@ class SourceOptions(NamedTuple):
     """Which images to read, and how."""
 
     source: str
-    """What `kind_of` in sources/ knows: a V4L2 device, 'csi:0', the path of a video, 'test'."""
+    """Source, see `kind_of` in sources/: a V4L2 device, 'csi:0', the path of a video, 'test'."""
     pipeline: str = ''
-    """GStreamer elements that give video/x-raw, instead of `source`."""
+    """GStreamer pipeline that ends in video/x-raw, instead of `source`."""
     height: int = 0
     """px; 0 = as the source gives it."""
     width: int = 0
     """px; 0 = as the source gives it."""
     rate_hz: float = 0.0
-    """Images per second; 0 = as the source gives it."""
+    """Images per second; 0 = that of the source."""
     encoding: str = ''
-    """Of the frames, as in sensor_msgs/Image; '' = as the source gives it, without a conversion where possible."""
+    """Encoding, as in sensor_msgs/Image; '' = that of the source, without a conversion where possible."""
     frame_id: str = ''
-    """Of the frames."""
+    """frame_id of the frames."""
 
 
 class ImageSource(abc.ABC):
-    """Gives images one after the other. Opened, used and closed by one thread.
+    """Returns one image after another. Opened, used and closed by one thread.
 
     Args:
         now_ns: the clock of the stamps.
@@ -44,7 +44,7 @@ class ImageSource(abc.ABC):
 
     @abc.abstractmethod
     def __str__(self) -> str:
-        """Return what was opened, human-readable."""
+        """Return a description of the opened source, human-readable."""
 
     @abc.abstractmethod
     def read(self, timeout_s: float) -> Optional[Frame]:

@@ -6,7 +6,7 @@ import numpy as np
 from .camera_model import CameraModel, ray_grid, rays_at
 
 _WIDEST = 0.35
-"""Half the side of the part of the image that counts, on the plane z = 1: 20 degrees."""
+"""Half the side of the part of the image that is used, on the plane z = 1: 20 degrees."""
 _STRIDE = 8
 
 
@@ -18,7 +18,7 @@ class IntegratedFlow(NamedTuple):
     y: float
     """Flow about y, rad: > 0 when the image moves down."""
     quality: int
-    """0 = none ... 255 = valid and alike everywhere."""
+    """0 = no flow ... 255 = valid and equal everywhere."""
 
 
 class FlowIntegrator:
@@ -49,6 +49,6 @@ class FlowIntegrator:
         if not len(turned):
             return IntegratedFlow(float('nan'), float('nan'), 0)
         x, y = np.median(turned, axis=0)
-        # What is within a fifth of the median, or 2 mrad, agrees.
+        # Flow within a fifth of the median, or 2 mrad, agrees.
         near = np.hypot(*(turned - (x, y)).T) < max(0.2 * float(np.hypot(x, y)), 2e-3)
         return IntegratedFlow(float(x), float(y), int(round(255 * near.sum() / len(self._angles))))

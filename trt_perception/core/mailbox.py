@@ -1,4 +1,4 @@
-"""The mailbox between subscriptions and the worker thread: of every sender the newest item wins; senders take turns."""
+"""The mailbox between subscriptions and the worker thread: keeps the newest item of each sender; senders take turns."""
 import threading
 from typing import Dict, Generic, Optional, Sequence, TypeVar
 
@@ -9,9 +9,9 @@ class Mailbox(Generic[Item]):
     """Holds at most one item of each sender; a newer one replaces it.
 
     Args:
-        priorities: one per sender. Of those with the highest priority that wait, the one whose last turn is longest ago
-            is next. The order of arrival would not do: of senders that always send in the same order, the first would
-            get more turns.
+        priorities: one per sender. The highest priority that waits goes first; among equal ones, the sender whose last
+            turn is longest ago. The order of arrival is not used: if senders always send in the same order, the first
+            would get more turns.
     """
 
     def __init__(self, priorities: Sequence[int] = (0,)) -> None:
@@ -23,7 +23,7 @@ class Mailbox(Generic[Item]):
         self._changed = threading.Condition()
 
     def put(self, item: Item, sender: int = 0) -> bool:
-        """Store the newest item of a sender and return whether an older one was thrown away for it."""
+        """Store the newest item of a sender and return whether it replaced an older one."""
         with self._changed:
             replaced = sender in self._waiting
             self._waiting[sender] = item

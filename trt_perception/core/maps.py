@@ -11,14 +11,14 @@ from .tensors import map_size
 
 
 class MapOutput:
-    """Labels, or a confidence, resized by nearest neighbour: by the engine where it can.
+    """Labels, or a confidence, resized by nearest neighbour, by the engine if it can.
 
     Args:
-        name: of the output.
-        hint: what to do about an output of another shape or type, a sentence.
+        name: name of the output.
+        hint: remedy for an output of another shape or type, a sentence.
 
     Attributes:
-        result: (H, W) uint8, where it is written; after `resize_to`.
+        result: (H, W) uint8, the memory of the result; after `resize_to`.
 
     Raises:
         EngineError: the output is no map of bytes.
@@ -43,7 +43,7 @@ class MapOutput:
         self._resizer = None if done else NearestResizer(self.size, result.shape)
 
     def read(self, output: np.ndarray) -> np.ndarray:
-        """Return the result, (H, W) uint8, filled from what the engine gave: (1, h, w) uint8."""
+        """Return the result, (H, W) uint8, filled from the engine's output, (1, h, w) uint8."""
         if self._resizer is None:
             np.copyto(self.result, output.reshape(self.result.shape))
             return self.result

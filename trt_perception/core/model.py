@@ -19,7 +19,7 @@ from .yaml_file import read_yaml
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 CHANNELS = {'rgb': 3, 'bgr': 3, 'gray': 1}
 _NETWORKS = ('.onnx', '.tflite', '.pb', '.engine', '.plan', '.trt', '.pt', '.pth', '.h5')
-"""Suffixes of network files, which people give where a model is wanted."""
+"""Suffixes of network files, which users pass by mistake instead of a model."""
 ONNX = 'onnx'
 """Key in `files` of networks for all back-ends that read ONNX and have no entry of their own."""
 
@@ -34,7 +34,7 @@ class LabelClass(NamedTuple):
 
 
 class LabelSet(NamedTuple):
-    """What the ids of a label map mean."""
+    """The classes of a label map by id."""
 
     name: str
     classes: Tuple[LabelClass, ...]
@@ -50,7 +50,7 @@ class ModelInput(NamedTuple):
     names: Tuple[str, ...]
     """(image,) for segmentation; (first, second) for flow, which points from `first` to `second`."""
     color: str
-    """Channel order the network wants: rgb, bgr or gray."""
+    """Channel order of the network: rgb, bgr or gray."""
     mean: np.ndarray
     """(C,) float32, grey levels 0..255, in the order of `color`."""
     std: np.ndarray
@@ -58,7 +58,7 @@ class ModelInput(NamedTuple):
 
 
 class ModelOutput(NamedTuple):
-    """Names of the network's outputs, by what the table of tasks calls them."""
+    """Names of the network's outputs, by their names in the table of tasks."""
 
     names: Dict[str, str]
     """E.g. {'labels': 'labels', 'confidence': 'conf'}; outputs that the network lacks are missing."""
@@ -72,7 +72,7 @@ class ModelOutput(NamedTuple):
 
     @property
     def confidence(self) -> Optional[str]:
-        """Name of the output with the confidence in that class, or None."""
+        """Name of the output with the confidence of that class, or None."""
         return self.names.get('confidence')
 
     @property
@@ -100,10 +100,10 @@ class Model(NamedTuple):
     output: ModelOutput
     labels: Optional[LabelSet]
     sha256: Dict[str, str] = {}
-    """File name -> digest, of networks and the weights that they name; a file that differs is refused."""
+    """File name -> digest, of networks and their weights; a file that differs is refused."""
     precision_loss: Mapping[str, float] = {}
-    """Precision -> what it was measured to cost against FP32, points of mean IoU or per cent of the EPE; infinity where
-    it was not measured."""
+    """Precision -> measured loss compared with FP32, points of mean IoU or per cent of the EPE; infinity if it was not
+    measured."""
     keep_fp32: Tuple[str, ...] = ()
     """Layers whose name contains one of these stay in FP32 when the others become FP16, BF16 or INT8."""
 
@@ -111,7 +111,7 @@ class Model(NamedTuple):
         """Return precision -> network file, as written in the YAML, for a back-end; {} when there is none.
 
         Args:
-            format: the entry to use where the back-end has none of its own; '' = no other.
+            format: the entry to use if the back-end has none of its own; '' = none.
         """
         return self.files.get(backend) or self.files.get(format) or {}
 
@@ -227,7 +227,7 @@ def _find(kind: str, name: str, beside: str = '') -> str:
 
 
 def _files(fields: Fields) -> Dict[str, Dict[str, str]]:
-    # Back-end names are checked where they are used: this layer does not know which inference runtimes exist.
+    # Back-end names are checked where they are used, because this layer does not know the inference runtimes.
     files = {}
     for backend in fields.values:
         by_precision = Fields('{}.{}'.format(fields.where, backend), fields.values[backend])

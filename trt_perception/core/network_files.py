@@ -1,4 +1,4 @@
-"""The files of a network: the weights that an ONNX file names, and their digests as given in the YAML."""
+"""The files of a network: external weights of an ONNX file, and digests as given in the YAML."""
 import hashlib
 import os
 import re
@@ -26,7 +26,7 @@ def read_network(path: str) -> bytes:
 
 
 def weights_files(network: str, data: bytes) -> List[str]:
-    """Return the names of the files that an ONNX file has its weights in, relative to its folder, sorted.
+    """Return the names of the files with the weights of an ONNX file, relative to its folder, sorted.
 
     Raises:
         ConfigError: one is outside that folder.
@@ -43,7 +43,7 @@ def weights_files(network: str, data: bytes) -> List[str]:
 
 
 def read_weights(network: str, name: str) -> bytes:
-    """Return the content of a file that `weights_files` named.
+    """Return the content of a file that `weights_files` returned.
 
     Raises:
         ConfigError: it cannot be read.
@@ -72,7 +72,7 @@ def network_sha256(network: str) -> str:
 def check_network_files(model: Model, network: str) -> None:
     """Check the files of a network against the digests in the model's YAML, where it has some.
 
-    That the network's own file is missing is left for the runtime to say.
+    A missing network file is reported by the runtime instead.
 
     Raises:
         ConfigError: a file differs, is missing, or lies outside the network's folder.

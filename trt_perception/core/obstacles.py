@@ -1,7 +1,7 @@
 """Obstacles of one image: where they stand, how they move over the ground, and when they reach the camera.
 
-Each stands on the ground plane, which gives its distance; its growth in the image gives the time to contact; what the
-camera's own motion does not explain is its own motion. All from derotated flow: the camera's rotation comes out first.
+An obstacle stands on the ground plane, which gives its distance. Its growth in the image gives the time to contact.
+Motion that the camera's own motion does not explain is its motion. All flow is without the camera's rotation.
 """
 import math
 from typing import List, NamedTuple, Optional, Tuple
@@ -18,33 +18,33 @@ from .growth import NO_GROWTH, Growth, measure_growth
 _FOOT_PX = 0.7
 """Standard deviation of the row of an obstacle's foot: rounding, and labels that end too early or too late."""
 _MOVES = 3.0
-"""Standard deviations from which on an obstacle counts as moving."""
+"""Standard deviations above which an obstacle counts as moving."""
 _STANDS = 2.0
-"""Standard deviations up to which it counts as standing still."""
+"""Standard deviations below which it counts as standing still."""
 
 
 class Obstacle(NamedTuple):
-    """One obstacle, or the part of a long one that is about equally far."""
+    """One obstacle, or a part of a long one with about the same distance."""
 
     class_id: int
     box: Tuple[int, int, int, int]
     """(left, top, right, bottom) in the image, px; right and bottom are one past the last pixel."""
     position: np.ndarray
-    """(2,) x and y of the middle of its foot, base frame, m."""
+    """(2,) x and y of the centre of its foot, base frame, m."""
     size: Tuple[float, float]
-    """Width and height, m; the height is that of what is seen in one class."""
+    """Width and height, m; the height is that of its visible pixels of one class."""
     distance: float
-    """From the point below the camera to the middle of its foot, m; at most that if the foot is below the image."""
+    """Distance from the point below the camera to the centre of its foot, m; at most that if the foot is not visible."""
     bearing: float
-    """Of the middle of its foot, about z from x of the base frame, rad."""
+    """Bearing of the centre of its foot, about z from x of the base frame, rad."""
     time_to_contact: float
-    """Until the camera reaches its depth if nothing changes, s; inf = not within the longest time, or unknown."""
+    """Time until the camera reaches its depth if nothing changes, s; inf = longer than the longest time, or unknown."""
     velocity: Optional[np.ndarray]
-    """(2,) x and y over the ground, base frame, m/s; None = not known."""
+    """(2,) x and y over the ground, base frame, m/s; None = unknown."""
     is_moving: bool
-    """Whether it moves over the ground, beyond what the spread of the flow explains."""
+    """Whether it moves over the ground by more than the error of the flow."""
     confidence: float
-    """Probability, from the errors of the flow, that the time to contact is right to 25 %; where it is inf, that it is
+    """Probability, from the errors of the flow, that the time to contact is right within 25 %; if it is inf, that it is
     longer than the longest one."""
 
 
@@ -52,10 +52,10 @@ class ObstacleFinder:
     """Finds obstacles in the label maps and flow fields of one camera, both on the same pixel grid.
 
     Args:
-        bottom: rows below show the vehicle itself, or nothing: feet there are not seen.
-        min_speed: slowest motion over the ground that counts as moving, m/s.
-        longest_time: times to contact above are inf, s.
-        stride: every so many rows and columns of the flow are looked at.
+        bottom: rows below it show the vehicle itself, or nothing, so that feet there are not visible.
+        min_speed: lowest speed over the ground that counts as moving, m/s.
+        longest_time: longer times to contact become inf, s.
+        stride: only every stride-th row and column of the flow is used.
     """
 
     def __init__(self, plane: GroundPlane, bottom: int, min_speed: float = 0.7, longest_time: float = 10.0,
@@ -75,11 +75,11 @@ class ObstacleFinder:
 
         Args:
             labels: (H, W) uint8 class ids.
-            free: what `FreeSpaceFinder.find` gave for them.
-            previous: (H / stride, W / stride, 2) where every stride-th pixel was in the previous image, on the plane
-                z = 1; NaN = not known.
-            motion: of the camera; None = not known: then nothing counts as moving.
-            interval_s: between both images.
+            free: the result of `FreeSpaceFinder.find` for them.
+            previous: (H / stride, W / stride, 2), position of every stride-th pixel in the previous image, on the plane
+                z = 1; NaN = unknown.
+            motion: of the camera; None = unknown, so that nothing counts as moving.
+            interval_s: time between both images.
         """
         stride = self._stride
         turn = np.eye(3) if motion is None else motion.rotation
@@ -109,7 +109,7 @@ class ObstacleFinder:
         growth = NO_GROWTH if motion is None else measure_growth(
             now, before, numbers, plane.mounting.down, float(_shift(motion) @ plane.mounting.down) / depth,
             math.sqrt(motion.covariance[3, 3]), motion.flow_error, self._focal)
-        if foot + 2 >= self._bottom:  # Then it is nearer than its foot suggests.
+        if foot + 2 >= self._bottom:  # Then it is nearer than its foot indicates.
             depth_error = math.inf
         time, confidence, velocity, is_moving = self._contact(growth, depth, depth_error, motion, interval_s)
         return Obstacle(
@@ -153,9 +153,9 @@ class ObstacleFinder:
 
     def _own_motion(self, growth: Growth, depth: float, depth_error: float,
                     motion: EgoMotion) -> Tuple[Tuple[float, float], ...]:
-        """Return how far it moved sideways and along, m, each with its standard deviation."""
+        """Return its displacement sideways and along, m, each with its standard deviation."""
         shift = _shift(motion)
-        # Sideways, what counts is the place in the image, which does not depend on the growth.
+        # Sideways, the position in the image decides, which does not depend on the growth.
         before = depth + shift[2]
         static = (growth.now[0] * depth + shift[0]) / before
         turned = motion.rotation @ np.append(growth.now, 1) * depth
@@ -168,11 +168,11 @@ class ObstacleFinder:
                 (abs(shift[2] - growth.approach * depth), along_error))
 
     def _time(self, approach: float, error: float, interval_s: float) -> float:
-        """Return the time to contact of an approach, s; inf where it is long, or not beyond its error."""
+        """Return the time to contact of an approach, s; inf if it is long, or the approach is within its error."""
         return interval_s / approach if approach > max(interval_s / self._longest_time, 2 * error) else math.inf
 
     def _confidence(self, time: float, approach: float, error: float, interval_s: float) -> float:
-        """Return the probability that a time is right to 25 %, or longer than the longest if it is inf."""
+        """Return the probability that a time is right within 25 %, or longer than the longest if it is inf."""
         if not math.isfinite(error):
             return 0.0
         if math.isinf(time):
@@ -181,7 +181,7 @@ class ObstacleFinder:
 
 
 def _below(limit: float, mean: float, error: float) -> float:
-    """Return the probability that something of normal distribution is below a limit."""
+    """Return the probability that a normally distributed value is below a limit."""
     return 0.5 * (1 + math.erf((limit - mean) / (error * math.sqrt(2))))
 
 
@@ -191,7 +191,7 @@ def _shift(motion: EgoMotion) -> np.ndarray:
 
 
 def _static_approach(growth: Growth, depth: float, depth_error: float, motion: EgoMotion) -> Tuple[float, float]:
-    """Return the approach of what stands still, and its standard deviation: of growth and distance together."""
+    """Return the approach of a static obstacle, from growth and distance together, and its standard deviation."""
     static = float(_shift(motion)[2]) / depth
     static_error = math.hypot(static * depth_error / depth, math.sqrt(motion.covariance[2, 2]) / depth)
     weights = np.array([growth.error, max(static_error, 1e-9)])**-2.0

@@ -1,4 +1,4 @@
-"""A local occupancy grid by inverse perspective mapping of a label map: what ground was seen, and at what cost."""
+"""A local occupancy grid by inverse perspective mapping of a label map: the visible ground and its cost."""
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -25,11 +25,11 @@ class GridShape(NamedTuple):
 
 
 class OccupancyMapper:
-    """Makes occupancy grids of the label maps of one camera. Which pixel shows which cell is computed once.
+    """Makes occupancy grids from the label maps of one camera. The pixel of each cell is computed once.
 
-    A cell has the cost of the class that the pixel at its centre shows, if that is ground and nothing stands before it.
-    The cells where obstacles stand have the cost of their class. What was not seen is UNKNOWN (-1): outside the image,
-    behind an obstacle, unlabelled, beyond the longest range.
+    A cell has the cost of the class of the pixel at its centre, if that is ground and no obstacle is in front of it.
+    Cells with the feet of obstacles have the cost of their class. Cells outside the image, behind an obstacle,
+    unlabelled or beyond the longest range are UNKNOWN (-1).
     """
 
     def __init__(self, plane: GroundPlane, tables: ClassTables, shape: GridShape, max_range: float = 30.0) -> None:
@@ -57,7 +57,7 @@ class OccupancyMapper:
 
         Args:
             labels: (H, W) uint8 class ids.
-            free: what `FreeSpaceFinder.find` gave for them.
+            free: the result of `FreeSpaceFinder.find` for them.
         """
         grid = np.full(self.shape.cells, UNKNOWN, np.int8)
         shown = labels.ravel()[self._pixels]
@@ -67,7 +67,7 @@ class OccupancyMapper:
         return grid
 
     def _draw_obstacles(self, grid: np.ndarray, free: FreeSpace) -> None:
-        """Draw the feet of obstacles, and lines between those of neighbouring columns that are near each other."""
+        """Draw the feet of obstacles, and lines between neighbouring ones that are near each other."""
         away = free.points - self._plane.mounting.position[:2].astype(np.float32)
         feet = free.points + away * (0.5 * self.shape.resolution / np.maximum(free.ranges, 1e-3))[:, np.newaxis]
         left, right = feet[:-1], feet[1:]

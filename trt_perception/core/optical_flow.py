@@ -1,4 +1,4 @@
-"""Optical flow: Frame, and the one before it -> FlowField."""
+"""Optical flow: a Frame and the previous one -> FlowField."""
 from typing import Optional
 
 import numpy as np
@@ -114,11 +114,11 @@ class OpticalFlowPipeline(Pipeline[FlowField]):
     def _put(self, frame: Frame) -> None:
         with self._timer.stage('optical_flow preprocess'):
             self._engine.put_image(self._current, frame)
-        # Only the identity of the frame is kept: its bytes belong to a message that is about to be reused.
+        # Only the identity of the frame is kept, because its bytes belong to a message that will be reused.
         self._before = frame._replace(data=np.empty((0, 0), np.uint8))
 
     def _unpaired(self, before: Optional[Frame], frame: Frame) -> str:
-        """Return why two frames make no pair, as `lacks`; '' = they do."""
+        """Return why two frames are no pair, as `lacks`; '' = they are."""
         if before is None:
             return FIRST_IMAGE
         interval_ns = frame.stamp_ns - before.stamp_ns

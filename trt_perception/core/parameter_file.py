@@ -1,4 +1,4 @@
-"""Parameters of the nodes as ROS users write them, read without ROS: parameter files, and NAME:=VALUE."""
+"""Reads parameters of the nodes without ROS: ROS parameter files, and NAME:=VALUE."""
 from typing import Any, Dict, Iterator, Tuple
 
 from .errors import ConfigError
@@ -6,9 +6,9 @@ from .settings import find_setting
 from .yaml_file import parse_yaml, read_yaml
 
 _NODES = ('/**', 'perception', '/perception', '/**/perception')
-"""Sections of a parameter file that concern the node, in the order in which later ones win."""
+"""Sections of a parameter file for the node; later ones override earlier ones."""
 _OTHERS = ('use_sim_time',)
-"""Parameters of every ROS node, which mean nothing without ROS."""
+"""Parameters of every ROS node, which have no effect without ROS."""
 
 
 def read_parameters(path: str) -> Dict[str, Any]:

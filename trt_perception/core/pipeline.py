@@ -1,4 +1,4 @@
-"""What the pipelines of all tasks share: Frame -> result, on one engine, with settings that may change meanwhile."""
+"""The common part of the pipelines of all tasks: Frame -> result, on one engine, with settings that may change."""
 import abc
 import math
 from typing import Any, Callable, Generic, Mapping, Optional, Tuple, TypeVar
@@ -16,7 +16,7 @@ CAMERA = 'camera'
 NETWORK = 'network'
 
 Allocate = Callable[[str, Tuple[int, ...], type], np.ndarray]
-"""Gives the memory of a result: (name, shape, dtype) -> array. Called when the geometry changes."""
+"""Returns the memory of a result: (name, shape, dtype) -> array. Called when the geometry changes."""
 
 SharedFlow = Callable[[], Optional[Callable[[], Optional[FlowField]]]]
 """Returns what gives the flow to the frame in hand, on the grid 'current', that is computed anyway; None = nothing."""
@@ -36,10 +36,10 @@ class Pipeline(abc.ABC, Generic[Result]):
     Args:
         settings: parameters of the nodes by name; those that are missing have their defaults. With output_size
             'camera' results are on the camera's pixel grid, with 'network' as the network gives them.
-        timer: notes how long the stages take.
-        allocate: where results are written, so that a publisher can pass its message's own memory.
-        wants: called with an optional output of the task, per frame: whether it is needed.
-        camera: whose frames it gets, as `Engine.select` numbers them: each camera has a pipeline, all on one engine.
+        timer: records the time of the stages.
+        allocate: gives the memory of results, so that a publisher can pass that of its message.
+        wants: returns whether an optional output of the task is needed; called per frame.
+        camera: number of its camera, see `Engine.select`: each camera has a pipeline, all on one engine.
 
     Raises:
         EngineError: the engine's outputs are not those of the task.
@@ -55,7 +55,7 @@ class Pipeline(abc.ABC, Generic[Result]):
                  wants: Callable[[str], bool] = lambda role: True, camera: int = 0) -> None:
         self._engine = engine
         self._camera = camera
-        engine.select(camera)  # Now, so that a want of memory shows at start.
+        engine.select(camera)  # Now, so that a lack of memory is detected at start.
         self._model = model
         self._timer = timer or StageTimer()
         self._allocate = allocate
@@ -71,12 +71,12 @@ class Pipeline(abc.ABC, Generic[Result]):
         return False
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Take over settings, from any thread; those that are missing stay. Only `runtime` ones may change later."""
+        """Apply settings, from any thread; missing ones stay as they are. Only `runtime` ones may change later."""
         self._settings.update(settings)
         self._configured()
 
     def process(self, frame: Frame) -> Optional[Result]:
-        """Return the result for one frame; None where a frame before it is missing.
+        """Return the result for one frame; None if a previous frame is missing.
 
         ITS ARRAYS ARE REUSED: they are valid until the next call.
 
@@ -98,19 +98,19 @@ class Pipeline(abc.ABC, Generic[Result]):
 
     @abc.abstractmethod
     def _process(self, frame: Frame) -> Optional[Result]:
-        """Do what `process` says; the engine has this camera's inputs."""
+        """Implement `process`; the engine has this camera's inputs."""
 
     @abc.abstractmethod
     def _check_outputs(self) -> Size:
-        """Refuse an engine whose outputs are not those of the task; return the (height, width) that they have."""
+        """Refuse an engine whose outputs are not those of the task; return their (height, width)."""
 
     def _configured(self) -> None:
-        """Take from `self._settings` what each frame needs."""
+        """Read the settings that frames need from `self._settings`."""
         return
 
     @abc.abstractmethod
     def _resize(self, target: Size) -> None:
-        """Allocate results of another (height, width) and get ready to resize to it."""
+        """Allocate results of another (height, width) and prepare to resize to it."""
 
     def _least_confidence(self) -> int:
         """Return the task's setting min_confidence as a byte; 0 = off.
@@ -126,7 +126,7 @@ class Pipeline(abc.ABC, Generic[Result]):
         return math.ceil(255 * least)
 
     def _set_target(self, frame: Frame) -> None:
-        """Get ready for the size that a frame's result will have."""
+        """Prepare for the size of a frame's result."""
         target = (frame.height, frame.width) if self._settings['output_size'] == CAMERA else self._size
         if target != self._target:
             self._resize(target)

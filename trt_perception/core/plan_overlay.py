@@ -1,4 +1,4 @@
-"""Free space and obstacles drawn into an image, for people. RGB, uint8."""
+"""Draws free space and obstacles into an image, for viewing. RGB, uint8."""
 from typing import Iterable, Tuple
 
 import numpy as np
@@ -12,7 +12,7 @@ _LONG_S, _SHORT_S = 6.0, 1.0
 
 
 def draw_plan(image: np.ndarray, free: FreeSpace, obstacles: Iterable[Obstacle]) -> None:
-    """Draw the end of the ground of each column, and a box around each obstacle; those that move have a thick one.
+    """Draw the end of the ground of each column, and a box around each obstacle, a thick one if it moves.
 
     Args:
         image: (H, W, 3) uint8 RGB, of the label map's size; drawn into.
@@ -33,6 +33,6 @@ def draw_plan(image: np.ndarray, free: FreeSpace, obstacles: Iterable[Obstacle])
 
 
 def time_color(time_to_contact: float) -> Tuple[int, int, int]:
-    """Return the colour of a time to contact: red at a second, over yellow to green at six and above."""
+    """Return the colour of a time to contact: from red at a second over yellow to green at six seconds or more."""
     part = float(np.clip((time_to_contact - _SHORT_S) / (_LONG_S - _SHORT_S), 0, 1))
     return int(255 * min(1, 2 * (1 - part))), int(255 * min(1, 2 * part)), 0

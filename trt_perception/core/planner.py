@@ -1,4 +1,4 @@
-"""All that `planner_node` computes, for one calibration of one camera: arrays in, arrays out. Knows no ROS."""
+"""Everything that `planner_node` computes, for one calibration of one camera: arrays in, arrays out, without ROS."""
 from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -15,16 +15,16 @@ from .occupancy import GridShape, OccupancyMapper
 from .settings import Settings
 
 STRIDE = 4
-"""Rows and columns between the pixels of the flow that are looked at."""
+"""Step in rows and columns between the pixels of the flow that are used."""
 
 
 class Planner:
     """Free space, occupancy and obstacles from label maps and flow fields of one camera.
 
-    What depends on the calibration alone is computed here, once.
+    Everything that depends only on the calibration is computed once.
 
     Args:
-        camera: of the label map's pixel grid.
+        camera: calibration on the label map's pixel grid.
         classes: id -> name.
         settings: PLANNER_SETTINGS.
 
@@ -59,7 +59,7 @@ class Planner:
         self._in_range[-(-self._finder.bottom // STRIDE):] = False
 
     def free_space(self, labels: np.ndarray) -> FreeSpace:
-        """Return where the ground ends in each column of a label map, (H, W) uint8 class ids.
+        """Return the end of the ground in each column of a label map, (H, W) uint8 class ids.
 
         Raises:
             FrameError: it has another size than the calibration.
@@ -93,7 +93,7 @@ class Planner:
 
         Args:
             previous: from `previous_rays`.
-            gyro: (3, 3), current optical frame -> previous one, if it is known.
+            gyro: (3, 3), current optical frame -> previous one, if known.
         """
         ground = self._in_range & (self.tables.roles[labels[::STRIDE, ::STRIDE]] == GROUND)
         return estimate_ego_motion(self._rays[ground], previous[ground], self._depths[ground], gyro)

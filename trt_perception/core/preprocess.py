@@ -11,7 +11,7 @@ from .tensors import image_layout
 class InputWriter:
     """Fills one image input of a network as the model's YAML says: decode, resize, normalise, lay out.
 
-    A float32 or float16 input gets `(grey level - mean) / std`; a uint8 input gets the grey levels as they are. All
+    A float32 or float16 input gets `(grey level - mean) / std`; a uint8 input gets the grey levels unchanged. All
     may be NHWC or NCHW.
 
     Raises:
@@ -29,7 +29,7 @@ class InputWriter:
                                   where, spec.name, np.dtype(spec.dtype).name, tuple(spec.shape), expected))
         self._layout = layout
         self.size = layout.size
-        """(height, width) of the image that the network sees."""
+        """(height, width) of the network's input image."""
         self._color = image.color
         self._normalise = spec.dtype != np.uint8
         # A float16 plane is computed here, so that it is rounded once.

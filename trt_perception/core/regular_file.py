@@ -8,7 +8,7 @@ def read_regular(path: str, most_bytes: int) -> bytes:
     """Return the content of a regular file.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger than `most_bytes`.
+        OSError: it cannot be read, is not a regular file, or is larger than `most_bytes`.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

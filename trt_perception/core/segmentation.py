@@ -12,7 +12,7 @@ from .tasks import SEGMENTATION
 class SegmentationPipeline(Pipeline[LabelMap]):
     """Runs a segmentation engine on frames. Labels are resized by nearest neighbour.
 
-    The optional output is `confidence`: bringing it to size costs as much as the labels. Labels below the setting
+    The optional output is `confidence`; resizing it costs as much as the labels. Labels below the setting
     `segmentation.min_confidence` become VOID.
 
     Raises:

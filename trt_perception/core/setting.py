@@ -55,7 +55,7 @@ class Setting(NamedTuple):
 
     @property
     def expected(self) -> str:
-        """What values are right, human-readable."""
+        """The allowed values, human-readable."""
         if self.choices:
             text = 'one of ' + ', '.join(choice or "''" for choice in self.choices)
         elif self.limits:

@@ -1,4 +1,4 @@
-"""Where the package's own data files are: configuration, models, launch files, transport profile."""
+"""The place of the package's data files: configuration, models, launch files, transport profiles."""
 import os
 import sys
 from typing import Iterator
@@ -20,7 +20,7 @@ def share_directory() -> str:
     """Return the folder that holds `config/`, `launch/` and `models/`.
 
     Raises:
-        ConfigError: no such folder; the text lists where it was looked for.
+        ConfigError: no such folder; the text lists the places that were searched.
     """
     looked = list(_candidates())
     for folder in looked:

@@ -13,28 +13,28 @@ OPTICAL_FLOW = 'optical_flow'
 
 
 class Task(NamedTuple):
-    """One line of the table of tasks."""
+    """One entry of the table of tasks."""
 
     pipeline: str
     """'module:Class' of the core.pipeline.Pipeline that runs its networks."""
     publishers: str
     """'module:Class' of the ros.publishers.TaskPublishers that publishes its results."""
     images: int
-    """How many successive images a network sees: 1 or 2."""
+    """Number of successive images that a network takes: 1 or 2."""
     outputs: Tuple[str, ...]
-    """What every network gives; a model's YAML has the name of the output by each."""
+    """Outputs of every network; a model's YAML maps them to the names of the network's outputs."""
     result_topic: str
-    """Topic of the result proper, a sensor_msgs/Image."""
+    """Topic of the main result, a sensor_msgs/Image."""
     encoding: str
-    """Of the images on it."""
+    """Encoding of the images on it."""
     pixel_bytes: int
-    """Of one pixel in that encoding."""
+    """Bytes of a pixel in that encoding."""
     settings: Tuple[Setting, ...]
     """Parameters of nodes with this task; TASK.model is one of them."""
     default_models: Tuple[str, ...] = ()
-    """Names in config/models, of which one serves where TASK.model is '': see engines.default_model."""
+    """Names in config/models, one of which is used if TASK.model is '': see engines.default_model."""
     optional_outputs: Tuple[str, ...] = ()
-    """What a network may give as well."""
+    """Outputs that a network may have as well."""
     numbers: Mapping[str, float] = {}
     """Further fields of `output` in a model's YAML: finite numbers other than 0, and their defaults."""
     has_labels: bool = False
@@ -110,8 +110,8 @@ def pipeline_class(task: str) -> Any:
 
 
 def carrying_class(task: str, settings: Mapping[str, Any]) -> Any:
-    """Return the class that takes the place of `pipeline_class` where the settings ask for carried results, a subclass
-    of core.pipeline.Pipeline; None = they do not, or those of this task cannot be carried.
+    """Return the class that replaces `pipeline_class` if the settings ask for carried results, a subclass of
+    core.pipeline.Pipeline; None = they do not, or results of this task cannot be carried.
 
     Raises:
         ConfigError: there is no such task.

@@ -12,8 +12,8 @@ def static_spec(file: str, name: str, shape: Sequence[Any], kind: Any, dtypes: O
     """Return the spec of a tensor as a runtime describes it.
 
     Args:
-        file: of the network, for the errors.
-        shape: sides that are not a number above 0 are dynamic.
+        file: the network's file, for the texts of errors.
+        shape: sides that are not positive numbers are dynamic.
         kind: the runtime's type.
         dtypes: numpy's type by the runtime's; None = `kind` is one.
 
@@ -30,7 +30,7 @@ def static_spec(file: str, name: str, shape: Sequence[Any], kind: Any, dtypes: O
 
 
 class ImageLayout(NamedTuple):
-    """How a tensor of batch 1 holds an image, or anything else that has some channels per pixel."""
+    """Layout of a tensor of batch 1 with an image, or other data with channels per pixel."""
 
     size: Size
     channels: int
@@ -51,9 +51,9 @@ class ImageLayout(NamedTuple):
 
 
 def image_layout(shape: Sequence[int], channels: int) -> Optional[ImageLayout]:
-    """Return how a tensor of a shape holds an image with so many channels; None when it holds none.
+    """Return the layout of a tensor for an image with this number of channels; None if its shape does not fit.
 
-    Where both are possible, channels are last.
+    If both are possible, channels are last.
     """
     if len(shape) != 4 or shape[0] != 1 or min(shape) < 1 or channels not in (shape[1], shape[3]):
         return None

@@ -1,4 +1,4 @@
-"""Time of each stage: percentiles over the most recent samples, ms."""
+"""Times of stages: percentiles over the most recent samples, ms."""
 import contextlib
 import time
 from typing import Dict, Iterator, NamedTuple
@@ -13,7 +13,7 @@ class Percentiles(NamedTuple):
     """Distribution of one stage, ms."""
 
     samples: int
-    """Samples since the start, also those that left the window."""
+    """Samples since the start, including those that have left the window."""
     p50: float
     p95: float
     p99: float
@@ -21,7 +21,7 @@ class Percentiles(NamedTuple):
 
 
 class StageTimer:
-    """Notes durations per stage. One thread writes; any thread may read a summary."""
+    """Records durations per stage. One thread writes; any thread may read a summary."""
 
     def __init__(self) -> None:
         self._samples: Dict[str, np.ndarray] = {}
@@ -29,13 +29,13 @@ class StageTimer:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time the body of a `with`; nothing is noted when it raises."""
+        """Time the body of a `with`; nothing is recorded if it raises."""
         start = time.perf_counter()
         yield
         self.add(name, (time.perf_counter() - start) * 1e3)
 
     def add(self, name: str, milliseconds: float) -> None:
-        """Note one duration of a stage."""
+        """Record a duration of a stage."""
         if name not in self._samples:
             self._counts[name] = 0
             self._samples[name] = np.zeros(WINDOW)

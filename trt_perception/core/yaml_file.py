@@ -1,4 +1,4 @@
-"""Reads external YAML files within limits, every fault becoming a ConfigError; and writes values as YAML."""
+"""Reads external YAML files within limits, turning every fault into a ConfigError; and writes values as YAML."""
 from typing import Any, Dict, List, Tuple
 
 import yaml
@@ -9,7 +9,7 @@ from .regular_file import read_regular
 
 
 def read_yaml(path: str) -> Any:
-    """Return what a YAML file holds: mappings, lists, texts, numbers, bools, None, dates.
+    """Return the content of a YAML file: mappings, lists, texts, numbers, bools, None, dates.
 
     Raises:
         ConfigError: no readable file, not valid YAML, or beyond limits.MAX_YAML_*.
@@ -25,17 +25,17 @@ def read_yaml(path: str) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Return what a YAML text holds; see `read_yaml`.
+    """Return the content of a YAML text; see `read_yaml`.
 
     Args:
-        where: it comes from, for the errors.
+        where: its origin, for the texts of errors.
     """
     try:
         _check_growth(where, text)
         return yaml.safe_load(text)
     except ConfigError:
         raise
-    except Exception as error:  # Besides its own errors, PyYAML raises anything for dates and numbers that are none.
+    except Exception as error:  # Besides its own errors, PyYAML raises any error for invalid dates and numbers.
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ConfigError('{}: not valid YAML: {}'.format(where, reason)) from error
 
@@ -46,7 +46,7 @@ def yaml_text(value: Any) -> str:
 
 
 def _check_growth(path: str, text: str) -> None:
-    """Refuse what becomes enormous in memory: deep nesting, and aliases that multiply what they stand for."""
+    """Refuse YAML that becomes enormous in memory: deep nesting, and aliases that multiply their anchors."""
     sizes: Dict[str, int] = {}
     nodes = 0
     open_nodes: List[Tuple[str, int]] = []  # (anchor, nodes before it) of each collection around the event.
