@@ -34,7 +34,7 @@ class Obstacle(NamedTuple):
     size: Tuple[float, float]
     """Width and height, m; the height is that of its visible pixels of one class."""
     distance: float
-    """Distance from the point below the camera to the centre of its foot, m; at most that if the foot is not visible."""
+    """Distance from the point below the camera to the centre of its foot, m; at most that if it is not visible."""
     bearing: float
     """Bearing of the centre of its foot, about z from x of the base frame, rad."""
     time_to_contact: float
