@@ -19,7 +19,7 @@ from ..core.tasks import find_task
 AUTO = 'auto'
 
 Progress = Callable[[str], None]
-"""Called five times per second with the progress of a build, one line. What it raises ends the build."""
+"""Called five times per second with the progress of a build, one line. An exception of it ends the build."""
 
 
 class BuiltEngine(NamedTuple):
@@ -27,21 +27,21 @@ class BuiltEngine(NamedTuple):
 
     path: str
     precision: str
-    """As built: another one than was asked for only with a warning."""
+    """Precision as built; if it is not the requested one, there is a warning."""
     summary: str
     """What was requested and what was built, one line."""
     warning: str = ''
-    """Why this is not what was asked for."""
+    """Why this is not the requested engine."""
 
 
 class Backend(NamedTuple):
-    """One line of the table of inference runtimes."""
+    """One entry of the table of inference runtimes."""
 
     module: str
     """Module of this package."""
     opener: str
-    """Name in `module` of the subclass of Engine, which is called with (model, precision, options, decoder). Where
-    there is a `builder`: of a function that takes `built` as well, as `open_engine` here does."""
+    """Name in `module` of the subclass of Engine, which is called with (model, precision, options, decoder). With a
+    `builder`: name of a function that takes `built` as well, like `open_engine` here."""
     packages: Tuple[str, ...]
     """Python packages that must be importable; 'a|b' = one of the two."""
     precision: str
@@ -49,15 +49,15 @@ class Backend(NamedTuple):
     automatic: bool = False
     """Whether `auto` may choose it."""
     gpu: bool = False
-    """Whether it needs an NVIDIA GPU, without which `auto` passes it over."""
+    """Whether it needs an NVIDIA GPU, without which `auto` skips it."""
     builder: str = ''
     """Module of this package whose `engine_file(model, precision, options, progress, calibration)` returns, in
     minutes, a BuiltEngine; '' = its engines are not built."""
     int8_on_cpu: bool = False
-    """Whether INT8 is the default on CPUs that are faster with it, for models that lose little by it; then `module` has
-    a function `runs_int8()`."""
+    """Whether INT8 is the default on CPUs that are faster with it, for models that lose little accuracy; then `module`
+    has a function `runs_int8()`."""
     format: str = ONNX
-    """Entry of a model's `files` that it can open where the model has none for this back-end alone; '' = none."""
+    """Entry of a model's `files` that it opens if the model has none for this back-end; '' = none."""
 
     @property
     def missing(self) -> str:
@@ -80,14 +80,14 @@ BACKENDS: Dict[str, Backend] = {
 }
 
 ACCEPTED_LOSS = 0.5
-"""Points of `precision_loss` in a model's YAML up to which INT8 is a CPU's default."""
+"""Largest `precision_loss` in a model's YAML, in points, with which INT8 is the default on a CPU."""
 
 # Device files of the NVIDIA driver on PCs, on Jetsons, and in WSL 2.
 _GPU_FILES = ('/dev/nvidia[0-9]*', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')
 
 
 class EngineOptions(NamedTuple):
-    """How to open an engine; a back-end ignores what does not concern it."""
+    """How to open an engine; a back-end ignores options for others."""
 
     backend: str = AUTO
     """A key of BACKENDS, or 'auto': the first automatic one that is installed and for which the model has a file."""
@@ -96,11 +96,11 @@ class EngineOptions(NamedTuple):
     num_threads: int = 0
     """CPU threads per engine; 0 = all cores."""
     cache_dir: str = ''
-    """Where built engines are kept; '' = ~/.cache/trt_perception."""
+    """Folder of built engines; '' = ~/.cache/trt_perception."""
     rebuild: bool = False
     """Rebuild even if a built engine is in the cache."""
     workspace_bytes: int = 0
-    """Memory that a TensorRT build may try layers with; 0 = TensorRT's default."""
+    """Largest workspace of a TensorRT engine's layers, bytes; 0 = TensorRT's default."""
     dla_core: int = -1
     """Deep-learning accelerator of a Xavier or Orin; -1 = the GPU."""
     gpu_id: int = 0
@@ -110,7 +110,7 @@ class EngineOptions(NamedTuple):
 
     @property
     def threads(self) -> int:
-        """CPU threads to start: of this process's cores, not of the machine's: containers and taskset narrow them."""
+        """CPU threads to start, 0 replaced by the cores of this process, which containers and taskset limit."""
         return self.num_threads or len(os.sched_getaffinity(0))
 
 
@@ -118,13 +118,13 @@ DEFAULT_OPTIONS = EngineOptions()
 
 
 def available_backends() -> List[str]:
-    """Return the names of the back-ends that can run here, in the order of preference."""
+    """Return the names of the available back-ends, in the order of preference."""
     return [name for name, backend in BACKENDS.items()
             if not backend.missing and (not backend.gpu or _has_nvidia_gpu())]
 
 
 def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
-    """Return back-end and precision that `options` ask for.
+    """Return the back-end and the precision that `options` request.
 
     Raises:
         ConfigError: unknown name, or the back-end's package is not installed.
@@ -138,7 +138,7 @@ def resolve(model: Model, options: EngineOptions) -> Tuple[str, str]:
         if not usable or (fitting and not chosen):
             raise ConfigError('engine: auto found none of {}. Install one: pip install onnxruntime'.format(
                 ', '.join(fitting or automatic)))
-        # Without any file for them, let the first say what the model lacks.
+        # Without a file for any of them, the first one reports what the model lacks.
         name = (chosen or usable)[0]
     if name not in BACKENDS:
         raise ConfigError('engine: got {!r}, expected one of {}{}'.format(
@@ -163,10 +163,10 @@ def _default_precision(name: str, model: Model) -> str:
 
 
 def default_model(task: str, backend: str = AUTO) -> Model:
-    """Return the model that serves a task where none is named: one for the first back-end that has one.
+    """Return the default model of a task: one for the first back-end that has one.
 
     Args:
-        backend: the only one that counts; AUTO = those that `auto` may choose here, in their order.
+        backend: the only one to consider; AUTO = those that `auto` may choose here, in their order.
 
     Raises:
         ConfigError: there is no such task, it has no default, or the YAML of its models is wrong.
@@ -180,19 +180,19 @@ def default_model(task: str, backend: str = AUTO) -> Model:
         for model in models:
             if name in BACKENDS and model.networks(name, BACKENDS[name].format):
                 return model
-    return models[0]  # `resolve` says what is wrong with it.
+    return models[0]  # `resolve` reports what is wrong with it.
 
 
 def prepare_engine(model: Model, options: EngineOptions, progress: Progress, calibration: str = ''
                    ) -> Optional[BuiltEngine]:
-    """Build what `open_engine` will open, unless that is there already; in any thread.
+    """Build the engine file for `open_engine`, unless it exists already; in any thread.
 
     Args:
-        progress: called while a build is going on; what it raises ends the build.
+        progress: called during a build; an exception of it ends the build.
         calibration: folder of images to recalibrate INT8 with.
 
     Returns:
-        What is to be opened, for `open_engine`; None for back-ends that open the model's file as it is.
+        The engine file for `open_engine`; None for back-ends that open the model's file directly.
 
     Raises:
         ConfigError, EngineError: as `open_engine`.
@@ -210,12 +210,12 @@ def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS, decoder:
     """Open a model's network and run it once to warm up.
 
     Args:
-        decoder: share one between engines that see the same frames.
-        built: what `prepare_engine` gave for the same model and options; None = prepare it now, without progress.
+        decoder: share one between engines that take the same frames.
+        built: the result of `prepare_engine` for the same model and options; None = prepare it now, without progress.
 
     Raises:
         ConfigError: back-end, precision or network file is unavailable.
-        EngineError: the file is no network, or not the one that the model describes.
+        EngineError: the file is not a network, or does not agree with the model.
     """
     name, precision = resolve(model, options)
     backend = BACKENDS[name]
@@ -228,7 +228,7 @@ def open_engine(model: Model, options: EngineOptions = DEFAULT_OPTIONS, decoder:
 def _imported(name: str, module: str) -> Any:
     try:
         return importlib.import_module('.' + module, __package__)
-    except ImportError as error:  # E.g. the Python package without the library under it.
+    except ImportError as error:  # E.g. the Python package without its library.
         raise ConfigError('engine: {}: its Python packages are installed, but cannot be imported: {}. Repair them, or '
                           'choose another engine.'.format(name, error)) from error
 

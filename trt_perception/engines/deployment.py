@@ -1,4 +1,4 @@
-"""What the parameters of a node ask for: the model of a task, and how its engine is opened."""
+"""The model of a task, and the engine options, that the parameters of a node select."""
 from typing import Tuple
 
 from ..core.errors import ConfigError
@@ -7,11 +7,11 @@ from ..core.settings import Settings
 from .backends import EngineOptions, default_model
 
 FLOW_MODEL = 'dis_ultrafast'
-"""The model in config/models along whose flow results are carried where no other flow is computed anyway."""
+"""The model in config/models whose flow carries results if no other flow is computed anyway."""
 
 
 def deployed_model(task: str, settings: Settings) -> Model:
-    """Return the model that serves a task.
+    """Return the model of a task.
 
     Raises:
         ConfigError: there is no such task, or its model is for another.
@@ -25,12 +25,12 @@ def deployed_model(task: str, settings: Settings) -> Model:
 
 
 def carrying_flow(options: EngineOptions) -> Tuple[Model, EngineOptions]:
-    """Return FLOW_MODEL, and how its engine is opened: on the CPU, beside the engine of these options."""
+    """Return FLOW_MODEL and its engine options: on the CPU, in addition to the engine of these options."""
     return load_model(FLOW_MODEL), EngineOptions('opencv', num_threads=options.num_threads)
 
 
 def engine_options(settings: Settings) -> EngineOptions:
-    """Return how engines are opened."""
+    """Return the engine options."""
     return EngineOptions(
         settings['engine'], settings['precision'], settings['num_threads'], cache_dir=settings['engine_cache_dir'],
         rebuild=settings['force_engine_update'], workspace_bytes=settings['max_workspace_size'],

@@ -42,7 +42,7 @@ class OnnxRuntimeEngine(Engine):
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = self._threads
         settings.log_severity_level = 3
-        # Spinning threads win little latency and cost CPU that the camera driver needs.
+        # Spinning threads gain little latency, and cost CPU time that the camera driver needs.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
         self._session = ort.InferenceSession(self.file, settings, providers=['CPUExecutionProvider'])
         inputs, outputs = ([static_spec(self.file, each.name, each.shape, each.type, _DTYPES) for each in arguments]

@@ -1,4 +1,4 @@
-"""Classical optical flow with OpenCV on the CPU: needs no network, only the method's settings."""
+"""Classical optical flow with OpenCV on the CPU: needs no network, only settings."""
 import json
 from typing import Any, Collection, Dict, Optional
 
@@ -14,26 +14,26 @@ from .backends import EngineOptions
 
 _PRESETS = ('ultrafast', 'fast', 'medium')
 _SMALLEST = 16
-"""Pixels a side; below, DIS has no pyramid to work on."""
+"""Smallest side, px; smaller images have no pyramid for DIS."""
 _COARSEST = 4
 _FAR_PX = 1e6
 _AROUND = (25, 25)
-"""Window of the flow's deviation, px."""
+"""Window for the deviation of the flow, px."""
 
 
 class OpenCvEngine(Engine):
     """Dense inverse search (DIS; Kroeger et al., ECCV 2016), in OpenCV since 4.0.
 
-    The file is JSON: `preset` (ultrafast, fast or medium), `height` and `width` of the images that it compares, and,
-    where it is not the preset's, `finest_scale`: 0 = all pixels, 1 = half the size. Both inputs are grey, uint8
+    The file is JSON: `preset` (ultrafast, fast or medium), `height` and `width` of the compared images, and optionally
+    `finest_scale` instead of the preset's: 0 = all pixels, 1 = half the size. Both inputs are grey, uint8
     (1, H, W, 1); the flow is float32 (1, H, W, 2), px from the first to the second.
 
-    The confidence, uint8 (1, H, W), takes as long as the flow and is computed only when wanted: 255 / (1 + d + 2 s). d
-    is the distance, px, between a pixel and where the flow to the second image and the flow back from there lead, s the
-    mean deviation of the flow, px, from its mean around the pixel. It is 0 where the flow leaves the image. Of the mean
-    error on synthetic pairs, the 80 % surest pixels had 0.61 with the preset medium; by d alone 0.64, by s alone 0.67.
+    The confidence, uint8 (1, H, W), takes as long as the flow, and is computed only when wanted: 255 / (1 + d + 2 s).
+    d is the forward-backward error, px, and s the mean deviation of the flow from its mean around the pixel, px. It is
+    0 where the flow leaves the image. On synthetic pairs with the preset medium, the 80 % most confident pixels have
+    0.61 of the mean error; by d alone 0.64, by s alone 0.67.
 
-    OpenCV has one number of threads for the whole process: `num_threads` other than 0 sets it.
+    OpenCV has one number of threads for the whole process; `num_threads` sets it, unless it is 0.
     """
 
     backend = 'opencv'
@@ -84,13 +84,13 @@ class OpenCvEngine(Engine):
         return self._results
 
     def _find(self, first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> None:
-        # What is in the array counts as a first guess: without this a result would depend on the pair before.
+        # DIS uses the array's content as a first guess, so a result would depend on the previous pair.
         flow.fill(0)
         self._method.calc(first, second, flow)
 
     def _compare(self, flow: np.ndarray, confidence: np.ndarray) -> None:
-        """Write how well `flow` and `self._back` cancel each other, and how smooth `flow` is."""
-        # Outside the image there is nothing to compare with: as if far off.
+        """Write the confidence, from how well `flow` and `self._back` cancel each other, and how smooth `flow` is."""
+        # Outside the image there is nothing to compare with, which counts as a large error.
         back = cv2.remap(self._back, self._columns + flow[..., 0], self._rows + flow[..., 1], cv2.INTER_LINEAR,
                          borderMode=cv2.BORDER_CONSTANT, borderValue=(_FAR_PX, _FAR_PX))
         back += flow

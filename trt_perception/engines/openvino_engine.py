@@ -16,7 +16,7 @@ from .backends import EngineOptions
 if not hasattr(ov, 'Core'):  # Up to 2022.3, the last for Python 3.6 and 3.7, the API is one level down.
     import openvino.runtime as ov  # type: ignore[import-not-found,no-redef,unused-ignore]
 
-# Precision -> arithmetic of what is not quantised, capability that the CPU must name.
+# Precision -> arithmetic of layers that are not quantised, capability that the CPU must have.
 _ARITHMETIC = {'fp32': ('f32', 'FP32'), 'bf16': ('bf16', 'BF16'), 'int8': ('f32', 'INT8')}
 _HEAVY = ('Convolution', 'GroupConvolution', 'Deconvolution', 'MatMul', 'FullyConnected')
 
@@ -25,14 +25,14 @@ _HEAVY = ('Convolution', 'GroupConvolution', 'Deconvolution', 'MatMul', 'FullyCo
 def _core() -> Any:
     """Return the one Core of this process, which is never closed.
 
-    Each installs a stack for signal handlers. Two that are closed in the order of their opening leave the second's,
-    unmapped, behind: the next signal would end the process with a segmentation fault.
+    Each Core installs a stack for signal handlers. If two are closed in the order of their opening, the stack of the
+    second stays installed though it is unmapped, and the next signal ends the process with a segmentation fault.
     """
     return ov.Core()
 
 
 class OpenVinoEngine(Engine):
-    """A network compiled for this CPU, whose inputs and outputs are numpy arrays that OpenVINO reads and writes."""
+    """A network compiled for this CPU. OpenVINO reads its inputs from numpy arrays and writes its outputs to them."""
 
     backend = 'openvino'
     runtime = 'OpenVINO'
@@ -92,7 +92,7 @@ def _settings(core: Any, precision: str, threads: int) -> Dict[str, str]:
                                                    ', '.join(capabilities)))
     settings = {'PERFORMANCE_HINT': 'LATENCY', 'NUM_STREAMS': '1', 'INFERENCE_NUM_THREADS': str(threads),
                 'INFERENCE_PRECISION_HINT': arithmetic}
-    # A thread bound to a core waits for whatever else runs there: tinypwc took 48 instead of 20 ms on two busy cores.
+    # A thread bound to a core waits for other processes there: tinypwc took 48 instead of 20 ms on two busy cores.
     if 'ENABLE_CPU_PINNING' in core.get_property('CPU', 'SUPPORTED_PROPERTIES'):
         settings['ENABLE_CPU_PINNING'] = 'NO'
     else:
@@ -101,7 +101,7 @@ def _settings(core: Any, precision: str, threads: int) -> Dict[str, str]:
 
 
 def _check_executed(file: str, compiled: Any, precision: str) -> None:
-    # OpenVINO takes the precision for a hint, and may run another one silently.
+    # For OpenVINO the precision is a hint: it may use another one without notice.
     arithmetic = compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()
     if arithmetic != _ARITHMETIC[precision][0]:
         raise EngineError('{}: precision {} was asked for, but OpenVINO {} runs it in {}. Choose another '
@@ -122,7 +122,7 @@ def _text(value: Any) -> str:
 
 
 def _spec(file: str, model: Model, port: Any) -> TensorSpec:
-    # Once compiled, a tensor has the names of all that was merged into it, too: take the one that the model knows, or
+    # A compiled tensor also has the names of tensors merged into it: take the one that the model knows, or
     # else the one of the ONNX file, which its place in the graph is called by.
     known = model.input.names + tuple(model.output.names.values()) + (
         port.get_node().get_friendly_name().split('/sink_port_')[0],)

@@ -20,21 +20,21 @@ _PRECISIONS = ('fp32', 'int8')
 
 
 class _Tensor(NamedTuple):
-    """An input or output as the file has it."""
+    """An input or output of the file."""
 
     number: int
-    """In the interpreter."""
+    """Index in the interpreter."""
     spec: TensorSpec
     scale: float
-    """Of a quantised tensor, whose integer q stands for scale * (q - zero_point); 0 = not quantised."""
+    """Scale of a quantised tensor, whose integer q means scale * (q - zero_point); 0 = not quantised."""
     zero_point: int
 
 
 class TfliteEngine(Engine):
-    """A TFLite interpreter. Inputs and outputs are called as the file calls its tensors.
+    """A TFLite interpreter. Inputs and outputs have the names of the file's tensors.
 
-    A quantised input takes grey levels; what stands for `(grey level - mean) / std` is looked up. A quantised output is
-    handed out as float32. Weights alone may be quantised too: that is fp32.
+    A quantised input takes grey levels; a table has the integers for `(grey level - mean) / std`. A quantised output is
+    returned as float32. A network with only its weights quantised counts as fp32.
     """
 
     backend = 'tflite'
@@ -55,7 +55,7 @@ class TfliteEngine(Engine):
         self._interpreter.allocate_tensors()
         inputs = [_tensor(self.file, details) for details in self._interpreter.get_input_details()]
         outputs = [_tensor(self.file, details) for details in self._interpreter.get_output_details()]
-        # Weights have a scale per channel, which is not told here.
+        # Weights have a scale per channel, which is not reported here.
         if self.precision == 'int8' and not any(each['quantization'][0]
                                                 for each in self._interpreter.get_tensor_details()):
             raise EngineError('{}: precision int8 was asked for, but it computes in floating point. Quantise weights '
@@ -68,8 +68,8 @@ class TfliteEngine(Engine):
         self._results = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.outputs}
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
-        # The interpreter does not run while anybody holds a view of its memory, so results cannot be handed out in
-        # place; nor can images wait there, for swap() is to be free. The copies cost 0.06 ms for 448x608x3 float32.
+        # The interpreter does not run while there is a view of its memory, so results cannot be returned in place;
+        # nor can images stay there, because swap() must be free. The copies cost 0.06 ms for 448x608x3 float32.
         for name, array in self._tensors.items():
             self._write(name, array)
         self._interpreter.invoke()
@@ -102,7 +102,7 @@ class TfliteEngine(Engine):
 
 
 def _tensor(file: str, details: Dict[str, Any]) -> _Tensor:
-    # The batch may be open: the interpreter then takes 1.
+    # The batch may be dynamic: the interpreter then takes 1.
     signature = details.get('shape_signature', details['shape'])
     shape = [int(side) for side in (details['shape'][0],) + tuple(signature[1:])]
     spec = static_spec(file, details['name'], shape, details['dtype'])
@@ -115,7 +115,7 @@ def _outside(tensor: _Tensor, dtype: Any) -> TensorSpec:
 
 
 def _table(tensor: _Tensor, image: ModelInput) -> np.ndarray:
-    """Return (C, 256): the integer that stands for each grey level of each channel."""
+    """Return (C, 256): the integer for each grey level of each channel."""
     values = (np.arange(256) - image.mean[:, np.newaxis]) / image.std[:, np.newaxis]
     limits = np.iinfo(tensor.spec.dtype)
     stored = np.rint(values / tensor.scale) + tensor.zero_point

@@ -1,4 +1,4 @@
-"""Where the images of `camera_node` come from: CSI and V4L2 cameras, videos, GStreamer pipelines, a test pattern."""
+"""Sources of images for `camera_node`: CSI and V4L2 cameras, videos, GStreamer pipelines, a test pattern."""
 import importlib
 import os
 from typing import Any, Callable, Dict, NamedTuple, Tuple
@@ -16,7 +16,7 @@ READERS: Dict[str, str] = {
 
 
 INSTALL_GSTREAMER = 'apt install python3-gst-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
-"""What to run for GStreamer and its Python bindings."""
+"""Command that installs GStreamer and its Python bindings."""
 
 
 class Kind(NamedTuple):
@@ -35,10 +35,10 @@ TEST = Kind('test pattern', (PATTERN,))
 
 
 def kind_of(options: SourceOptions) -> Kind:
-    """Return what kind of source is asked for.
+    """Return the requested kind of source.
 
     Raises:
-        ConfigError: none that is known.
+        ConfigError: it is unknown.
     """
     source = options.source
     if options.pipeline:
@@ -64,7 +64,7 @@ def open_source(options: SourceOptions, now_ns: Callable[[], int], reader: str =
         reader: a name in READERS, or auto: the best that is installed.
 
     Raises:
-        ConfigError: nothing here can read it, or it cannot be opened.
+        ConfigError: no installed library can read it, or it cannot be opened.
     """
     kind = kind_of(options)
     if kind == V4L2 and not os.path.exists(options.source):
@@ -77,7 +77,7 @@ def open_source(options: SourceOptions, now_ns: Callable[[], int], reader: str =
     for name in kind.readers if reader == AUTOMATIC else [reader]:
         try:
             source_class = _source_class(name)
-        except (ImportError, ValueError) as error:  # ValueError: PyGObject is there, the typelib of GStreamer is not.
+        except (ImportError, ValueError) as error:  # ValueError: PyGObject is there, but no typelib of GStreamer.
             reasons.append('{} ({})'.format(name, error))
             continue
         return source_class(options, now_ns)

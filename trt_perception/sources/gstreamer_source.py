@@ -14,22 +14,22 @@ from ..core.image_source import ImageSource, SourceOptions
 from . import CSI, PIPELINE, VIDEO, kind_of
 
 gi.require_version('Gst', '1.0')
-gi.require_version('GstApp', '1.0')  # Gives the appsink its methods.
+gi.require_version('GstApp', '1.0')  # Adds the appsink's methods.
 gi.require_version('GstVideo', '1.0')
 from gi.repository import GLib, Gst, GstApp, GstVideo  # noqa: E402,F401
 
 FORMATS = {'nv12': 'NV12', 'nv21': 'NV21', 'nv24': 'NV24', 'i420': 'I420', 'yuv422_yuy2': 'YUY2', 'yuv422': 'UYVY',
            'bgr8': 'BGR', 'rgb8': 'RGB', 'bgra8': 'BGRA', 'rgba8': 'RGBA', 'mono8': 'GRAY8', 'mono16': 'GRAY16_LE'}
-"""Encoding -> GStreamer's name of it."""
+"""Encoding -> its name in GStreamer."""
 _ENCODINGS = {name: encoding for encoding, name in FORMATS.items()}
 _START_S = 10.0
 _LONGEST_LATENCY_NS = 10**9
 
 
 def description(options: SourceOptions) -> str:
-    """Return the pipeline as `gst-launch-1.0` takes it, up to its appsink.
+    """Return the pipeline in the syntax of `gst-launch-1.0`, up to its appsink.
 
-    A videoconvert ahead of the sink passes the buffers on as they are, unless the encoding must be another.
+    A videoconvert before the sink passes the buffers on unchanged, unless another encoding is required.
 
     Raises:
         ConfigError: there is no such source.
@@ -45,7 +45,7 @@ def description(options: SourceOptions) -> str:
                    'video/x-raw,format=NV12'.format(sensor, size)
     elif kind == VIDEO:
         elements = 'filesrc location={} ! decodebin'.format(_quoted(options.source))
-    else:  # Raw where the camera has that size and rate raw, else JPEG.
+    else:  # Raw if the camera has that size and rate raw, else JPEG.
         elements = 'v4l2src device={} ! capsfilter caps="video/x-raw{};image/jpeg{}" ! decodebin'.format(
             _quoted(options.source), size, size)
     if kind == VIDEO and (options.height or options.width):
@@ -54,7 +54,7 @@ def description(options: SourceOptions) -> str:
 
 
 def _caps(options: SourceOptions, encodings: Iterable[str]) -> str:
-    """Return what the appsink takes: one of these encodings."""
+    """Return the caps of the appsink: one of these encodings."""
     formats = [FORMATS[encoding] for encoding in encodings]
     return 'video/x-raw,format=(string){{{}}}{}'.format(','.join(formats), _size(options))
 
@@ -69,7 +69,7 @@ def _quoted(text: str) -> str:
 
 
 class GStreamerSource(ImageSource):
-    """Gives the newest image that a pipeline has. Stamps are of the capture where the pipeline tells its time."""
+    """Returns the newest image of a pipeline, with the time of capture as the stamp if the pipeline has it."""
 
     def __init__(self, options: SourceOptions, now_ns: Callable[[], int]) -> None:
         super().__init__(options, now_ns)
@@ -84,7 +84,7 @@ class GStreamerSource(ImageSource):
         return '{} with GStreamer: {}'.format(self._name, self.description)
 
     def read(self, timeout_s: float) -> Optional[Frame]:
-        """Return the newest image, or of a video the next one when it is due."""
+        """Return the newest image, or the next one of a video when it is due."""
         self._release()
         sample = self._sink.try_pull_sample(int(timeout_s * Gst.SECOND))
         if sample is not None:
@@ -128,7 +128,7 @@ class GStreamerSource(ImageSource):
         if result == Gst.StateChangeReturn.ASYNC:
             result, _, _ = self._pipeline.get_state(int(_START_S * Gst.SECOND))
         self._is_live = result == Gst.StateChangeReturn.NO_PREROLL
-        if self._is_live:  # Its images come at their time: no waiting, and the newest counts.
+        if self._is_live:  # A live pipeline: no pacing, and the newest image is used.
             self._sink.set_property('sync', False)
             self._sink.set_property('drop', True)
         if result != Gst.StateChangeReturn.FAILURE:
@@ -145,7 +145,7 @@ class GStreamerSource(ImageSource):
         if message is None:
             return ''
         error, debug = message.parse_error()
-        _, _, reason = (debug or '').partition(':\n')  # It is preceded by a place in C code.
+        _, _, reason = (debug or '').partition(':\n')  # It follows a location in C code.
         return ' '.join([error.message] + reason.split())
 
     def _frame(self, sample: Any, info: Any) -> Frame:
@@ -166,7 +166,7 @@ class GStreamerSource(ImageSource):
                           self.options.frame_id)
 
     def _latency_ns(self, segment: Any, pts: int) -> int:
-        """Return how long ago a buffer was captured; 0 where the pipeline does not tell, or it is implausible."""
+        """Return the time since the capture of a buffer; 0 if it is unknown or implausible."""
         running_ns = segment.to_running_time(Gst.Format.TIME, pts) if pts != Gst.CLOCK_TIME_NONE else None
         clock = self._pipeline.get_clock()
         if running_ns in (None, Gst.CLOCK_TIME_NONE) or clock is None:
@@ -182,20 +182,20 @@ class GStreamerSource(ImageSource):
 
 
 class Plane(NamedTuple):
-    """The place of one plane of an image in its memory."""
+    """The position of a plane of an image in its memory."""
 
     offset: int
     step: int
-    """Bytes from row to row."""
+    """Bytes from one row to the next."""
     rows: int
     row_bytes: int
-    """Of a row, without padding."""
+    """Bytes of a row without padding."""
 
 
 def packed(data: np.ndarray, planes: Sequence[Plane]) -> Tuple[np.ndarray, int]:
-    """Return the bytes of an image whose planes follow each other, as messages want them, and the step of its rows.
+    """Return the bytes of an image with contiguous planes, as messages require, and the step of its rows.
 
-    Nothing is copied where they do so already, with the same share of padding.
+    Nothing is copied if they are already contiguous, with the same share of padding.
 
     Args:
         data: (N,) uint8, the memory of the image.
@@ -216,9 +216,9 @@ def _rows(data: np.ndarray, plane: Plane) -> np.ndarray:
 
 
 def _is_full_range(info: Any) -> bool:
-    """Return whether an image is YUV of 0 to 255, as of a JPEG: messages cannot tell, and studio range is expected."""
+    """Return whether an image is full-range YUV, as of a JPEG: messages cannot tell, and studio range is expected."""
     return bool(info.finfo.flags & GstVideo.VideoFormatFlags.YUV) and \
-        info.colorimetry.range == getattr(GstVideo.VideoColorRange, '0_255')  # A name that Python cannot write.
+        info.colorimetry.range == getattr(GstVideo.VideoColorRange, '0_255')  # A name that is not valid in Python.
 
 
 def _video_info(caps: Any) -> Any:

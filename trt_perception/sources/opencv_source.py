@@ -11,11 +11,11 @@ from . import V4L2, kind_of
 from .pace import Pace
 
 _RATE_HZ = 30.0
-"""Of a video that does not tell its own."""
+"""Rate of a video without its own."""
 
 
 class OpenCVSource(ImageSource):
-    """Gives bgr8 images. The time of the capture is not known: stamps are of when OpenCV returned the image."""
+    """Returns bgr8 images. The time of capture is unknown; the stamp is the time at which OpenCV returned the image."""
 
     def __init__(self, options: SourceOptions, now_ns: Callable[[], int]) -> None:
         super().__init__(options, now_ns)
@@ -38,7 +38,7 @@ class OpenCVSource(ImageSource):
         return '{} with OpenCV'.format(self.options.source)
 
     def read(self, timeout_s: float) -> Optional[Frame]:
-        """Return the next image. A camera that gives none keeps OpenCV for ten seconds, whatever the timeout."""
+        """Return the next image. Without one, OpenCV waits for ten seconds, whatever the timeout."""
         if self._pace is not None and not self._pace.wait(timeout_s):
             return None
         is_read, image = self._capture.read()

@@ -1,4 +1,4 @@
-"""Paces images that are available at once, as of a video or a test pattern."""
+"""Paces images that are available at once, such as those of a video or a test pattern."""
 import time
 
 

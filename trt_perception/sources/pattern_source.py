@@ -1,4 +1,4 @@
-"""A test pattern: a texture that moves by the same few pixels from image to image, so that its flow is known."""
+"""A test pattern: a texture that moves by the same few pixels from image to image, so that the flow is known."""
 from typing import Callable, Optional
 
 import numpy as np
@@ -10,14 +10,14 @@ from ..core.image_source import ImageSource, SourceOptions
 from .pace import Pace
 
 STEP_PX = (3, 1)
-"""How far the pattern moves per image: (right, down)."""
+"""Motion of the pattern per image, px: (right, down)."""
 _SIZE = (480, 640)
 _RATE_HZ = 30.0
 _CELL_PX = 16
 
 
 class PatternSource(ImageSource):
-    """Gives a moving texture."""
+    """Returns a moving texture."""
 
     def __init__(self, options: SourceOptions, now_ns: Callable[[], int]) -> None:
         super().__init__(options, now_ns)
@@ -31,7 +31,7 @@ class PatternSource(ImageSource):
         return 'a test pattern of {}x{} px'.format(*self._texture.shape[:2])
 
     def read(self, timeout_s: float) -> Optional[Frame]:
-        """Return the pattern, moved on."""
+        """Return the next image of the pattern."""
         if not self._pace.wait(timeout_s):
             return None
         right, down = (each * self._count for each in STEP_PX)
@@ -40,7 +40,7 @@ class PatternSource(ImageSource):
                                 'rgb')
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _texture(height: int, width: int) -> np.ndarray:

@@ -20,12 +20,12 @@ from .engine import TensorRTEngine
 from .file import FLAGS, MEMORY_ADVICE, key_of, network_of, weakly_typed
 from .log import LOG
 
-# TensorRT before 8.4 allows layers no workspace at all unless told to. A limit: only what a layer needs is taken.
+# Before 8.4, TensorRT has no workspace by default. This is an upper limit: layers take only what they need.
 _OLD_WORKSPACE_BYTES = 2**30
 
 
 class _Workshop:
-    """Builds the engines that one request needs, under the cache's lock, with a GPU at hand."""
+    """Builds the engines that a request needs, under the cache's lock, on a GPU."""
 
     def __init__(self, model: Model, options: EngineOptions, calibration: str, cache: EngineCache, gpu: Gpu,
                  report: Progress) -> None:
@@ -37,7 +37,7 @@ class _Workshop:
         self._report = report
 
     def make(self, precision: str) -> None:
-        """Put the engine of a precision into the cache; in place of an FP16 engine that is wrong, one in FP32.
+        """Put the engine of a precision into the cache; replace a wrong FP16 engine by one in FP32.
 
         Raises:
             ConfigError, EngineError: as `file.engine_file`.
@@ -45,7 +45,7 @@ class _Workshop:
         key = self._key(precision)
         rebuild = self._options.rebuild or self._calibration
         if not rebuild and self._cache.find(key) is not None:
-            return  # Another builder has made it while this one waited for the lock.
+            return  # Another builder has built it while this one waited for the lock.
         network = network_of(self._model, precision)
         began_s = time.monotonic()
         with self._gpu.using('building ' + network):
@@ -99,7 +99,7 @@ class _Workshop:
             config.default_device_type = trt.DeviceType.DLA
             config.DLA_core = self._options.dla_core
             config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
-        if hasattr(trt.ProfilingVerbosity, 'DETAILED'):  # So that the inspector tells types, not only names.
+        if hasattr(trt.ProfilingVerbosity, 'DETAILED'):  # So that the inspector reports types, not only names.
             config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if hasattr(trt, 'IProgressMonitor'):
             monitor = callbacks.ProgressMonitor(self._report)
@@ -122,7 +122,7 @@ class _Workshop:
 
     def _refuse_what_the_gpu_lacks(self, builder: 'trt.Builder', precision: str) -> None:
         gpu = self._gpu.info
-        # TensorRT 11 no longer asks: every GPU that it supports is fast.
+        # TensorRT 11 has no such query: every GPU that it supports is fast.
         if precision == 'int8' and not getattr(builder, 'platform_has_fast_int8', True):
             raise ConfigError('precision: int8 was asked for, but the GPU {} (sm_{}{}) has no fast INT8 (DP4A) '
                               'instructions: it would be slower than FP16. Set precision: fp16.'.format(
@@ -141,26 +141,26 @@ class _Workshop:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, self._options.workspace_bytes)
 
     def _remedy(self, reason: str) -> str:
-        """Return what to do about memory where a reason speaks of it, as a sentence, or ''."""
+        """Return the remedy for a lack of memory, if the reason is one, as a sentence, or ''."""
         if memory.workspace_is_too_small(reason):
             return 'Raise max_workspace_size (bytes, now {}){}.'.format(
                 self._options.workspace_bytes, ', or set it to 0' if self._options.workspace_bytes else '')
         return MEMORY_ADVICE if memory.is_short(reason) else ''
 
     def _timing_cache(self, config: 'trt.IBuilderConfig') -> str:
-        """Give the builder what it has measured in earlier builds; return the name of the file for it."""
+        """Give the builder the timings of earlier builds; return the name of their file."""
         name = 'timing-{}-{}.cache'.format(re.sub(r'\W+', '_', self._gpu.info.name), trt.__version__)
         try:
             known = self._cache.read(name)
         except OSError:
             known = b''
         cache = config.create_timing_cache(known)
-        if cache is None or not config.set_timing_cache(cache, False):  # Damaged, or of another driver.
+        if cache is None or not config.set_timing_cache(cache, False):  # Damaged, or from another driver.
             config.set_timing_cache(config.create_timing_cache(b''), False)
         return name
 
     def _calibrator(self, config: 'trt.IBuilderConfig', network: 'trt.INetworkDefinition', network_file: str) -> Any:
-        """Return what the config calibrates with; TensorRT does not keep it alive."""
+        """Return the calibrator of the config, which TensorRT does not keep alive."""
         table = b''
         if not hasattr(trt, 'IInt8EntropyCalibrator2'):
             raise ConfigError('{}: it has no Q/DQ nodes, and TensorRT {} does not calibrate. Make an int8 network with '
@@ -179,7 +179,7 @@ class _Workshop:
         return calibrator
 
     def _inspect(self, data: bytes) -> Dict[str, int]:
-        runtime = trt.Runtime(LOG)  # Held, for the engine needs it.
+        runtime = trt.Runtime(LOG)  # Kept alive, because the engine needs it.
         engine = runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise EngineError('{}: TensorRT {} cannot read the engine that it has just built: {}. {}'.format(
@@ -225,7 +225,7 @@ def _creation_flags() -> int:
 
 
 def _obey() -> Any:
-    """Return the builder flag by which layers compute in the precision that they were given."""
+    """Return the builder flag that makes layers compute in their given precision."""
     # TensorRT before 8.2 has only the older name.
     if hasattr(trt.BuilderFlag, 'OBEY_PRECISION_CONSTRAINTS'):
         return trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS
@@ -233,7 +233,7 @@ def _obey() -> Any:
 
 
 def _keep_fp32(network: 'trt.INetworkDefinition', parts: Sequence[str]) -> bool:
-    """Keep the layers with one of the parts in their names in FP32, and return whether there are any."""
+    """Keep layers whose names contain one of the parts in FP32, and return whether there are any."""
     found = False
     for layer in (network.get_layer(number) for number in range(network.num_layers)):
         if not any(part in layer.name for part in parts):
@@ -262,7 +262,7 @@ def _parser_errors(parser: 'trt.OnnxParser') -> str:
         where = 'node {}'.format(error.node())
         if hasattr(error, 'node_name'):
             where += ' {} ({})'.format(error.node_name(), error.node_operator())
-        # NVIDIA's text may be no more than "false", or the stack of several lines.
+        # NVIDIA's text may be just "false", or a stack of several lines.
         texts.append('{}: {}: {}'.format(where, error.code().name, ' '.join(error.desc().split())))
     return '; '.join(texts) or 'it gave no reason'
 
@@ -272,7 +272,7 @@ def _table_name(model: Model, network_file: str) -> str:
 
 
 def main() -> None:
-    """Build what the parent process asks for."""
+    """Build the engine that the parent process requests."""
     child_process.serve(_work)
 
 

@@ -1,4 +1,4 @@
-"""Built engines on disk: named by what decides them, written atomically, by one builder at a time.
+"""Built engines on disk: named by a digest of what decides them, written atomically, by one builder at a time.
 
 Only files that this user or root wrote are used, because an engine is code. Needs neither TensorRT nor a GPU.
 """
@@ -25,7 +25,7 @@ _STEM = re.compile(r'[\w.+-]+$')
 
 
 class EngineKey(NamedTuple):
-    """All that decides which engine comes out of a build; two equal keys give one file."""
+    """Everything that decides the engine of a build; equal keys have the same file."""
 
     model: str
     precision: str
@@ -37,7 +37,7 @@ class EngineKey(NamedTuple):
     workspace_bytes: int
     dla_core: int
     keep_fp32: str
-    """Parts of names of the layers that stay in FP32, joined by commas."""
+    """Parts of the names of layers that stay in FP32, joined by commas."""
     builder: int
     """Version of the builder's own rules."""
 
@@ -49,7 +49,7 @@ class EngineKey(NamedTuple):
 
 
 class EngineCache:
-    """One folder of engines. Reading needs no right to write: engines may be shipped.
+    """One folder of engines. Reading does not need write permission: engines may be shipped.
 
     Args:
         folder: '' = trt_perception in the user's cache folder.
@@ -64,7 +64,7 @@ class EngineCache:
         return os.path.join(self.folder, name)
 
     def find(self, key: EngineKey) -> Optional[BuiltEngine]:
-        """Return the engine of a key; None when there is none, or its files are not what this user once wrote.
+        """Return the engine of a key; None if there is none, or its files were not written by this user.
 
         Raises:
             ConfigError: others may write to the folder.
@@ -87,7 +87,7 @@ class EngineCache:
         return built if all(isinstance(text, str) for text in built) else None
 
     def facts(self, stem: str) -> Optional[Dict[str, Any]]:
-        """Return what the side-car file tells, or None."""
+        """Return the content of the side-car file, or None."""
         try:
             facts = json.loads(self._read(self.path(stem + '.json'), MAX_SIDE_CAR_BYTES).decode('utf-8'))
         except (OSError, ValueError, RecursionError):
@@ -96,9 +96,9 @@ class EngineCache:
 
     @contextlib.contextmanager
     def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Keep other builders out of this folder; call `waiting` again and again while another one is at work.
+        """Keep other builders out of this folder; call `waiting` repeatedly while another one is at work.
 
-        One for all engines: two builds at once would disturb each other's timing of layers, and share the memory.
+        There is one lock for all engines: two builds at once would disturb each other's timings, and share the memory.
 
         Raises:
             ConfigError: the folder cannot be written.
@@ -109,12 +109,12 @@ class EngineCache:
             self._check_folder()
             if os.path.lexists(path) and not os.path.isfile(path):
                 raise ConfigError('engine_cache_dir: {} is no regular file. Remove it: no build holds it.'.format(path))
-            # It stays: another builder may wait on it.
+            # It stays: another builder may wait for it.
             lock = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError('engine_cache_dir: {} cannot be written: {}. Set the parameter engine_cache_dir (or '
                               '--cache-dir) to a folder that can.'.format(self.folder, error.strerror)) from error
-        try:  # The system lets go of the lock when its holder ends, however that comes.
+        try:  # The system releases the lock when its holder ends, for whatever reason.
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,30 +132,30 @@ class EngineCache:
         """Write an engine under a temporary name, and return its path. Only under the lock.
 
         Raises:
-            EngineError: the disk is full, or fails.
+            EngineError: the disk is full or fails.
         """
         path = self.path(key.stem + '.engine.part')
         self._write(path, data)
         return path
 
     def publish(self, key: EngineKey, draft: str, facts: Dict[str, Any]) -> None:
-        """Give a draft its name, then write the side-car file, without which it is no engine. Only under the lock."""
+        """Rename a draft, then write the side-car file, without which it is no engine. Only under the lock."""
         digest = hashlib.sha256(self._read(draft)).hexdigest()
         self._rename(draft, self.path(key.stem + '.engine'))
         self._write_facts(key, dict(facts, engine_sha256=digest))
 
     def replace(self, key: EngineKey, other: EngineKey, facts: Dict[str, Any]) -> None:
-        """Note that another engine, which is in the cache, is used in place of this key's. Only under the lock."""
+        """Record that another engine of the cache is used instead of this key's. Only under the lock."""
         self._write_facts(key, dict(facts, replaced_by=other.stem))
 
     def save(self, name: str, data: bytes) -> None:
-        """Write any other file of this folder, whole or not at all. Only under the lock."""
+        """Write any other file of this folder, atomically. Only under the lock."""
         part = self.path(name + '.part')
         self._write(part, data)
         self._rename(part, self.path(name))
         folder = os.open(self.folder, os.O_RDONLY)
         try:
-            os.fsync(folder)  # Or the new names might be lost with the power.
+            os.fsync(folder)  # Otherwise a power failure might lose the new names.
         finally:
             os.close(folder)
 
@@ -163,7 +163,7 @@ class EngineCache:
         """Return the content of any other file of this folder.
 
         Raises:
-            OSError: it is not there, or another user may have written it.
+            OSError: it does not exist, or another user may have written it.
         """
         return self._read(self.path(name))
 
@@ -175,7 +175,7 @@ class EngineCache:
                               '`chmod go-w {}` if it is yours, or set engine_cache_dir to a folder of your own.'.format(
                                   self.folder, error.strerror, self.folder)) from error
         except (OSError, ValueError):
-            pass  # Not there, or not to be entered: then there is no engine.
+            pass  # It does not exist, or cannot be entered: then there is no engine.
 
     def _read(self, path: str, most_bytes: int = MAX_NETWORK_BYTES) -> bytes:
         _check_trusted(os.stat(path), path)
@@ -204,7 +204,7 @@ class EngineCache:
 def _check_trusted(status: os.stat_result, path: str) -> None:
     """Check that only this user and root can have written something: an engine is code.
 
-    A group that is this user's own, as Debian gives one to each user, counts as the user.
+    A group of this user alone, which Debian creates for each user, counts as the user.
 
     Raises:
         PermissionError: another user owns it or may write to it.
@@ -219,7 +219,7 @@ def _check_trusted(status: os.stat_result, path: str) -> None:
 
 
 def _remove(path: str) -> None:
-    """Remove whatever is at a path."""
+    """Remove a path, whatever it is."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:

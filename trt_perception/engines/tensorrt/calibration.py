@@ -32,12 +32,12 @@ def images_of(folder: str) -> List[str]:
 
 def batches(model: Model, specs: Sequence[TensorSpec], images: Sequence[str],
             report: Progress) -> Iterator[Dict[str, np.ndarray]]:
-    """Give, for every image, or every two successive ones, the inputs by name. A damaged image is left out.
+    """Yield the inputs by name for every image, or every two successive ones. Damaged images are skipped.
 
-    THE ARRAYS ARE REUSED: they hold a batch until the next one is asked for.
+    THE ARRAYS ARE REUSED: they are valid until the next batch.
 
     Args:
-        specs: of the network's inputs, float32.
+        specs: specs of the network's inputs, float32.
     """
     decoder = FrameDecoder()
     writers = {spec.name: InputWriter(spec, model.input, decoder, model.path) for spec in specs}

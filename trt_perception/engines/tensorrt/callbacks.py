@@ -1,7 +1,7 @@
 """Callbacks of TensorRT's builder: progress, and images for INT8 calibration.
 
-Each is there only where TensorRT has the interface. __init__ of the interface is called by name: super() is not enough
-for pybind11.
+Each exists only if TensorRT has the interface. __init__ of the interface is called by name, because super() does not
+work with pybind11.
 """
 import threading
 import time
@@ -20,7 +20,7 @@ _TELL_S = 0.2
 
 if hasattr(trt, 'IProgressMonitor'):  # 8.6 has none, 10.0 has.
     class ProgressMonitor(trt.IProgressMonitor):
-        """Reports how far each phase of a build is. Called from several threads."""
+        """Reports the progress of each phase of a build. Called from several threads."""
 
         def __init__(self, report: Progress) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -30,11 +30,11 @@ if hasattr(trt, 'IProgressMonitor'):  # 8.6 has none, 10.0 has.
             self._told_s = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: Optional[str], num_steps: int) -> None:
-            """Note a phase."""
+            """Record a phase."""
             self._note(phase_name, 0, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            """Note a step; True: the build goes on."""
+            """Record a step; True = the build continues."""
             self._note(phase_name, step + 1, self._phases.get(phase_name, (0, 0))[1])
             return True
 
@@ -51,14 +51,14 @@ if hasattr(trt, 'IProgressMonitor'):  # 8.6 has none, 10.0 has.
                     self._report(', '.join('{} {}/{}'.format(each, *self._phases[each]) for each in self._phases))
 
 
-if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales from the network's Q/DQ nodes alone.
+if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales only from the network's Q/DQ nodes.
     class EntropyCalibrator(trt.IInt8EntropyCalibrator2):
-        """Shows the images of a folder, or hands out the table of an earlier calibration.
+        """Gives TensorRT the images of a folder, or the table of an earlier calibration.
 
         Args:
-            network: whose inputs get the images.
+            network: the network whose inputs get the images.
             folder: '' = no images.
-            table: b'' = none; as `self.table` was after an earlier calibration.
+            table: `self.table` of an earlier calibration; b'' = none.
         """
 
         def __init__(self, model: Model, network: 'trt.INetworkDefinition', gpu: Gpu, folder: str, table: bytes,
@@ -73,11 +73,11 @@ if hasattr(trt, 'IInt8EntropyCalibrator2'):  # Up to 10: 11 takes the scales fro
             self._batches = calibration.batches(model, specs, images, report)
 
         def get_batch_size(self) -> int:
-            """Return 1, as engines have it."""
+            """Return 1, the batch size of engines."""
             return 1
 
         def get_batch(self, names: List[str]) -> Optional[List[int]]:
-            """Return where the next image's tensors lie on the device; None = there is none."""
+            """Return the device addresses of the next image's tensors; None = there is none."""
             tensors = next(self._batches, None)
             if tensors is None:
                 return None

@@ -1,7 +1,7 @@
 """Long work in a child process that reports its progress: the parent stays responsive, and may end it at any time.
 
 The child runs a module whose main calls `serve`. The request goes to its stdin as one line of JSON; events
-come back on its stdout, one per line. What else it prints is kept for the error message.
+come back on its stdout, one per line. Its other output is kept for error messages.
 """
 import json
 import os
@@ -22,27 +22,27 @@ _TICK_S = 0.2
 _LAST_LINES = 8
 _ERRORS = {error.__name__: error for error in (ConfigError, EngineError)}
 
-# No layer of a network takes this long without a moment's work of the CPU. A builder that runs out of memory may wait
+# No layer of a network takes this long without any CPU time. A builder that runs out of memory may wait
 # for a thread that it could not start: NVIDIA's for RTX 1.7.1 does.
 _STALLED_S = 300.0
 
-# How a library ends that did not expect that memory could run out.
+# Signals that end a library which does not expect a lack of memory.
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
 
 
 def run(module: str, request: Dict[str, Any], what: str, progress: Progress, memory_advice: str) -> None:
-    """Let a child do the work, and wait for its end.
+    """Let a child process do the work, and wait for its end.
 
     Args:
-        what: begins every line of progress and every error.
-        memory_advice: what to do where memory is short, a sentence.
+        what: the beginning of every line of progress and every error.
+        memory_advice: remedy for a lack of memory, a sentence.
 
     Raises:
         ConfigError, EngineError: as the child raised them.
         EngineError: the child was killed, crashed, stalled, or failed otherwise; its last lines are in the text.
     """
     with tempfile.TemporaryFile() as log:
-        # A session of its own: Ctrl-C is for the parent, which ends the child.
+        # A separate session: Ctrl-C goes to the parent, which ends the child.
         child = subprocess.Popen(python_command(module), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=log, start_new_session=True)
         stalled = False
@@ -63,9 +63,9 @@ def run(module: str, request: Dict[str, Any], what: str, progress: Progress, mem
 
 
 def serve(work: Callable[[Dict[str, Any], Progress], None]) -> None:
-    """Do the work that the parent asks for, in this process. It ends with its parent."""
+    """Do the work that the parent requests, in this process, which ends with its parent."""
     events = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)  # What libraries print must not be taken for events.
+    os.dup2(2, 1)  # Output of libraries must not be taken for events.
     request = b''
     while not request.endswith(b'\n'):
         part = os.read(0, 65536)
@@ -88,12 +88,12 @@ def serve(work: Callable[[Dict[str, Any], Progress], None]) -> None:
 
 
 class _StalledError(Exception):
-    """A child neither works nor reports any more."""
+    """A child neither uses the CPU nor reports progress any more."""
 
 
 def _follow(child: 'subprocess.Popen[bytes]', request: Dict[str, Any], what: str,
             progress: Progress) -> Optional[Dict[str, str]]:
-    """Return {} when the work is done, the child's error, or None when it died without one.
+    """Return {} when the work is done, the child's error, or None if it died without one.
 
     Raises:
         _StalledError: it has done nothing for _STALLED_S.
@@ -122,7 +122,7 @@ def _follow(child: 'subprocess.Popen[bytes]', request: Dict[str, Any], what: str
 
 
 def _events(child: 'subprocess.Popen[bytes]') -> Iterator[Dict[str, str]]:
-    """Give the child's events as they come, and an empty one whenever a tick has passed without any."""
+    """Yield the child's events as they come, and an empty one after each tick without any."""
     assert child.stdout is not None
     pipe, rest = child.stdout.fileno(), b''
     while True:
@@ -138,7 +138,7 @@ def _events(child: 'subprocess.Popen[bytes]') -> Iterator[Dict[str, str]]:
 
 
 def _cpu_s(pid: int) -> float:
-    """Return the CPU time that a process has taken, with that of its children that have ended."""
+    """Return the CPU time of a process, including that of its children that have ended."""
     try:
         with open('/proc/{}/stat'.format(pid)) as file:
             fields = file.read().rsplit(')', 1)[1].split()
@@ -148,7 +148,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _be_killed_first() -> None:
-    """Let the system choose this process where it is out of memory: a build can be repeated, a flight cannot."""
+    """Make the system kill this process first if it is out of memory: a build can be repeated, a flight cannot."""
     try:
         with open('/proc/self/oom_score_adj', 'w') as file:
             file.write('1000')

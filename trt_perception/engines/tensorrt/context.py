@@ -1,4 +1,4 @@
-"""An engine file as TensorRT runs it, by the interface of its generation: 7.1 - 8.4 by index, 8.5 - 11 by name."""
+"""Runs an engine file by the API of TensorRT's generation: tensors by index in 7.1 - 8.4, by name in 8.5 - 11."""
 import abc
 import os
 from typing import Any, List, Tuple, Type
@@ -14,25 +14,25 @@ from . import memory
 from .cache import EngineCache
 from .log import LOG
 
-# Not trt.nptype, which needs the np.bool that numpy 1.24 took away. UINT8 came with TensorRT 8.5, INT64 with 10.
+# Not trt.nptype, which needs np.bool, removed in numpy 1.24. UINT8 came with TensorRT 8.5, INT64 with 10.
 _DTYPES = {getattr(trt.DataType, name): np.dtype(dtype) for name, dtype in {
     'FLOAT': np.float32, 'HALF': np.float16, 'INT8': np.int8, 'INT32': np.int32, 'BOOL': np.bool_, 'UINT8': np.uint8,
     'INT64': np.int64}.items() if hasattr(trt.DataType, name)}
 
 
 VERSION = str(trt.__version__)
-"""Of TensorRT."""
+"""Version of TensorRT."""
 
 
 class UnreadableEngineError(EngineError):
-    """The file is no engine for this TensorRT and this GPU: a new build helps."""
+    """The file is not an engine for this TensorRT and GPU; a new build helps."""
 
 
 class ExecutionContext:
-    """TensorRT's execution context of one engine file, and what it needs to live: its engine and runtime.
+    """TensorRT's execution context of one engine file, with the engine and the runtime that it needs.
 
     Args:
-        model: name of the model, for the advice how to rebuild the file.
+        model: name of the model, for the advice on how to rebuild the file.
         gpu: name of this machine's GPU.
 
     Raises:
@@ -47,7 +47,7 @@ class ExecutionContext:
         trt.init_libnvinfer_plugins(LOG, '')
         try:
             self._runtime = trt.Runtime(LOG)
-        except TypeError as error:  # How pybind11 says that TensorRT has made none.
+        except TypeError as error:  # pybind11's error if TensorRT has created none.
             raise EngineError('TensorRT {} cannot start: {}'.format(trt.__version__, LOG.reason())) from error
         if options.dla_core >= 0:
             self._choose_dla_core(options.dla_core)
@@ -65,7 +65,7 @@ class ExecutionContext:
         context = engine.create_execution_context()
         if context is None:
             raise EngineError('{}: TensorRT cannot prepare it for execution: {}'.format(file, LOG.reason()))
-        # By what the library has, not by its version: 8.5 and 8.6 have both ways and get the newer.
+        # By the methods of the library, not by its version: 8.5 and 8.6 have both APIs, and use the newer one.
         tensors: Type[_Tensors] = _NamedTensors if hasattr(engine, 'num_io_tensors') else _IndexedTensors
         self._tensors = tensors(engine, context)
 
@@ -89,7 +89,7 @@ class ExecutionContext:
             raise EngineError('{}: TensorRT failed to run it: {}'.format(self._file, LOG.reason()))
 
     def free(self) -> None:
-        """Let go of everything, the execution context before its engine, the engine before its runtime."""
+        """Release everything: the execution context before its engine, the engine before its runtime."""
         self._tensors.free()
         self._runtime = None
 
@@ -101,7 +101,7 @@ class ExecutionContext:
         self._runtime.DLA_core = core
 
     def _mismatch(self, gpu: str) -> str:
-        """Say why the file was refused: who built it, if its side-car file says so, and TensorRT's text."""
+        """Return why the file was refused: who built it, if its side-car file says so, and TensorRT's text."""
         here = 'TensorRT {} on {}'.format(trt.__version__, gpu)
         folder, name = os.path.split(self._file)
         key = (EngineCache(folder).facts(os.path.splitext(name)[0]) or {}).get('key', {})
@@ -112,14 +112,14 @@ class ExecutionContext:
 
 
 class _Tensors(abc.ABC):
-    """An engine and its execution context, as one generation of TensorRT's interface shows their tensors."""
+    """An engine and its execution context, with the tensor API of one generation of TensorRT."""
 
     def __init__(self, engine: 'trt.ICudaEngine', context: 'trt.IExecutionContext') -> None:
         self._engine = engine
         self._context = context
 
     def free(self) -> None:
-        """Let go of both."""
+        """Release both."""
         self._context = None
         self._engine = None
 
@@ -137,7 +137,7 @@ class _Tensors(abc.ABC):
 
 
 class _IndexedTensors(_Tensors):
-    """By index: TensorRT 7.1 - 8.4."""
+    """Tensors by index: TensorRT 7.1 - 8.4."""
 
     def __init__(self, engine: 'trt.ICudaEngine', context: 'trt.IExecutionContext') -> None:
         super().__init__(engine, context)
@@ -157,7 +157,7 @@ class _IndexedTensors(_Tensors):
 
 
 class _NamedTensors(_Tensors):
-    """By name: TensorRT 8.5 - 11."""
+    """Tensors by name: TensorRT 8.5 - 11."""
 
     def describe(self) -> List[Tuple[str, bool, Tuple[int, ...], Any]]:
         engine = self._engine

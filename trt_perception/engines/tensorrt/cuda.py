@@ -1,4 +1,4 @@
-"""One GPU as one engine sees it: context, stream, memory, kernels. The only user of pycuda; knows no network."""
+"""One GPU for one engine: context, stream, memory, kernels. The only user of pycuda; independent of networks."""
 import functools
 import logging
 import shutil
@@ -15,13 +15,13 @@ from . import kernels
 
 _log = logging.getLogger(__name__)
 
-# JetPack does not put it into the PATH.
+# JetPack does not add it to the PATH.
 _NVCC = '/usr/local/cuda/bin/nvcc'
 _PROBES = 7
 
 
 class GpuInfo(NamedTuple):
-    """What is known of a GPU without using it."""
+    """Properties of a GPU that are known without using it."""
 
     name: str
     capability: Tuple[int, int]
@@ -32,7 +32,7 @@ class GpuInfo(NamedTuple):
 
 @functools.lru_cache(maxsize=None)
 def gpu_info(gpu_id: int) -> GpuInfo:
-    """Describe a GPU. It is asked once: what it is does not change while a process runs.
+    """Describe a GPU. It is queried once, because it does not change while a process runs.
 
     Raises:
         EngineError: there is no such GPU, or no working driver.
@@ -47,7 +47,7 @@ def gpu_info(gpu_id: int) -> GpuInfo:
 class Gpu:
     """The primary context of a GPU, one stream in it, and what was allocated there.
 
-    Nothing of it is current outside of `using`: several engines in one thread may be closed in any order.
+    The context is current only inside `using`, so that several engines in one thread may be closed in any order.
 
     Args:
         profile: whether `stage` measures.
@@ -97,12 +97,12 @@ class Gpu:
                 cuda.Context.pop()
 
     def own(self, thing: Any) -> Any:
-        """Return `thing`, whose `free` is called at the latest by `close`, the youngest first."""
+        """Return `thing`, whose `free` is called by `close` at the latest, the newest first."""
         self._owned.append(thing)
         return thing
 
     def free(self, thing: Any) -> None:
-        """Wait until nothing uses what `own` was given, and free it."""
+        """Wait until nothing uses an argument of `own` any more, and free it."""
         self.synchronize()
         self._owned.remove(thing)
         thing.free()
@@ -122,11 +122,11 @@ class Gpu:
                 use: Optional[Callable[['Staging'], None]] = None) -> 'Staging':
         """Return memory through which bytes travel between host and device.
 
-        Where both are the same chips, nobody can tell beforehand whether a copy or uncached access costs more: both
-        kinds are then tried.
+        If both share the same memory, it is not known in advance whether a copy or uncached access takes longer, so
+        both are tried.
 
         Args:
-            use: does with a staging what will be done for every frame, without waiting; None = always copy.
+            use: does the work of a frame with a staging, without waiting; None = always copy.
         """
         copied = Staging(self, shape, dtype)
         if use is None or not self.info.integrated:
@@ -148,7 +148,7 @@ class Gpu:
         return kinds[best]
 
     def compile(self) -> None:
-        """Load kernels.cu; pycuda keeps what it compiled on the disk.
+        """Load kernels.cu; pycuda caches the compiled kernels on disk.
 
         Raises:
             EngineError: the CUDA compiler is missing or refuses it.
@@ -177,16 +177,16 @@ class Gpu:
         cuda.memcpy_dtoh_async(destination, source, self._stream)
 
     def record(self, event: Any) -> None:
-        """Let an event happen when all is done that was queued before."""
+        """Record an event that occurs when everything queued before is done."""
         event.record(self._stream)
 
     def synchronize(self) -> None:
-        """Wait for all that was queued."""
+        """Wait for everything that was queued."""
         self._stream.synchronize()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure the work that a block of code queues, if asked to at the start."""
+        """Measure the work that a block of code queues, if profiling is on."""
         if not self._profile:
             yield
             return
@@ -202,7 +202,7 @@ class Gpu:
         return {name: float(end.time_since(begin)) for name, (begin, end) in self._events.items()}
 
     def close(self) -> None:
-        """Wait for the work in hand and give back everything. May be called twice; what fails is logged."""
+        """Wait for queued work and free everything. May be called twice; failures are logged."""
         context, self._context = self._context, None
         if context is None or not self._tried(context.push):
             return
@@ -219,19 +219,19 @@ class Gpu:
     def _tried(self, step: Callable[[], None]) -> bool:
         try:
             step()
-        except cuda.Error as error:  # After a fault of the GPU every call reports that fault again.
-            # As text: a log record would keep the error's frames alive, and what they hold.
+        except cuda.Error as error:  # After a fault of the GPU, every call reports that fault again.
+            # As text: a log record would keep the error's frames alive, with all that they refer to.
             _log.warning('%s: closing: %s', self._where, str(error))
             return False
         return True
 
 
 class Staging:
-    """Page-locked memory whose bytes the device sees: in a copy of its own or, mapped, in place.
+    """Page-locked memory that the device accesses, either through a copy or, mapped, in place.
 
     Attributes:
         host: the array that the CPU reads or writes.
-        address: where the device does.
+        address: the address for the device.
     """
 
     def __init__(self, gpu: Gpu, shape: Tuple[int, ...], dtype: Any, mapped: bool = False) -> None:
@@ -250,7 +250,7 @@ class Staging:
         self._read: Any = cuda.Event()
 
     def fill(self, data: np.ndarray) -> None:
-        """Write `data` into `host` and queue its way to the device."""
+        """Write `data` into `host` and queue its upload."""
         # What was there may still be waiting to be read: after the first frame of a pair nobody waits for the GPU.
         # One buffer and an event rather than two buffers: that frame is a camera period ago, so the wait is over.
         self._read.synchronize()
@@ -259,16 +259,16 @@ class Staging:
             self._gpu.copy_host_to_device(self.host, self.address)
 
     def mark_read(self) -> None:
-        """Say that all is queued that reads what `fill` wrote."""
+        """Record that everything that reads the data of `fill` is queued."""
         self._gpu.record(self._read)
 
     def fetch(self) -> None:
-        """Queue the copy of what the device wrote; it is in `host` after `Gpu.synchronize`."""
+        """Queue the download of the data that the device wrote; it is in `host` after `Gpu.synchronize`."""
         if not self._mapped:
             self._gpu.copy_device_to_host(self.address, self.host)
 
     def free(self) -> None:
-        """Give the memory back. For Gpu.free, which waits first."""
+        """Free the memory. For Gpu.free, which waits first."""
         self._read = None
         while self._memory:
             self._memory.pop().free()

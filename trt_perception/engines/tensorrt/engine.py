@@ -1,6 +1,6 @@
 """Serialized TensorRT engines on the GPU.
 
-Per frame only the camera's bytes are uploaded, and only labels or flow downloaded: kernels do the rest.
+Per frame, only the camera's bytes are uploaded, and only labels or flow are downloaded; kernels do the rest.
 """
 import logging
 from typing import Any, Collection, Dict, NamedTuple, Optional, Tuple
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _Target = Tuple[Optional[Size], Optional[Tuple[float, float]]]
 """Arguments of `resize_output`."""
 _NATIVE: _Target = (None, None)
-"""Those of an output as the network gives it."""
+"""Arguments for the grid of the network's output."""
 
 
 def open_engine(model: Model, precision: str, options: EngineOptions, decoder: Optional[FrameDecoder] = None,
@@ -35,7 +35,7 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
         return TensorRTEngine(model, built.path, built.precision, options, decoder)
     except UnreadableEngineError as error:
         if options.rebuild or built.path == network_of(model, precision):
-            raise  # It is new, or not ours.
+            raise  # It is new, or not from our cache.
         _log.warning('%s It is rebuilt.', str(error))
     built = engine_file(model, precision, options._replace(rebuild=True))
     return TensorRTEngine(model, built.path, built.precision, options, decoder)
@@ -44,8 +44,8 @@ def open_engine(model: Model, precision: str, options: EngineOptions, decoder: O
 class TensorRTEngine(Engine):
     """An engine file, ready to run.
 
-    Labels and confidence come as uint8, flow as (1, H, W, 2) float32, whatever types the network gives them. The
-    kernels that make these count to the stage `download` of stage_ms.
+    Labels and confidence are uint8, flow is (1, H, W, 2) float32, whatever the types of the network's outputs. The time
+    of the kernels that convert them is in the stage `download` of stage_ms.
 
     Args:
         file: the serialized engine.
@@ -53,7 +53,7 @@ class TensorRTEngine(Engine):
 
     Raises:
         UnreadableEngineError: the file is damaged, or was built elsewhere.
-        EngineError: the GPU fails, or the network is not the one that the model describes.
+        EngineError: the GPU fails, or the network does not agree with the model.
         ConfigError: there is no such DLA core.
     """
 
@@ -94,7 +94,7 @@ class TensorRTEngine(Engine):
                                      for name, each in self._results[0].items()}
 
     def _close(self) -> None:
-        # The arrays that `infer` returned go, too.
+        # The arrays that `infer` returned become invalid, too.
         self._uploads.clear()
         self._results.clear()
         gpu = getattr(self, '_gpu', None)  # Missing where there is none.
@@ -117,13 +117,13 @@ class TensorRTEngine(Engine):
             upload.staging.mark_read()
 
     def _decoded(self, frame: Frame) -> Frame:
-        """Decode what no kernel reads on the host; from there its image travels like any camera's."""
+        """Decode encodings without a kernel on the host, and upload the result like any camera's image."""
         color = self.model.input.color
         return frame_from_array(self._decoder.image(frame, color, self.input_size), frame.stamp_ns, frame.frame_id,
                                   color)
 
     def _upload_of(self, name: str, frame: Frame) -> '_Upload':
-        """Return what a frame's geometry needs, allocated and computed when the camera's geometry changes."""
+        """Return the data for a frame's geometry, allocated and computed when the camera's geometry changes."""
         geometry = (frame.encoding, frame.height, frame.width, frame.data.shape)
         old = self._uploads.get(self._camera)
         if old is not None and old.geometry == geometry:
@@ -138,7 +138,7 @@ class TensorRTEngine(Engine):
         launches: Dict[str, kernels.Launch] = {}
         for spec in self.inputs:
             launch = kernels.write_image(frame, self.model.input, spec)
-            assert launch is not None  # _decoded has seen to that.
+            assert launch is not None  # _decoded ensures that.
             launches[spec.name] = launch
 
         def use(staging: Staging) -> None:
@@ -184,7 +184,7 @@ class TensorRTEngine(Engine):
         return True
 
     def _result(self, raw: TensorSpec, source: int, target: _Target = _NATIVE) -> '_Result':
-        """Return an output on a pixel grid: another camera's that is on the same, or a new one."""
+        """Return an output on a pixel grid: that of another camera with the same grid, or a new one."""
         for results in self._results.values():
             if raw.name in results and results[raw.name].target == target:
                 return results[raw.name]
@@ -205,31 +205,31 @@ class TensorRTEngine(Engine):
 
 
 class _Upload(NamedTuple):
-    """What depends on the geometry of the frames: cameras of the same geometry share it."""
+    """Data that depends on the geometry of the frames; cameras of the same geometry share it."""
 
     geometry: Tuple[Any, ...]
     launches: Dict[str, kernels.Launch]
-    """Input name -> how a frame gets into it."""
+    """Input name -> launch that converts a frame to it."""
     staging: Staging
 
 
 class _Conversion(NamedTuple):
-    """What becomes of an output on the GPU."""
+    """The conversion of an output on the GPU."""
 
     result: TensorSpec
     launch: Optional[kernels.Launch]
-    """None: it is handed out as the network gives it."""
+    """None = the network's output is returned unchanged."""
 
 
 class _Result(NamedTuple):
     """An output on its way from the network to the host."""
 
     raw: TensorSpec
-    """As the network gives it."""
+    """Spec of the network's output."""
     source: int
-    """Address where the network puts it."""
+    """Device address to which the network writes it."""
     target: _Target
-    """The pixel grid that it comes on."""
+    """The pixel grid of the result."""
     launch: Optional[kernels.Launch]
     """Writes the result into `staging`."""
     staging: Staging
@@ -237,7 +237,7 @@ class _Result(NamedTuple):
 
 def _conversion(raw: TensorSpec, output: ModelOutput, size: Optional[Size] = None,
                 factors: Optional[Tuple[float, float]] = None) -> _Conversion:
-    """Return how an output becomes uint8 labels or float32 flow of a size: None = its own."""
+    """Return the conversion of an output to uint8 labels or float32 flow of a size; None = its own."""
     maps, flow = map_size(raw.shape), image_layout(raw.shape, 2)
     if maps is not None and raw.dtype == np.int32 and raw.name in (output.labels, output.confidence):
         target = size or maps

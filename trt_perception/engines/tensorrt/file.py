@@ -1,4 +1,4 @@
-"""Which file is a model's TensorRT engine: a ready one, one from the cache, or a new one, built in a child process."""
+"""Finds a model's TensorRT engine: a ready file, one from the cache, or a new one, built in a child process."""
 import os
 
 import tensorrt as trt
@@ -12,15 +12,15 @@ from .cache import EngineCache, EngineKey
 from .cuda import GpuInfo, gpu_info
 
 READY = ('.engine', '.plan')
-"""What the name of a file ends with that is an engine already."""
+"""Suffixes of files that are engines already."""
 
-# To be raised when a change of build.py makes other engines of the same networks.
+# Increase it when a change of build.py changes the engines of the same networks.
 _RULES = 1
 
 MEMORY_ADVICE = 'Close other programs, add swap, or lower max_workspace_size.'
 
 FLAGS = {'fp32': (), 'fp16': ('FP16',), 'bf16': ('BF16',), 'int8': ('INT8', 'FP16')}
-"""Builder flags of a precision where types are the builder's choice: TensorRT up to 10."""
+"""Builder flags of a precision if the builder chooses types: TensorRT up to 10."""
 
 
 def engine_file(model: Model, precision: str, options: EngineOptions, progress: Progress = lambda text: None,
@@ -28,11 +28,11 @@ def engine_file(model: Model, precision: str, options: EngineOptions, progress: 
     """Return the engine of a model: the model's own, one from the cache, or a new one, which takes minutes.
 
     Args:
-        progress: what it raises ends the build.
+        progress: an exception of it ends the build.
         calibration: folder of images to recalibrate INT8 with.
 
     Raises:
-        ConfigError: there is no network for this precision, or this GPU or TensorRT cannot have it.
+        ConfigError: there is no network for this precision, or this GPU or TensorRT does not support it.
         EngineError: the build failed, or its result is wrong.
     """
     network = network_of(model, precision)
@@ -55,7 +55,7 @@ def engine_file(model: Model, precision: str, options: EngineOptions, progress: 
 
 
 def network_of(model: Model, precision: str) -> str:
-    """Return the file that a precision is built from, or the ready engine.
+    """Return the network file for a precision, or the ready engine.
 
     Raises:
         ConfigError: there is none.
@@ -74,7 +74,7 @@ def network_of(model: Model, precision: str) -> str:
 
 
 def key_of(model: Model, precision: str, gpu: GpuInfo, options: EngineOptions) -> EngineKey:
-    """Return what names the engine of a model."""
+    """Return the key of a model's engine."""
     return EngineKey(model.name, precision, network_sha256(network_of(model, precision)), trt.__version__,
                      '{}, sm_{}{}'.format(gpu.name, *gpu.capability), options.workspace_bytes, options.dla_core,
                      ', '.join(model.keep_fp32), _RULES)

@@ -1,6 +1,6 @@
 """The golden frame: compares an engine's results on stored images with those at export.
 
-Compares labels and flow, the results that travel; knows no inference runtime.
+Compares labels and flow, the published results; independent of inference runtimes.
 """
 import os
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
@@ -29,24 +29,24 @@ class Golden(NamedTuple):
     """Images, and the results of the network for them."""
 
     images: Dict[str, np.ndarray]
-    """By input name: (H, W, C) uint8 at the network's size, in the model's channel order."""
+    """Input name -> (H, W, C) uint8 of the network's size, in the model's channel order."""
     outputs: Dict[str, np.ndarray]
-    """By output name, of the network in FP32."""
+    """Output name -> result of the network in FP32."""
     source: str
-    """Who computed them, human-readable."""
+    """The runtime that computed them, human-readable."""
 
 
 class Verdict(NamedTuple):
-    """How an engine compares."""
+    """The comparison of an engine with the golden frame."""
 
     passed: Optional[bool]
-    """None = there was nothing to compare with."""
+    """None = there is no golden frame."""
     text: str
     """The numbers, or the reason."""
 
 
 def golden_path(network: str) -> str:
-    """Return where the golden frame of a network file is, if it has one."""
+    """Return the path of the golden frame of a network file, if it has one."""
     return os.path.splitext(network)[0] + '.golden.npz'
 
 
@@ -61,7 +61,7 @@ def read(path: str) -> Golden:
     """Read a golden frame.
 
     Raises:
-        ConfigError: the file is none.
+        ConfigError: the file is not a golden frame.
     """
     try:
         with ZipFile(path) as archive:
@@ -77,13 +77,13 @@ def read(path: str) -> Golden:
                     if parts[kind][name].dtype.kind not in 'biuf':
                         raise ValueError('{!r} holds no numbers'.format(key))
             return Golden(parts['picture'], parts['output'], str(file['source']))
-    except Exception as error:  # Of a damaged file, numpy, zipfile and zlib raise anything.
+    except Exception as error:  # For a damaged file, numpy, zipfile and zlib raise any error.
         raise ConfigError('{}: not a golden frame: {}. Regenerate it with `trt_perception_tools golden`.'.format(
             path, error)) from error
 
 
 def record(engine: Engine, model: Model, images: Mapping[str, np.ndarray], source: str) -> Golden:
-    """Return the golden frame that an engine gives for images by input name (see Golden.images)."""
+    """Return the golden frame of an engine for images by input name (see Golden.images)."""
     return Golden({name: np.array(image) for name, image in images.items()},
                   {name: np.array(array) for name, array in _run(engine, model, images).items()}, source)
 
@@ -111,7 +111,7 @@ def reference(model: Model, network: str, frames: Sequence[Frame] = ()) -> Golde
 
 
 def synthetic_images(model: Model, size: Size) -> Dict[str, np.ndarray]:
-    """Draw soft patches as (H, W, C) uint8 images for a model; of two, the second has them 2 px further right."""
+    """Draw soft patches as (H, W, C) uint8 images for a model; in the second of two they are 2 px further right."""
     height, width = size
     channels, color = CHANNELS[model.input.color], model.input.color
     rows, columns = height // 16 + 1, (width + 2) // 16 + 1
@@ -126,7 +126,7 @@ def check(engine: Engine, model: Model, precision: str, golden: Golden) -> Verdi
 
     Raises:
         EngineError: the engine cannot be run.
-        ConfigError: the golden frame is that of another network.
+        ConfigError: the golden frame is from another network.
     """
     names = [name for name in (model.output.labels, model.output.flow) if name]
     outputs = _run(engine, model, golden.images)

@@ -13,15 +13,15 @@ from ...core.model import CHANNELS, ModelInput
 from ...core.tensors import image_layout
 
 SOURCE_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'kernels.cu')
-"""The CUDA source of all kernels: no header needed, C++11."""
+"""The CUDA source of all kernels, in C++11 without headers."""
 
 KERNELS = ('write_image_float32', 'write_image_float16', 'write_image_uint8', 'narrow_labels', 'scale_flow_float32',
            'scale_flow_float16')
-"""Their names, without C++ mangling."""
+"""Names of the kernels, without C++ mangling."""
 
 
 class Launch(NamedTuple):
-    """One launch: `kernel<<<grid, block>>>(source, destination, parameters)`. Depends on the geometry alone."""
+    """One launch: `kernel<<<grid, block>>>(source, destination, parameters)`. Depends only on the geometry."""
 
     kernel: str
     """One of KERNELS."""
@@ -34,17 +34,17 @@ class Launch(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where the three samples of a pixel are in the message: R, G, B or, subsampled, Y, U, V."""
+    """Positions of a pixel's three samples in the message: R, G, B or, subsampled, Y, U, V."""
 
     offsets: Tuple[int, int, int]
-    """Of the first pixel's samples: from the first byte, or for the chroma of nv12 and nv21 from the chroma plane's."""
+    """Offsets of the first pixel's samples, from the first byte, or for chroma of nv12 and nv21 from its plane."""
     bytes: int
-    """From the first sample of a pixel to that of its right neighbour."""
+    """Offset from the first sample of a pixel to that of its right neighbour."""
     is_yuv: bool = False
     chroma_bytes: int = 0
-    """From one pair of U and V to the next; each covers two columns."""
+    """Offset from one pair of U and V to the next; each covers two columns."""
     has_chroma_plane: bool = False
-    """Whether U and V follow the luma in rows of their own, one for two rows of the image."""
+    """Whether U and V follow the luma in separate rows, one for two rows of the image."""
 
 
 _GRAY = Layout((0, 0, 0), 1)
@@ -88,10 +88,10 @@ _BLOCK = (32, 8, 1)
 
 
 def write_image(frame: Frame, image: ModelInput, spec: TensorSpec) -> Optional[Launch]:
-    """Return how a frame's bytes become the network input `spec`, or None when the host must decode its encoding.
+    """Return the launch from a frame's bytes to the network input `spec`, or None if the host must decode its encoding.
 
     Source: the (rows, step) bytes of `frame.data`. Destination: `spec`, which InputWriter accepts, or in float16.
-    Only the frame's geometry and encoding count.
+    Only the frame's geometry and encoding are used.
     """
     layout = LAYOUTS.get(frame.encoding)
     if layout is None:
@@ -110,7 +110,7 @@ def write_image(frame: Frame, image: ModelInput, spec: TensorSpec) -> Optional[L
 
 
 def narrow_labels(source: Size, target: Size) -> Launch:
-    """Return how labels, or confidence, of the source size become bytes of the target size, by nearest neighbour.
+    """Return the launch from labels or confidence of the source size to bytes of the target size, nearest neighbour.
 
     Source: (h, w) int32, 0..255. Destination: (H, W) uint8.
     """
@@ -118,7 +118,7 @@ def narrow_labels(source: Size, target: Size) -> Launch:
 
 
 def scale_flow(spec: TensorSpec, target: Size, factors: Tuple[float, float]) -> Launch:
-    """Return how the network output `spec` becomes a flow field of the target size, as core.image.resize_flow.
+    """Return the launch from the network output `spec` to a flow field of the target size, as core.image.resize_flow.
 
     Source: (1, h, w, 2) or (1, 2, h, w), float32 or float16. Destination: (H, W, 2) float32.
 
@@ -146,7 +146,7 @@ def _sizes(source: Size, target: Size) -> Dict[str, Any]:
 def _resampling(source: Size, target: Size) -> Dict[str, Any]:
     values = _sizes(source, target)
     for name, old, new in zip(('row_scale', 'column_scale'), source, target):
-        # As OpenCV: the inverse of the inverse. Two floats hold what matters of the double.
+        # As OpenCV: the inverse of the inverse. Two floats have the precision that matters of the double.
         scale = 1.0 / (new / old)
         high = np.float32(scale)
         values[name] = (high, np.float32(scale - float(high)))

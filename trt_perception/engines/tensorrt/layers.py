@@ -10,7 +10,7 @@ _TYPES = (('bf16', r'bf16|bfloat'), ('fp16', r'fp16|half'), ('int8', r'int8'), (
 
 
 def count_precisions(information: str) -> Dict[str, int]:
-    """Count an engine's layers by the type that they read.
+    """Count an engine's layers by the type of their input.
 
     Args:
         information: the engine inspector's JSON, of an engine with detailed profiling verbosity.

@@ -1,20 +1,20 @@
-"""Whether a build or an engine failed for want of memory: by the texts of TensorRT, Python and the system."""
+"""Whether a build or an engine failed for lack of memory, by the texts of TensorRT, Python and the system."""
 import re
 
-# Of the GPU, and of the host: also of NVIDIA's C++ inside (bad_alloc), and for one more thread.
+# On the GPU and on the host: also from NVIDIA's C++ code (bad_alloc), and for another thread.
 _SHORT = re.compile(r'out ?of ?memory|bad_alloc|MemoryError|cannot allocate memory|enough free memory|'
                     r'insufficient memory|memory is insufficient|Resource temporarily unavailable', re.IGNORECASE)
 
-# "Decreasing the workspace", which TensorRT advises too, is for want of memory.
+# TensorRT also advises "decreasing the workspace", which is for a lack of memory.
 _WORKSPACE = re.compile(r'insufficient workspace|within workspace limit|increas\w+ the (allowed )?workspace',
                         re.IGNORECASE)
 
 
 def is_short(text: str) -> bool:
-    """Whether a text says that memory, of the GPU or of the host, was too small."""
+    """Whether a text says that there was too little memory on the GPU or the host."""
     return bool(_SHORT.search(text))
 
 
 def workspace_is_too_small(text: str) -> bool:
-    """Whether a text says that layers were allowed too little memory to work in."""
+    """Whether a text says that the workspace of layers was too small."""
     return bool(_WORKSPACE.search(text))
