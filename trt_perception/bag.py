@@ -13,17 +13,17 @@ IMAGE, COMPRESSED_IMAGE, CAMERA_INFO = ('sensor_msgs/msg/' + n for n in ('Image'
 class Bag:
     """The image and calibration topics of a bag.
 
-    Of an MCAP file that was not closed, or is damaged, the messages that are whole are read.
+    Complete messages are also read from an MCAP file that is damaged or was not closed.
 
     Args:
         path: folder of a ROS 2 bag, or a .mcap, .db3 or (ROS 1) .bag file.
-        topics: only these; None = all.
+        topics: read only these; None = all.
 
     Attributes:
         types: message type by topic.
-        counts: of messages by topic.
-        files: those that hold the messages.
-        note: what is wrong with a bag that can be read, human-readable; '' = nothing. `messages` may add to it.
+        counts: number of messages by topic.
+        files: the files with the messages.
+        note: faults of a bag that can be read, human-readable; '' = none. `messages` may add to it.
 
     Raises:
         ConfigError: no readable bag, no image in it, or rosbags is not installed.
@@ -36,12 +36,12 @@ class Bag:
             raise self._error('no such file or folder')
         self.files = _storage_files(Path(path)) or [Path(path)]
         for file in self.files + [Path(path, 'metadata.yaml')]:
-            if file.exists() and not file.is_file() and not file.is_dir():  # Whoever opens a pipe waits.
+            if file.exists() and not file.is_file() and not file.is_dir():  # Opening a pipe would block.
                 raise ConfigError('bag {}: {} is not a regular file. Restore it.'.format(path, file.name))
         self._sources = self._opened()
         for file in self.files:
             log = Path(str(file) + '-wal')
-            if log.is_file() and log.stat().st_size:  # rosbags reads the file alone.
+            if log.is_file() and log.stat().st_size:  # rosbags can read the file by itself.
                 self._complain("{} has messages that are not read: the recorder was killed, or is recording. To get "
                                "them into {}: sqlite3 {} 'PRAGMA wal_checkpoint'.".format(
                                    log.name, file.name, file.name))
@@ -61,13 +61,13 @@ class Bag:
         """Yield the messages in the order of their recording.
 
         Args:
-            start_ns, end_ns: only what was recorded at or after the one, and before the other; None = no limit.
+            start_ns, end_ns: only messages recorded at or after start_ns and before end_ns; None = no limit.
             topics: only these; None = all.
 
         Raises:
-            ConfigError: the bag is damaged, so that no more of it can be read.
+            ConfigError: the bag is damaged, and the rest cannot be read.
         """
-        last_ns, given = start_ns, 0  # Of that time, so many were given.
+        last_ns, given = start_ns, 0  # Number of messages of that time that were yielded.
         try:
             for each in self._merged(self._sources, start_ns, end_ns, topics):
                 given = given + 1 if each.time_ns == last_ns else 1
@@ -83,7 +83,7 @@ class Bag:
             yield from rest
 
     def keep(self, topics: Sequence[str]) -> None:
-        """Forget all topics but these."""
+        """Drop all topics except these."""
         self.types = {topic: kind for topic, kind in self.types.items() if topic in topics}
         self.counts = {topic: self.counts[topic] for topic in self.types}
 
@@ -93,7 +93,7 @@ class Bag:
             source.close()
 
     def _opened(self) -> List[BagSource]:
-        """Return the bag as one source; without usable metadata.yaml or index, each file as far as it is whole."""
+        """Return the bag as one source; without usable metadata.yaml or index, each file as far as it is intact."""
         folder, files = Path(self._path), self.files
         try:
             return [open_with_rosbags([folder])]
@@ -136,7 +136,7 @@ class Bag:
 
     def _behind(self, last_ns: Optional[int], given: int, end_ns: Optional[int],
                 topics: Optional[Sequence[str]]) -> Iterator[Recorded]:
-        """Yield the messages after some of one time, past the damage that follows them, if the files are MCAP."""
+        """Yield the messages after a damage, which follows a number of messages of one time, if the files are MCAP."""
         if any(file.suffix != '.mcap' for file in self.files):
             return
         rest = self._merged([self._salvaged(file) for file in self.files], last_ns, end_ns, topics)
@@ -162,7 +162,7 @@ def _storage_files(folder: Path) -> List[Path]:
 
 
 def _natural(path: Path) -> List[Any]:
-    """Return what sorts bag_10 after bag_9."""
+    """Return a sort key with bag_10 after bag_9."""
     return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', path.name)]
 
 

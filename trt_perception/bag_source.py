@@ -11,7 +11,7 @@ class Recorded(NamedTuple):
 
     topic: str
     time_ns: int
-    """When it was recorded."""
+    """Time of recording, ns."""
     data: bytes
     """CDR."""
 
@@ -22,13 +22,13 @@ class BagSource(NamedTuple):
     types: Dict[str, str]
     """Message type by topic, of all topics."""
     counts: Dict[str, int]
-    """Of messages by topic."""
+    """Number of messages by topic."""
     start_ns: int
     end_ns: int
     messages: Callable[[List[str], Optional[int], Optional[int]], Iterator[Recorded]]
     """Yields the messages of some topics, recorded at or after one time and before another; None = no limit."""
     faults: List[str]
-    """What could not be read, human-readable."""
+    """Faults that occurred, human-readable."""
     close: Callable[[], None]
 
 
@@ -37,7 +37,7 @@ def open_with_rosbags(paths: List[Path]) -> BagSource:
 
     Raises:
         ConfigError: rosbags is not installed.
-        Exception: whatever rosbags raises for a damaged bag, from its own errors to Unicode's.
+        Exception: any error of rosbags for a damaged bag, from its own to Unicode's.
     """
     try:
         from rosbags.highlevel import AnyReader
@@ -54,10 +54,10 @@ def open_with_rosbags(paths: List[Path]) -> BagSource:
 
     def messages(topics: List[str], start_ns: Optional[int], end_ns: Optional[int]) -> Iterator[Recorded]:
         connections = [each for each in reader.connections if each.topic in topics]
-        if not connections:  # rosbags takes none for all.
+        if not connections:  # For rosbags, none means all.
             return
         for connection, time_ns, data in reader.messages(connections, start_ns, end_ns):
-            # With the types of ROS 2: those in a ROS 1 bag have the header's `seq`.
+            # With the types of ROS 2, because those of a ROS 1 bag have the header's `seq`.
             cdr = data if reader.is2 else store.ros1_to_cdr(data, connection.msgtype)
             yield Recorded(connection.topic, time_ns, bytes(cdr))
 

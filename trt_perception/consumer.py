@@ -1,6 +1,6 @@
-"""What the nodes publish as arrays: a function per kind of message, and `Join` for those that describe the same image.
+"""Converts the nodes' messages to arrays: a function per kind, and `Join`, which matches those of the same image.
 
-Needs numpy alone, no ROS: takes message objects of rclpy, or of rosbags when they come from a bag.
+Needs only numpy, no ROS: takes message objects of rclpy, or of rosbags for messages of a bag.
 """
 import json
 from collections import OrderedDict
@@ -23,10 +23,10 @@ FLOW_CAMERA = 'optical_flow/camera_info'
 
 
 class Results(NamedTuple):
-    """What is known about one image. Arrays are views of the messages; what was not asked for is None."""
+    """Results for one image. Arrays are views of the messages; results that were not requested are None."""
 
     stamp_ns: int
-    """Of the image, ns."""
+    """Stamp of the image, ns."""
     frame_id: str
     """Camera optical frame: x right, y down, z forward."""
     labels: Optional[np.ndarray] = None
@@ -46,7 +46,7 @@ class Results(NamedTuple):
     flow_camera: Optional[CameraModel] = None
     """Calibration on the flow's pixel grid."""
     other_stamp_ns: Optional[int] = None
-    """Of the other image of the flow, ns: the previous one, or with flow_grid: previous the next."""
+    """Stamp of the other image of the flow, ns: the previous one, or with flow_grid: previous the next."""
 
     @property
     def interval_s(self) -> float:
@@ -99,7 +99,7 @@ def flow_of(message: Any) -> np.ndarray:
 def other_stamp_ns(message: Any) -> int:
     """Return the stamp of the other image of a flow field from its TimeReference, ns.
 
-    The header has the stamp of the image on whose grid the flow lives.
+    The header has the stamp of the image whose grid the flow has.
 
     Raises:
         FrameError: both stamps are the same.
@@ -115,7 +115,7 @@ def classes_of(message: Any) -> Dict[int, str]:
     """Return id -> name of the classes from the String with label_info_json.
 
     Raises:
-        FrameError: it is not such JSON.
+        FrameError: it is other JSON, or none.
     """
     try:
         return {int(each['id']): str(each['name']) for each in json.loads(message.data)['classes']}
@@ -125,10 +125,10 @@ def classes_of(message: Any) -> Dict[int, str]:
 
 
 def camera_of(message: Any) -> CameraModel:
-    """Return the calibration that a CameraInfo has.
+    """Return the calibration of a CameraInfo.
 
     Raises:
-        FrameError: a matrix of another size.
+        FrameError: a matrix has another size.
     """
     try:
         matrix = np.array(message.k, np.float64).reshape(3, 3)
@@ -146,7 +146,7 @@ class Topic(NamedTuple):
     kind: str
     """ROS type, PACKAGE/msg/NAME."""
     field: str
-    """Of `Results`, where its content goes."""
+    """Field of `Results` for its content."""
     read: Callable[[Any], Any]
     """Returns the content of a message."""
 
@@ -161,15 +161,15 @@ TOPICS: Dict[str, Topic] = {
     FLOW_CONFIDENCE: Topic('sensor_msgs/msg/Image', 'flow_confidence', labels_of),
     FLOW_CAMERA: Topic('sensor_msgs/msg/CameraInfo', 'flow_camera', camera_of),
     FLOW_INTERVAL: Topic('sensor_msgs/msg/TimeReference', 'other_stamp_ns', other_stamp_ns)}
-"""What can be joined: all have the header of their image, except CLASSES, which comes once (transient local)."""
+"""Topics for `Join`: all have the header of their image, except CLASSES, which is published once (transient local)."""
 
 
 class Join:
-    """Brings together the messages that describe the same image: their stamps are the same, bit for bit.
+    """Matches the messages that describe the same image: their stamps are equal.
 
     Args:
         topics: keys of TOPICS; an image is complete when it has all of them.
-        waiting: how many images may wait for messages that have not come; then the one seen first is dropped.
+        waiting: number of images that may wait for further messages; beyond that, the oldest one is dropped.
 
     Raises:
         ConfigError: an unknown topic, or none that has a stamp.
@@ -189,10 +189,10 @@ class Join:
         self._images: 'OrderedDict[Tuple[int, str], Dict[str, Any]]' = OrderedDict()
 
     def add(self, topic: str, message: Any) -> Optional[Results]:
-        """Take a message, and return the results of an image that is complete with it; then older images are dropped.
+        """Take a message, and return the results of an image that it completes; older images are then dropped.
 
         Raises:
-            FrameError: the message cannot be read; the others of its image stay.
+            FrameError: the message cannot be read; other messages of its image are kept.
         """
         content = TOPICS[topic].read(message)
         if topic == CLASSES:
@@ -208,7 +208,7 @@ class Join:
         return self._results(key)
 
     def _results(self, key: Tuple[int, str]) -> Results:
-        """Return a complete image, and forget it and those that came before."""
+        """Return a complete image, and drop it and earlier ones."""
         while True:
             found, image = self._images.popitem(last=False)
             if found == key:

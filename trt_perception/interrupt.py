@@ -1,4 +1,4 @@
-"""Ctrl-C while Python still imports: ends a program at once, where KeyboardInterrupt would be shown as a traceback."""
+"""Ctrl-C while Python still imports: ends a program at once, instead of with the traceback of a KeyboardInterrupt."""
 import contextlib
 import os
 import signal
@@ -7,9 +7,9 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def exit_on_interrupt(status: int) -> Iterator[None]:
-    """For the time of a `with`, let SIGINT end this process with a status, without any clean-up."""
+    """Within a `with`, let SIGINT end this process with a status, without any clean-up."""
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # Not where it is ignored, as in a shell's background.
+    if before is signal.default_int_handler:  # Unless it is ignored, as in a shell's background.
         signal.signal(signal.SIGINT, lambda *_: os._exit(status))
     try:
         yield

@@ -1,4 +1,4 @@
-"""How images reach this process: the Fast DDS profile that suits this machine, its shared memory, and lost images."""
+"""Transport of images to this process: the Fast DDS profile that suits this machine, shared memory, lost images."""
 import fcntl
 import importlib
 import os
@@ -10,21 +10,21 @@ from .core.share import share_path
 
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 RAISE_BUFFER = 'sudo sysctl -w net.core.rmem_max=33554432'
-"""The line for the shell that lets a socket buffer one 4K image."""
+"""Shell command with which a socket can buffer one 4K image."""
 
 LEAST_BUFFER = 2**21
-"""1280x720 in colour arrives whole with so many bytes, and not with half of it: docs/measurements/transport.md."""
+"""Colour images of 1280x720 arrive with so many bytes, but not with half of them: docs/measurements/transport.md."""
 
 _FAST_DDS_2 = ('foxy', 'galactic', 'humble', 'iron', 'jazzy')
 _ISOLATED_BY_TRANSPORTS = ('foxy', 'galactic', 'humble')
 _BUFFER_LIMIT = '/proc/sys/net/core/rmem_max'
 _SEGMENT_LOCKS = '/dev/shm/fastdds_' + 16 * '[0-9a-f]' + '_el'
 _NEW_S = 10.0
-"""A younger segment may belong to a process that has not locked it yet."""
+"""Age in s below which a segment may belong to a process that has not locked it yet."""
 
 
 def receive_buffer_limit() -> int:
-    """Return the largest receive buffer of a socket that this machine's kernel allows, bytes; 0 = it does not say."""
+    """Return the largest receive buffer of a socket that the kernel allows, bytes; 0 = unknown."""
     try:
         with open(_BUFFER_LIMIT) as file:
             return int(file.read())
@@ -49,20 +49,20 @@ def _profile(name: str) -> str:
 
 
 def udp_profile() -> str:
-    """Return the path of the profile whose images come in over UDP: cameras need no profile."""
+    """Return the path of the profile that receives images over UDP, so that cameras need no profile."""
     return _profile('shm')
 
 
 def both_ways_profile() -> str:
-    """Return the path of the profile whose images come in over shared memory: cameras must have it, too."""
+    """Return the path of the profile that receives images over shared memory; cameras need it, too."""
     return _profile('shm_both')
 
 
 def profile_file() -> str:
     """Return the path of the shipped profile that suits this machine.
 
-    Images come in over UDP where the kernel's buffers hold one, so that a camera driver without any profile is heard;
-    elsewhere over shared memory, which serves cameras that have a profile.
+    Images are received over UDP if the kernel's buffers can hold one, so that a camera driver needs no profile;
+    otherwise over shared memory, which needs cameras with a profile.
     """
     return udp_profile() if receive_buffer_limit() >= LEAST_BUFFER else both_ways_profile()
 
@@ -73,12 +73,12 @@ def profile_variable() -> str:
 
 
 def is_isolated() -> bool:
-    """Return whether rmw keeps to this machine by transports of its own, which a profile would undo: up to Humble."""
+    """Return whether rmw restricts itself to this machine by its transports, which a profile undoes: up to Humble."""
     return os.environ.get('ROS_LOCALHOST_ONLY') == '1' and os.environ.get('ROS_DISTRO') in _ISOLATED_BY_TRANSPORTS
 
 
 def profile_environment() -> Dict[str, str]:
-    """Return the environment that selects the shipped profile; empty where the user wants another, or isolation."""
+    """Return the environment that selects the shipped profile; empty if the user wants another one, or isolation."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES) or is_isolated():
         return {}
     return {profile_variable(): profile_file()}
@@ -92,7 +92,7 @@ def use_shared_memory_profile() -> None:
 def remove_stale_segments() -> int:
     """Remove this user's segments of Fast DDS whose processes were killed, and return their number of bytes.
 
-    A process holds a lock beside its segment, 64 MB with our profiles, as long as it lives; killed, it leaves both.
+    A process has a lock file for its segment, 64 MB with our profiles. If it is killed, both stay.
     """
     removed = 0
     for lock_path in glob(_SEGMENT_LOCKS):
@@ -105,14 +105,14 @@ def remove_stale_segments() -> int:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.remove(path)
                 os.remove(lock_path)
-        except OSError:  # Its process lives, or another program was faster.
+        except OSError:  # Its process is alive, or another program was faster.
             continue
         removed += status.st_size
     return removed
 
 
 def loss_remedy(image_bytes: int) -> str:
-    """Return what to do where images of this size get lost between a camera and this process."""
+    """Return the remedy if images of this size get lost between a camera and this process."""
     limit = receive_buffer_limit()
     if limit < max(image_bytes, LEAST_BUFFER):
         return 'The kernel buffers {} bytes per socket, less than {}. Run: {}'.format(

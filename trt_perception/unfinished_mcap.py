@@ -1,6 +1,6 @@
-"""Reads a damaged or unfinished MCAP file record by record, from the front, without its index.
+"""Reads a damaged or unfinished MCAP file record by record, from the beginning, without its index.
 
-Where a recorder was killed or the disk was full there is no index, and `rosbags` refuses the whole file.
+If the recorder was killed or the disk was full, there is no index, and `rosbags` refuses the whole file.
 """
 import struct
 import zlib
@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 MAGIC = b'\x89MCAP0\r\n'
 _HEADER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END, _FOOTER = 0x01, 0x03, 0x04, 0x05, 0x06, 0x0f, 0x02
 _MOST_BYTES = 2**32
-"""Of one chunk, unpacked: more is damage."""
+"""Largest unpacked chunk, bytes; a larger one is damaged."""
 
 
 class Channel(NamedTuple):
@@ -24,9 +24,9 @@ class UnfinishedMcap:
     """The complete messages of an MCAP file.
 
     Attributes:
-        channels: those that have messages.
-        counts: of messages by topic.
-        faults: what could not be read, human-readable.
+        channels: channels with messages.
+        counts: number of messages by topic.
+        faults: parts that could not be read, human-readable.
 
     Raises:
         ValueError: it is not an MCAP file.
@@ -84,7 +84,7 @@ class UnfinishedMcap:
 
 def _read(kind: int, data: bytes, schemas: Dict[int, str], channels: Dict[int, Channel]
           ) -> Iterator[Tuple[Channel, int, bytes]]:
-    """Yield the messages of a record, and note the schema or channel that it is."""
+    """Yield the messages of a record; record a schema or channel."""
     if kind == _SCHEMA:
         schemas[struct.unpack_from('<H', data)[0]] = _text(data, 2)
     elif kind == _CHANNEL:
@@ -126,7 +126,7 @@ def _unpacked(data: bytes) -> bytes:
             raise ValueError('it is compressed with {!r}, which cannot be unpacked here'.format(method))
         try:
             packed = unpack(packed)
-        except Exception as error:  # Each library has errors of its own.
+        except Exception as error:  # Each library has its own errors.
             raise ValueError('a chunk cannot be unpacked: {}'.format(error)) from error
     if len(packed) != size or checksum and zlib.crc32(packed) != checksum:
         raise ValueError('the checksum of a chunk is wrong')
@@ -134,7 +134,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _decompressor(method: str) -> Optional[Callable[[bytes], Any]]:
-    """Return what unpacks a chunk: rosbags brings these packages, another one for zstd from version to version."""
+    """Return the function that unpacks a chunk, from dependencies of rosbags; that for zstd varies by version."""
     try:
         if method == 'lz4':
             from lz4.frame import decompress

@@ -27,21 +27,21 @@ _Runs = Tuple[Pipeline[Any], TaskPublishers]
 
 
 class CameraTopics(NamedTuple):
-    """Where a camera's messages are."""
+    """The topics of a camera."""
 
     image: str
     info: str
     namespace: str
-    """Of its results, without slashes around it; '' = none."""
+    """Namespace of its results, without slashes around it; '' = none."""
 
 
 def find_cameras(bag: Bag, chosen: Sequence[Tuple[str, Optional[str]]], names: Sequence[str]) -> List[CameraTopics]:
     """Return the cameras of a bag.
 
     Args:
-        chosen: (image topic, namespace) of each; empty = those of the names, or without names all image topics that
-            are no results of ours, raw ones where there are both.
-        names: of the cameras that the node would serve, whose images are on NAME/image.
+        chosen: (image topic, namespace) of each; empty = those of the names, or without names all image topics except
+            results of ours, and only raw ones if there are both.
+        names: names of the cameras of a node, whose images are on NAME/image.
 
     Raises:
         ConfigError: there is no such topic, or two cameras have the same namespace.
@@ -113,8 +113,8 @@ class Camera:
         """Make the pipelines of the tasks that have topics to write.
 
         Args:
-            engines: shared by all cameras.
-            number: of this camera among them.
+            engines: engines shared by all cameras.
+            number: number of this camera.
         """
         for task in self.watched():
             model, publishers = self._models[task], self._publishers[task]
@@ -132,7 +132,7 @@ class Camera:
                 self._remember.append((pipeline, publishers))
 
     def take_info(self, data: bytes) -> None:
-        """Take a serialised calibration, which holds until the next."""
+        """Take a serialised calibration, which is valid until the next."""
         try:
             self._info = self._types.deserialize(data, CAMERA_INFO)
         except Exception as error:  # Rosbags raises many kinds of errors for invalid bytes.
@@ -142,7 +142,7 @@ class Camera:
         """Run the tasks on a serialised image and write the results.
 
         Returns:
-            whether the results of later images depend on none before this one.
+            Whether results of later images are independent of images before this one.
 
         Raises:
             FrameError: the image cannot be used.
@@ -156,7 +156,7 @@ class Camera:
         return before == [counts['carried'] for counts in self._counts]
 
     def prime(self, data: bytes) -> None:
-        """Show an image to the tasks that pair it with the next, and write nothing; not one that cannot be used.
+        """Give an image to the tasks that pair it with the next, and write nothing; ignore an unusable one.
 
         Raises:
             EngineError: an engine failed.
@@ -164,7 +164,7 @@ class Camera:
         self._show(data, [each for each in self._pipelines if TASKS[each[0].task].images > 1])
 
     def repeat(self, data: bytes) -> None:
-        """Do with an image what `process` did in an earlier run, and write nothing.
+        """Repeat what `process` did with an image in an earlier run, but write nothing.
 
         Raises:
             EngineError: an engine failed.
@@ -191,5 +191,5 @@ class Camera:
 
 
 def _base(topic: str) -> str:
-    """Return the name of an image topic without that of its transport."""
+    """Return the name of an image topic without its transport."""
     return topic[:-len(_SUFFIX)] if topic.endswith(_SUFFIX) else topic

@@ -1,4 +1,4 @@
-"""Opened engines that serve one job after the other: opening one takes as long as a second of video or more."""
+"""Open engines for one job after another: opening one takes as long as a second of video or more."""
 from typing import Dict, Tuple
 
 from ..core.engine import Engine
@@ -12,7 +12,7 @@ class Engines:
     """Opens each engine once; use it with `with`. For one thread.
 
     Attributes:
-        decoder: shared by all engines, so that two tasks cost one decode.
+        decoder: shared by all engines, so that two tasks need one decode.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Engines:
         return self._open(model, engine_options(settings))
 
     def carrying(self, settings: Settings) -> Engine:
-        """Return the engine that computes the flow along which results are carried.
+        """Return the engine of the flow that carries results.
 
         Raises:
             ConfigError, EngineError: it cannot be opened.
@@ -48,7 +48,7 @@ class Engines:
         return self._opened[key]
 
     def close(self) -> None:
-        """Close all. The next `get` opens its engine anew, as is needed after an EngineError."""
+        """Close all engines. The next `get` opens its engine again, as is necessary after an EngineError."""
         for engine in self._opened.values():
             engine.close()
         self._opened.clear()

@@ -1,4 +1,4 @@
-"""What decides the bytes of an output, as one digest: equal jobs need not be done twice."""
+"""A digest of everything that decides the bytes of an output, so that equal jobs are not done twice."""
 import hashlib
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ from .camera import CameraTopics
 from .job import Job
 
 _END_BYTES = 2**20
-# Parameters that count, beside those of the tasks. Models, engines and cameras count by what they resolve to; the
-# others, listed in docs/processing.md, change nothing here.
+# Parameters that count, in addition to those of the tasks. Models, engines and cameras count as resolved; the others,
+# listed in docs/processing.md, have no effect here.
 _COMMON = ('num_threads', 'mono16_bits', 'output_size', 'max_workspace_size', 'dla_core')
 
 
 def describe_model(model: Model, options: EngineOptions) -> Dict[str, str]:
-    """Return a model, and how it is run, with a digest of both its YAML's content and its network.
+    """Return a model and how it is run, with a digest of the contents of its YAML and its network.
 
     Raises:
         ConfigError: back-end, precision or network file is unavailable.
@@ -37,7 +37,7 @@ def describe_model(model: Model, options: EngineOptions) -> Dict[str, str]:
 
 def fingerprint_of(job: Job, bag: Bag, cameras: List[CameraTopics], models: Mapping[str, Dict[str, str]],
                    settings: Settings) -> str:
-    """Return 64 hexadecimal digits for all that decides the output: content, not places and names of files."""
+    """Return 64 hexadecimal digits for everything that decides the output: contents, not paths of files."""
     parts: Dict[str, Any] = {
         'version': __version__, 'bag': _digests(bag), 'cameras': cameras, 'models': models,
         'settings': {name: settings[name] for name in _COMMON + tuple(
@@ -49,7 +49,7 @@ def fingerprint_of(job: Job, bag: Bag, cameras: List[CameraTopics], models: Mapp
 
 
 def _digests(bag: Bag) -> List[str]:
-    """Return a digest of each file of a bag: of its size and both its ends, where an index and checksums are.
+    """Return a digest of each file of a bag: of its size and both ends, which have index and checksums.
 
     A digest of a whole large bag would take as long as processing a part of it.
     """

@@ -1,10 +1,10 @@
-"""The bag that is written: a split bag, file by file, so that a run that was killed resumes after the last whole file.
+"""Writes a split bag file by file, so that a run that was killed resumes after the last whole file.
 
-OUTPUT.partial holds, until it is renamed to OUTPUT:
+OUTPUT.partial, until it is renamed to OUTPUT, contains:
     lock        held by the run that writes
     job.json    the job's fingerprint
-    writing/    the file at work, lost if the run is killed
-    NAME_3.json NAME_3.mcap   a whole file, and before it, where the run was when it was closed
+    writing/    the unfinished file, lost if the run is killed
+    NAME_3.json NAME_3.mcap   a whole file; the JSON, written first, is the state of the run when it was closed
 """
 import contextlib
 import fcntl
@@ -24,15 +24,15 @@ from .bag_types import BagTypes, qos
 STORAGES = {'mcap': (StoragePlugin.MCAP, '.mcap'), 'sqlite3': (StoragePlugin.SQLITE3, '.db3')}
 REPORT = 'process.json'
 _FORMAT: Any = 8
-"""Of metadata.yaml: what Foxy to Jazzy read."""
+"""Version of metadata.yaml that Foxy to Jazzy read."""
 
 
 class OutputBag:
     """A bag that is being written. Use `open_output`.
 
     Attributes:
-        journal: what `close_file` got last, also in an earlier run; None = no file is whole yet.
-        is_muted: whether messages are dropped, since an earlier run wrote them.
+        journal: the last argument of `close_file`, also of an earlier run; None = no file is whole yet.
+        is_muted: whether messages are dropped, because an earlier run wrote them.
         time_ns: the time that messages get.
     """
 
@@ -54,7 +54,7 @@ class OutputBag:
         self.journal: Optional[Dict[str, Any]] = self._files[-1]['journal'] if self._files else None
 
     def declare(self, topic: str, kind: str, latched: bool) -> None:
-        """Make a topic known, which every file then has."""
+        """Declare a topic, which every file then has."""
         self._topics.append((topic, kind, latched))
         if self._writer is not None:
             self._connect(topic, kind, latched)
@@ -74,10 +74,10 @@ class OutputBag:
         self._writer.write(self._connections[topic], self.time_ns, data)
 
     def close_file(self, journal: Dict[str, Any]) -> None:
-        """Finish the file at work; what is written next goes into another.
+        """Finish the current file; later messages go to another.
 
         Args:
-            journal: what a later run needs to go on from here.
+            journal: the state from which a later run can continue.
         """
         if self._writer is None:
             return
@@ -97,14 +97,14 @@ class OutputBag:
         self.journal = journal
 
     def finish(self, report: Dict[str, Any]) -> None:
-        """Make the bag appear."""
+        """Complete the bag, and rename it."""
         write_whole(self._partial / REPORT, json.dumps(report, indent=1, sort_keys=True) + '\n')
         write_whole(self._partial / 'metadata.yaml', yaml_text({
             'rosbag2_bagfile_information': _joined([each['info'] for each in self._files])}))
         _reveal(self._path)
 
     def abort(self) -> None:
-        """Drop the file at work, and the folder if no file is whole."""
+        """Drop the unfinished file, and the folder if no file is whole."""
         if self._writer is not None:
             with contextlib.suppress(Exception):
                 self._writer.abort()
@@ -130,11 +130,11 @@ class OutputBag:
 
 @contextlib.contextmanager
 def open_output(path: str, storage: str, compress: bool, types: BagTypes, fingerprint: str) -> Iterator[OutputBag]:
-    """Lend a bag to write, new or begun by an earlier run of the same job.
+    """Open a bag for writing, a new one or that of an earlier run of the same job.
 
     Raises:
-        ConfigError: there is another bag, or another run that writes it; or it cannot be written, within the `with`,
-            too: what was whole stays, for the next run.
+        ConfigError: there is another bag, or another run that writes it; or it cannot be written, also within the
+            `with`: whole files stay for the next run.
     """
     output, partial = Path(path), Path(path + '.partial')
     with writing(path):
@@ -157,7 +157,7 @@ def open_output(path: str, storage: str, compress: bool, types: BagTypes, finger
 
 @contextlib.contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Turn what the file system refuses into a ConfigError."""
+    """Turn errors of the file system into a ConfigError."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
@@ -167,7 +167,7 @@ def writing(path: str) -> Iterator[None]:
 
 
 def _reveal(output: Path) -> None:
-    """Give a bag that is whole its name; metadata.yaml, written last, says that it is."""
+    """Rename a complete bag; metadata.yaml, written last, marks it as complete."""
     partial = Path(str(output) + '.partial')
     for path in sorted(partial.iterdir()):
         if path.name == 'lock' or path.suffix == '.json' and path.name != REPORT:
@@ -211,7 +211,7 @@ def read_json(path: Path) -> Dict[str, Any]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file atomically."""
     other = path.parent / (path.name + '.new')
     other.write_text(text, encoding='utf-8')
     _sync(other)
@@ -233,7 +233,7 @@ def _locked(path: Path, output: str) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file or a folder to the disk: after a power cut, too, a name must not stand for half a file."""
+    """Flush a file or a folder to the disk, so that even after a power failure there is no incomplete file."""
     descriptor = os.open(str(path), os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -242,7 +242,7 @@ def _sync(path: Path) -> None:
 
 
 def _joined(infos: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """Return a bag's metadata.yaml, from that of each of its files."""
+    """Return a bag's metadata.yaml, from those of its files."""
     files = [each for info in infos for each in info['files']]
     start_ns = min(each['starting_time']['nanoseconds_since_epoch'] for each in files)
     end_ns = max(each['starting_time']['nanoseconds_since_epoch'] + each['duration']['nanoseconds'] for each in files)

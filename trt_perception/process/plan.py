@@ -14,7 +14,7 @@ from .output_bag import STORAGES
 
 
 class Plan(NamedTuple):
-    """What a job means on this machine."""
+    """A job, resolved on this machine."""
 
     bag: Bag
     cameras: List[CameraTopics]
@@ -22,12 +22,12 @@ class Plan(NamedTuple):
     """By task."""
     settings: Settings
     described: Dict[str, Dict[str, str]]
-    """How each task's model is run."""
+    """How the model of each task is run."""
     fingerprint: str
 
 
 def settings_of(job: Job) -> Settings:
-    """Return all parameters, those that the job names and the defaults of the others.
+    """Return all parameters: those of the job, and the defaults of the others.
 
     Raises:
         ConfigError: one is unknown or wrong.
@@ -38,10 +38,10 @@ def settings_of(job: Job) -> Settings:
 
 
 def describe_models(models: Mapping[str, Model], settings: Settings) -> Dict[str, Dict[str, str]]:
-    """Return how each task's model is run: model, engine, precision and digest.
+    """Return how the model of each task is run: model, engine, precision and digest.
 
     Raises:
-        ConfigError: back-end, precision or network file is unavailable, or what is asked for depends on time.
+        ConfigError: back-end, precision or network file is unavailable, or a setting depends on time.
     """
     options = engine_options(settings)
     described = {task: describe_model(model, options) for task, model in models.items()}

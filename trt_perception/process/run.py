@@ -1,4 +1,4 @@
-"""Runs one job: a bag through the deployed pipelines, none of its images dropped, into another bag."""
+"""Runs one job: a bag through the deployed pipelines into another bag, without dropping images."""
 import contextlib
 import itertools
 import time
@@ -19,14 +19,14 @@ from .output_bag import OutputBag, finished_report, open_output
 from .plan import Plan, plan_of
 
 _MOST_FAULTS = 20
-"""Number of distinct ones that are listed."""
+"""Number of distinct faults that are listed."""
 _LONGEST_LEAD_S = 10.0
 _JITTER_NS = 10**9
-"""Between stamps and times of recording."""
+"""Largest difference between stamps and times of recording."""
 
 
 def fingerprint(job: Job) -> str:
-    """Return 64 hexadecimal digits for all that decides the output's bytes, without running the job.
+    """Return 64 hexadecimal digits for everything that decides the output's bytes, without running the job.
 
     Raises:
         ConfigError: as `process`.
@@ -38,15 +38,15 @@ def fingerprint(job: Job) -> str:
 
 def process(job: Job, progress: Callable[[Progress], None] = lambda _: None,
             engines: Optional[Engines] = None) -> Summary:
-    """Run a job; resume where an earlier run of it was stopped. A job that is done is not repeated.
+    """Run a job, and resume where an earlier run was stopped. A finished job is not repeated.
 
     Args:
         progress: called after each image.
-        engines: keeps them open for the next job; None = they are closed at the end.
+        engines: keeps engines open for the next job; None = they are closed at the end.
 
     Raises:
         ConfigError: the bag, an option or the output is wrong.
-        EngineError: an engine cannot be opened, or fails; what was done stays, for the next run.
+        EngineError: an engine cannot be opened, or fails; finished files stay for the next run.
     """
     began_s = time.monotonic()
     plan = plan_of(job)
@@ -71,7 +71,7 @@ class _Run:
     """One run of a job.
 
     Attributes:
-        images: how many were done, by an earlier run too.
+        images: images done, including those of an earlier run.
     """
 
     def __init__(self, job: Job, plan: Plan, types: BagTypes, out: OutputBag) -> None:
@@ -108,7 +108,7 @@ class _Run:
         return report
 
     def _cameras(self, decoder: FrameDecoder) -> List[Camera]:
-        """Return the cameras, their topics made known to the output."""
+        """Return the cameras, and declare their topics to the output."""
         cameras = []
         for topics in self._plan.cameras:
             sink = BagSink(self._types, topics.namespace, self._job.outputs, self._out.declare, self._out.write,
@@ -175,14 +175,14 @@ class _Run:
             self._note('{}: image skipped: {}'.format(recorded.topic, error))
 
     def _note(self, text: str) -> None:
-        """Note a fault of the message in hand."""
+        """Record a fault of the present message."""
         if text in self._faults:
             self._faults[text][0] += 1
         elif len(self._faults) < _MOST_FAULTS:
             self._faults[text] = [1, self._out.time_ns]
 
     def _journal(self, position: int) -> Dict[str, Any]:
-        """Return what a later run needs to go on behind so many messages.
+        """Return the state from which a later run can continue after a number of messages.
 
         `since` is the message of each topic from which on images must be shown again: results depend on none before.
         """
@@ -197,7 +197,7 @@ class _Run:
     def _until_damage(self) -> Iterator[Recorded]:
         """Yield the messages of the bag, as far as it can be read.
 
-        A range that begins later has before it what the node would know there: calibrations, and images to pair with.
+        A range that begins later is preceded by what a node would know then: calibrations, and images for pairs.
         """
         bag, end_ns = self._plan.bag, self._job.end_ns
         lead_ns = int((self._plan.settings['max_pair_gap'] or _LONGEST_LEAD_S) * 1e9) + _JITTER_NS
@@ -205,13 +205,13 @@ class _Run:
         try:
             if begin_ns > bag.start_ns:
                 for topic in {camera.info for camera in self._plan.cameras if camera.info in bag.types}:
-                    yield from itertools.islice(bag.messages(None, begin_ns, [topic]), 1)  # Some are published once.
+                    yield from itertools.islice(bag.messages(None, begin_ns, [topic]), 1)  # Some are sent only once.
             yield from bag.messages(begin_ns, None if end_ns is None else bag.start_ns + end_ns)
         except ConfigError as error:
             self._damage = str(error)
 
     def _total(self) -> int:
-        """Return how many images there are; an estimate where a part of the time is asked for."""
+        """Return the number of images; an estimate for a part of the bag."""
         bag, job = self._plan.bag, self._job
         end_ns = min(bag.duration_ns, bag.duration_ns if job.end_ns is None else job.end_ns)
         share = max(0.0, (end_ns - job.start_ns) / max(1, bag.duration_ns))
