@@ -10,6 +10,7 @@ from rig import header
 from trt_perception.core.integrated_flow import IntegratedFlow
 from trt_perception.core.obstacles import Obstacle
 from trt_perception.ros import planner_messages
+from trt_perception.ros.node_sink import optional_types
 
 OBSTACLES = [Obstacle(8, (10, 20, 30, 40), np.array([9.5, -1.0]), (1.8, 1.5), 9.55, -0.1, math.inf, None, False, 0.5),
              Obstacle(9, (50, 20, 60, 40), np.array([7.0, 2.0]), (0.6, 1.7), 7.28, 0.28, 2.5, np.array([0.1, -1.4]),
@@ -85,5 +86,5 @@ def test_the_flight_controllers_message_has_flow_and_gyro_in_the_axes_of_the_sen
 
 
 def test_packages_that_are_not_installed_have_no_types():
-    assert planner_messages.optional_types('no_such_msgs') is None
-    assert planner_messages.optional_types('std_msgs').String is not None
+    assert optional_types('no_such_msgs') is None
+    assert optional_types('std_msgs').String is not None

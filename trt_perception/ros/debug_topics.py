@@ -1,22 +1,18 @@
 """Times of each frame as topics, in Autoware's names, for plots."""
-import importlib
 from typing import Any, Dict, Optional
 
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
+from .node_sink import optional_types
 from .qos import NO_PUBLISHER_EVENTS, RELIABLE
 
 
 def _stamped() -> Optional[type]:
     """Return the message of a stamped number that is installed; None = none is."""
-    for package in ('autoware_internal_debug_msgs', 'tier4_debug_msgs'):
-        try:
-            kind: type = importlib.import_module(package + '.msg').Float64Stamped
-        except (ImportError, AttributeError):
-            continue
-        return kind
-    return None
+    found = (getattr(optional_types(package), 'Float64Stamped', None)
+             for package in ('autoware_internal_debug_msgs', 'tier4_debug_msgs'))
+    return next(filter(None, found), None)
 
 
 class DebugTopics:

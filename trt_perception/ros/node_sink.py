@@ -1,4 +1,5 @@
 """The topics of a node, as the publishers of results see them; and the classes of ROS's messages."""
+import importlib
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -10,12 +11,18 @@ from std_msgs.msg import Header, String
 from .qos import LATCHED, NO_PUBLISHER_EVENTS, RELIABLE, checked_overrides, overridable
 from .sink import MessageTypes, Sink
 
-try:
-    from vision_msgs.msg import LabelInfo, VisionClass
-except ImportError:  # Not on PyPI, and not in every distribution: the JSON topic is always there.
-    LabelInfo = VisionClass = None
 
-ROS = MessageTypes(Time, Header, Image, CompressedImage, CameraInfo, TimeReference, String, LabelInfo, VisionClass)
+def optional_types(package: str) -> Any:
+    """Return the message classes of a package that not every system has; None = not installed."""
+    try:
+        return importlib.import_module(package + '.msg')
+    except ImportError:
+        return None
+
+
+_VISION = optional_types('vision_msgs')  # Not on PyPI, and not in every distribution: the JSON topic is always there.
+ROS = MessageTypes(Time, Header, Image, CompressedImage, CameraInfo, TimeReference, String,
+                   getattr(_VISION, 'LabelInfo', None), getattr(_VISION, 'VisionClass', None))
 
 
 class NodeSink(Sink):

@@ -4,7 +4,6 @@ from typing import Any, List, Optional, Sequence
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool
 
 from ..core.cameras import camera_specs
@@ -14,7 +13,6 @@ from . import messages
 from .camera import WATCH_PERIOD_S, Camera
 from .diagnostics import Diagnostics
 from .engine_supervisor import State
-from .feed import Feed
 from .managed_node import ManagedNode, Stage
 from .parameters import declare_settings, on_change
 from .session import run_node
@@ -75,7 +73,7 @@ class PerceptionNode(ManagedNode):
         """Subscribe to the cameras."""
         assert self._worker is not None
         self._cameras = [Camera(self, spec.namespace, self._compressed, partial(self._worker.put, number),
-                                partial(self._take_camera_info, self._worker.feeds[number]))
+                                partial(setattr, self._worker.feeds[number], 'camera_info'))
                          for number, spec in enumerate(self._specs)]
         self._worker.enabled = self._enabled
 
@@ -107,10 +105,6 @@ class PerceptionNode(ManagedNode):
         if self._worker is not None:
             for task in self._worker.tasks:
                 task.configure()
-
-    @staticmethod
-    def _take_camera_info(feed: Feed, message: CameraInfo) -> None:
-        feed.camera_info = message
 
     def _set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data

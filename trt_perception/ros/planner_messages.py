@@ -1,5 +1,4 @@
 """Messages of planner_node: free space, occupancy, obstacles and integrated flow, in the base frame."""
-import importlib
 import json
 import math
 from array import array
@@ -20,14 +19,6 @@ from ..core.integrated_flow import IntegratedFlow
 from ..core.obstacles import Obstacle
 from ..core.occupancy import GridShape
 from ..core.plan_overlay import time_color
-
-
-def optional_types(package: str) -> Any:
-    """Return the message classes of a package that not every system has; None = not installed."""
-    try:
-        return importlib.import_module(package + '.msg')
-    except ImportError:
-        return None
 
 
 class Motion(NamedTuple):

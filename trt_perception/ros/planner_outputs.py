@@ -23,7 +23,7 @@ from ..core.settings import Settings
 from . import messages, planner_messages
 from .camera_mounting import CameraMounting
 from .gyro import Gyro
-from .node_sink import ROS, NodeSink
+from .node_sink import ROS, NodeSink, optional_types
 
 _LABELS = (LABEL_MAP, LABEL_CAMERA, CLASSES)
 _MOTION = _LABELS + (FLOW, FLOW_INTERVAL)
@@ -74,14 +74,14 @@ class PlannerOutputs:
                    'obstacles_json': Output(String, _MOTION, self._json),
                    'markers': Output(MarkerArray, _MOTION, self._markers),
                    'overlay': Output(Image, _MOTION + (OVERLAY,), self._overlaid)}
-        self._vision = planner_messages.optional_types('vision_msgs')
+        self._vision = optional_types('vision_msgs')
         if self._vision is not None:
             outputs['obstacles'] = Output(self._vision.Detection3DArray, _MOTION, self._detections)
         self._topics = {name: sink.create_publisher('planner/' + name, output.kind, False)
                         for name, output in outputs.items()}
         self.users: Dict[str, Tuple[Sequence[str], Callable[[Results], None]]] = {
             name: (output.needs, partial(self._publish, name, output)) for name, output in outputs.items()}
-        self._flight = planner_messages.optional_types('mavros_msgs')
+        self._flight = optional_types('mavros_msgs')
         if self._flight is not None:
             self._topics['integrated_flow'] = sink.create_publisher(
                 'planner/integrated_flow', self._flight.OpticalFlowRad, False)
