@@ -70,7 +70,7 @@ def test_a_replacement_is_warned_of(build, tensorrt, tmp_path):
     (['--dla-core', '0'], 'ConfigError: dla_core: got 0, but NVIDIA Tegra X2 has no DLA cores.'),
     (['--precision', 'int8'], 'ConfigError: precision: int8 was asked for, but the GPU NVIDIA Tegra X2 (sm_62) has no '
                               'fast INT8 (DP4A) instructions'),
-    (['--output', '/dev/null/x'], 'ConfigError: --output /dev/null/x: Not a directory. Give a file')])
+    (['--output', '/dev/null/x'], 'ConfigError: /dev/null/x.part: Not a directory. Give a path')])
 def test_what_cannot_be_is_refused_in_one_line(build, tensorrt, arguments, text):
     tensorrt.use('8.2', fast_int8=False)
     status, _, errors = build(*arguments)

@@ -86,8 +86,8 @@ def test_a_path_that_cannot_be_read_or_a_full_disk_becomes_one_line(capsys, monk
         os.stat('/no/such/file')
     monkeypatch.setattr(doctor, 'execute', fail)
     assert cli.main(['doctor']) == 2
-    assert capsys.readouterr().err == ('trt_perception doctor: /no/such/file: No such file or directory. Give a path '
-                                       'that can be read, or written, with enough space.\n')
+    assert capsys.readouterr().err == ('trt_perception doctor: ConfigError: /no/such/file: No such file or directory. '
+                                       'Give a path that can be read, or written, with enough space.\n')
 
 
 def test_a_reader_that_has_read_enough_ends_the_command_without_a_traceback():

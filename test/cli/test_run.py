@@ -1,11 +1,11 @@
 import argparse
+import os
 
 import networks
 import pytest
 import rclpy
 
 from trt_perception.cli import main, run
-from trt_perception.core.errors import ConfigError
 from trt_perception.core.share import share_path
 from trt_perception.ros import perception_node
 
@@ -62,10 +62,16 @@ def test_a_missing_parameter_file_is_named(capsys, tmp_path):
     path = str(tmp_path / 'none.yaml')
     assert main(['run', '--params-file', path]) == 2
     assert capsys.readouterr().err == (
-        'trt_perception run: ConfigError: --params-file {}: No such file or directory. Give an existing YAML file.\n'
-        .format(path))
-    with pytest.raises(ConfigError, match='Is a directory'):
-        run.ros_arguments(arguments('--params-file', str(tmp_path)))
+        'trt_perception run: ConfigError: {}: No such file or directory. Give a path that can be read, or written, '
+        'with enough space.\n'.format(path))
+
+
+def test_a_parameter_file_that_is_no_file_is_refused_and_not_waited_for(capsys, tmp_path):
+    os.mkfifo(str(tmp_path / 'pipe'))
+    for path in (tmp_path, tmp_path / 'pipe'):
+        assert main(['run', '--params-file', str(path)]) == 2
+        assert capsys.readouterr().err.startswith('trt_perception run: ConfigError: {}: not a regular file. '.format(
+            path))
 
 
 @pytest.mark.parametrize('node', ['perception', 'segmentation', 'optical_flow'])

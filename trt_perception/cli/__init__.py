@@ -49,8 +49,8 @@ def execute(verb: str, args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Else Python complains when it flushes what is left.
         return 1
     except OSError as error:
-        print('trt_perception {}: {}: {}. Give a path that can be read, or written, with enough space.'.format(
-            verb, error.filename or 'output', error.strerror or error), file=sys.stderr)
+        print('trt_perception {}: ConfigError: {}: {}. Give a path that can be read, or written, with enough '
+              'space.'.format(verb, error.filename or 'output', error.strerror or error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -56,14 +56,6 @@ def execute(args: argparse.Namespace) -> int:
     print(built.summary)
     print(built.path)
     if args.output:
-        _copy(built.path, args.output)
+        shutil.copyfile(built.path, args.output + '.part')
+        os.replace(args.output + '.part', args.output)
     return 0
-
-
-def _copy(source: str, target: str) -> None:
-    part = target + '.part'
-    try:
-        shutil.copyfile(source, part)
-        os.replace(part, target)
-    except OSError as error:
-        raise ConfigError('--output {}: {}. Give a file that can be written.'.format(target, error.strerror)) from error

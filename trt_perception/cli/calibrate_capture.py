@@ -30,12 +30,8 @@ def execute(args: argparse.Namespace) -> int:
         raise ConfigError('--count: got {}, expected at least 1.'.format(args.count))
     if not args.every >= 0:  # Nor NaN.
         raise ConfigError('--every: got {:g}, expected 0 or more.'.format(args.every))
-    try:
-        os.makedirs(args.output, exist_ok=True)
-        before = len(os.listdir(args.output))
-    except OSError as error:
-        raise ConfigError('--output {}: {}. Give a folder that can be written.'.format(
-            args.output, error.strerror)) from error
+    os.makedirs(args.output, exist_ok=True)
+    before = len(os.listdir(args.output))
     if before and not args.add:
         raise ConfigError('--output {}: it is not empty, it has {} files. Give another folder, or --add.'.format(
             args.output, before))

@@ -7,7 +7,8 @@ import argparse
 import importlib
 from typing import Any, List
 
-from ..core.errors import ConfigError
+from ..core.limits import MAX_YAML_BYTES
+from ..core.regular_file import read_regular
 from ..core.share import share_path
 from ..core.tasks import TASKS
 from . import ros_missing
@@ -49,11 +50,7 @@ def ros_arguments(args: argparse.Namespace) -> list:
     result = ['--ros-args']
     shipped = 'planner.yaml' if args.node == PLANNER else 'perception.yaml'
     for path in args.params_file or [share_path('config', shipped)]:
-        try:
-            open(path).close()
-        except OSError as error:
-            raise ConfigError('--params-file {}: {}. Give an existing YAML file.'.format(
-                path, error.strerror)) from error
+        read_regular(path, MAX_YAML_BYTES)  # ROS would wait for a pipe, and does not say what is wrong with a path.
         result += ['--params-file', path]
     for value in args.param + ['use_sim_time:=true'] * args.use_sim_time:
         result += ['-p', value]
