@@ -31,10 +31,6 @@ class OpticalFlowPublishers(TaskPublishers):
         """Give the pipeline the message memory for its 'flow', (H, W, 2) float32, or 'confidence', (H, W) uint8."""
         return self._images[role].array(shape, dtype)
 
-    def wants(self, role: str) -> bool:
-        """Return whether the confidence has subscribers."""
-        return self._watched(role)
-
     def publish(self, frame: Frame, result: FlowField, info: Any) -> None:
         """Publish a flow field that the pipeline wrote into the memory from `allocate`."""
         header = self._header(result)

@@ -45,8 +45,8 @@ class TaskPublishers(abc.ABC):
         """
 
     def wants(self, role: str) -> bool:
-        """Return whether an optional output of the task is needed."""
-        return True
+        """Return whether an optional output of the task is needed: its topic, of the same name, has subscribers."""
+        return self._watched(role)
 
     def watched(self) -> bool:
         """Return whether a topic that needs the network has subscribers."""

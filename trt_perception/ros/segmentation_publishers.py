@@ -40,10 +40,6 @@ class SegmentationPublishers(TaskPublishers):
         """Give the pipeline the message memory for its 'labels' or 'confidence', (H, W) uint8."""
         return self._images[{'labels': 'label_map', 'confidence': 'confidence'}[role]].array(shape, dtype)
 
-    def wants(self, role: str) -> bool:
-        """Return whether the confidence has subscribers."""
-        return self._watched(role)
-
     def publish(self, frame: Frame, result: LabelMap, info: Any) -> None:
         """Publish a label map that the pipeline wrote into the memory from `allocate`."""
         header = self._header(result)
