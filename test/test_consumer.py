@@ -83,7 +83,10 @@ def test_an_interval_of_nothing_is_refused():
         consumer.other_stamp_ns(interval(5, 5))
 
 
-@pytest.mark.parametrize('text', ['', '[]', '{}', '{"classes": [1]}', '{"classes": [{"id": "x", "name": "a"}]}'])
+@pytest.mark.parametrize('text', [
+    '', '[]', '{}', '{"classes": [1]}', '{"classes": [{"id": "x", "name": "a"}]}', '[' * 100000,
+    '{"classes": [{"id": 256, "name": "a"}]}', '{"classes": [{"id": -1, "name": "a"}]}',
+    '{"classes": [{"id": 1e999, "name": "a"}]}'])
 def test_a_text_that_names_no_classes_is_refused(text):
     with pytest.raises(FrameError, match='label_info_json: got '):
         consumer.classes_of(SimpleNamespace(data=text))

@@ -118,8 +118,11 @@ def classes_of(message: Any) -> Dict[int, str]:
         FrameError: it is other JSON, or none.
     """
     try:
-        return {int(each['id']): str(each['name']) for each in json.loads(message.data)['classes']}
-    except (ValueError, KeyError, TypeError) as error:
+        classes = {int(each['id']): str(each['name']) for each in json.loads(message.data)['classes']}
+        if not all(0 <= number < 256 for number in classes):
+            raise ValueError('ids of one byte')
+        return classes
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FrameError('label_info_json: got {!r}, expected JSON with the classes of a label map. Remap to the topic '
                          'of the label map.'.format(str(message.data)[:80])) from error
 
