@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid
 from rendered_scene import BUILDING, CAR, CLASSES, PEDESTRIAN, Box, Scene, render, textured
 from rig import PATIENCE_S, Program, header, image, stamp_of, trt_perception
@@ -186,6 +186,87 @@ def test_the_rotation_is_the_gyros_where_there_is_one(rig, perception, start, vi
     assert own['rotation_from'] == 'gyro'
     assert own['yaw_rate'] == pytest.approx(0.1, abs=1e-4)
     assert own['velocity'][0] == pytest.approx(5, abs=0.05)
+
+
+def turns(before_ns, rate_hz=100, seconds=0.16):
+    """Return what a gyro that turns with the scene sends before a time."""
+    messages = []
+    for stamp_ns in range(before_ns - int(seconds * 1e9), before_ns + 10**9 // rate_hz, 10**9 // rate_hz):
+        message = Imu(header=header(stamp_ns))
+        message.angular_velocity.z = 0.1
+        messages.append(message)
+    return messages
+
+
+def warned(rig, node, text):
+    """Wait until a node has logged a text."""
+    rig.node = node
+    rig.until(lambda: rig.logged(text), text)
+    rig.node = None
+
+
+@pytest.mark.parametrize(('rate', 'covariance'), [
+    (0.0, -1.0), (math.nan, 0.0), (math.inf, 0.0), (1e308, 0.0), (-101.0, 0.0)])
+def test_a_gyro_that_does_not_measure_is_told_and_the_rotation_is_that_of_the_flow(
+        rig, perception, start, view, rate, covariance):
+    found = rig.watch(String, 'planner/obstacles_json')
+    imu = rig.outside.create_publisher(Imu, 'imu', 100)
+    node = start()
+    rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    for message in turns(10**9):
+        message.angular_velocity.z = rate
+        message.angular_velocity_covariance[0] = covariance
+        imu.publish(message)
+    warned(rig, node, 'imu: got angular velocities [0.0, 0.0, {}] with the covariance {:g}, '.format(rate, covariance))
+    perception.show(view, 10**9)
+    rig.until(lambda: found, 'the obstacles')
+    own = json.loads(found[0].data)['own_motion']
+    assert own['rotation_from'] == 'flow'
+    assert own['velocity'] == pytest.approx([5, 0, 0], abs=0.1)
+
+
+@pytest.mark.parametrize(('shift_ns', 'rate_hz'), [(10**18, 100), (-10**10, 100), (0, 5)])
+def test_a_gyro_whose_samples_do_not_cover_the_images_is_told(rig, perception, start, view, shift_ns, rate_hz):
+    rig.watch(String, 'planner/obstacles_json')
+    statuses = rig.watch(DiagnosticArray, '/diagnostics')
+    imu = rig.outside.create_publisher(Imu, 'imu', 100)
+    node = start()
+    rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
+    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                    'optical_flow/time_reference')
+    for message in turns(10**11 + shift_ns, rate_hz, 0.5):
+        imu.publish(message)
+    rig.until(lambda: len(node._gyro._samples) > 2, 'the turns to arrive')
+    perception.show(view, 10**11)
+    warned(rig, node, 'The gyro is not used: ')
+    rig.until(lambda: any('The gyro is not used' in each.status[0].message for each in statuses), 'the status')
+    assert node._gyro.counts == {'covered': 0, 'missed': 1}
+
+
+def test_images_that_are_all_skipped_are_an_error_in_the_status(rig, perception, start, view):
+    rig.watch(LaserScan, 'planner/scan')
+    statuses = rig.watch(DiagnosticArray, '/diagnostics')
+    start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    perception.topics['segmentation/label_map'].publish(image(view.labels, 10**9, 'mono8'))
+    perception.topics['segmentation/camera_info'].publish(CameraInfo(header=header(10**9), height=480, width=640))
+    rig.until(lambda: any(each.status[0].level == DiagnosticStatus.ERROR for each in statuses), 'the status')
+    [text] = {each.status[0].message for each in statuses if each.status[0].level == DiagnosticStatus.ERROR}
+    assert text == ('images skipped: camera_info: k: got focal lengths 0 and 0, expected two above 0. Calibrate the '
+                    'camera.')
+
+
+@pytest.mark.parametrize('size', [(0, 0), (2**32 - 1, 2**32 - 1), (480, 641)])
+def test_a_calibration_of_another_size_is_refused_before_anything_is_made_of_it(rig, perception, start, view, size):
+    rig.watch(LaserScan, 'planner/scan')
+    node = start()
+    perception.wait('segmentation/label_map', 'segmentation/camera_info')
+    perception.topics['segmentation/label_map'].publish(image(view.labels, 10**9, 'mono8'))
+    perception.topics['segmentation/camera_info'].publish(CameraInfo(
+        header=header(10**9), height=size[0], width=size[1], k=SCENE.camera.matrix.ravel().tolist()))
+    warned(rig, node, 'Image skipped: label map: got 480x640 px, expected {}x{} px'.format(*size))
 
 
 def test_markers_name_the_obstacles_and_the_overlay_shows_them(rig, perception, start, view):

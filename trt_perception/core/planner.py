@@ -64,7 +64,7 @@ class Planner:
         Raises:
             FrameError: it has another size than the calibration.
         """
-        self._check_size('label map', labels)
+        check_size('label map', labels, self.plane.camera)
         return self._finder.find(labels)
 
     def occupancy(self, labels: np.ndarray, free: FreeSpace) -> np.ndarray:
@@ -82,7 +82,7 @@ class Planner:
         Raises:
             FrameError: it has another size than the calibration.
         """
-        self._check_size('flow', flow)
+        check_size('flow', flow, self.plane.camera)
         pixels = self._pixels - flow[::STRIDE, ::STRIDE]
         for each in earlier:
             pixels = pixels - gather_flow(each, pixels / STRIDE)
@@ -103,8 +103,10 @@ class Planner:
         """Return the obstacles, from left to right: see `ObstacleFinder.find`."""
         return self._obstacles.find(labels, free, previous, motion, interval_s)
 
-    def _check_size(self, what: str, array: np.ndarray) -> None:
-        if array.shape[:2] != self.plane.camera.size:
-            raise FrameError('{}: got {}x{} px, expected {}x{} px as its camera_info says. Set output_size: camera, so '
-                             'that label map and flow have the same pixels.'.format(
-                                 what, array.shape[0], array.shape[1], *self.plane.camera.size))
+
+def check_size(what: str, array: np.ndarray, camera: CameraModel) -> None:
+    """Raise a FrameError if a label map or a flow field has another size than its calibration."""
+    if array.shape[:2] != camera.size:
+        raise FrameError('{}: got {}x{} px, expected {}x{} px as its camera_info says. Set output_size: camera, so '
+                         'that label map and flow have the same pixels; if they have, correct the size in the camera '
+                         "driver's camera_info.".format(what, array.shape[0], array.shape[1], *camera.size))

@@ -12,18 +12,25 @@ from ..core.ego_motion import integrate_gyro
 from .camera_mounting import CameraMounting
 
 _SAMPLES = 2000
+_FASTEST = 100.0
+"""No gyro measures more, rad/s."""
 # Imu topics come often: those that arrive while an image is in work must not be lost.
 _DEEP = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Gyro:
-    """Subscribes to `imu`, and keeps the last seconds of it."""
+    """Subscribes to `imu`, and keeps the last seconds of it.
+
+    Attributes:
+        counts: for how many pairs of images the samples `covered` their time, or `missed` it.
+    """
 
     def __init__(self, node: Node, mounting: CameraMounting) -> None:
         self._node = node
         self._mounting = mounting
         self._samples: Deque[Tuple[int, np.ndarray]] = collections.deque(maxlen=_SAMPLES)
         self._subscription: Any = None
+        self.counts = {'covered': 0, 'missed': 0}
 
     def listen(self, wanted: bool) -> None:
         """Subscribe or unsubscribe."""
@@ -40,13 +47,23 @@ class Gyro:
         Returns:
             None where the samples do not cover the time.
         """
-        return integrate_gyro(list(self._samples), start_ns, end_ns) if len(self._samples) > 1 else None
+        if not self._samples:
+            return None
+        rotation = integrate_gyro(list(self._samples), start_ns, end_ns)
+        self.counts['missed' if rotation is None else 'covered'] += 1
+        return rotation
 
     def _take(self, message: Imu) -> None:
         turn = self._mounting.gyro(message.header.frame_id)
         velocity = np.array([message.angular_velocity.x, message.angular_velocity.y, message.angular_velocity.z])
         stamp = stamp_ns(message)
-        if turn is None or not np.isfinite(velocity).all():
+        if message.angular_velocity_covariance[0] == -1 or not (abs(velocity) < _FASTEST).all():  # Nor NaN.
+            self._node.get_logger().warning(
+                'imu: got angular velocities {} with the covariance {:g}, expected rad/s below {:g}, and a covariance '
+                'other than -1, which means not measured. Correct the IMU driver, or remap imu.'.format(
+                    velocity.tolist(), message.angular_velocity_covariance[0], _FASTEST), throttle_duration_sec=30.0)
+            return
+        if turn is None:
             return
         if self._samples and stamp == self._samples[-1][0]:
             return

@@ -21,6 +21,8 @@ from .status import StatusPublisher, status_of, steady_clock
 _PERIOD_S = 0.25
 _UNKNOWN_MOTION = 'The own motion is unknown in most images: the flow of the ground does not tell it, so that ' \
     'obstacles have no velocity. Set optical_flow.min_confidence: 0.25 on the perception node where tinypwc runs.'
+_UNUSED_GYRO = 'The gyro is not used: its samples do not cover the time between two images. Synchronise its clock ' \
+    "with the camera's, and let it publish at 20 Hz or more."
 
 
 class PlannerNode(Node):
@@ -52,22 +54,28 @@ class PlannerNode(Node):
         self._results.serve(watched)
 
     def _statuses(self, interval_s: float) -> List[DiagnosticStatus]:
-        counts = dict(self._results.joined, **self._outputs.motions)
+        counts = dict(self._results.joined, skipped=self._results.skipped, **self._outputs.motions, **self._gyro.counts)
         new = {name: count - self._counted.get(name, 0) for name, count in counts.items()}
         self._counted = counts
-        known, unknown = new.pop('known'), new.pop('unknown')
+        known, unknown, skipped, covered, missed = (
+            new.pop(name) for name in ('known', 'unknown', 'skipped', 'covered', 'missed'))
         rate = max(new.values(), default=0) / interval_s
-        level, text = Level.OK, 'running: {:.1f} images per second'.format(rate)
+        level, text = Level.WARN, ''
         silent = self._results.silent()
-        if silent:
-            level, text = Level.WARN, 'Nothing comes on {}. Start the perception nodes; calibrations come from the ' \
-                'camera_info of the camera.'.format(', '.join(silent))
-            self.get_logger().warning(text, throttle_duration_sec=30.0)
+        if skipped:  # Logged when it happened.
+            level, text = Level.WARN if rate else Level.ERROR, 'images skipped: ' + self._results.last_error
+        elif silent:
+            text = 'Nothing comes on {}. Start the perception nodes; calibrations come from the camera_info of the ' \
+                'camera.'.format(', '.join(silent))
         elif unknown > known:
-            level, text = Level.WARN, _UNKNOWN_MOTION
+            text = _UNKNOWN_MOTION
+        elif missed and not covered:
+            text = _UNUSED_GYRO
+        else:
+            level, text = Level.OK, 'running: {:.1f} images per second'.format(rate) if self._outputs.watched() else \
+                'resting: nobody subscribes'
+        if level and not skipped:
             self.get_logger().warning(text, throttle_duration_sec=30.0)
-        elif not self._outputs.watched():
-            text = 'resting: nobody subscribes'
         share = '{:.0f}'.format(100 * known / (known + unknown)) if known + unknown else ''
         return [status_of(self.get_fully_qualified_name().lstrip('/') + ': planner', level, text,
                           [('images per second', '{:.2f}'.format(rate)), ('own motion known, %', share)])]

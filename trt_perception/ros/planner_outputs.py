@@ -18,7 +18,7 @@ from ..core.free_space import FreeSpace
 from ..core.integrated_flow import FlowIntegrator
 from ..core.obstacles import Obstacle
 from ..core.plan_overlay import draw_plan
-from ..core.planner import STRIDE, Planner
+from ..core.planner import STRIDE, Planner, check_size
 from ..core.settings import Settings
 from . import messages, planner_messages
 from .camera_mounting import CameraMounting
@@ -94,6 +94,8 @@ class PlannerOutputs:
     def _space_of(self, results: Results) -> Optional[_Space]:
         """Return the free space of an image; None while its camera's mounting is not known."""
         assert results.labels is not None
+        assert results.label_camera is not None
+        check_size('label map', results.labels, results.label_camera)
         if self._space is None or not _same_message(self._space.labels, results.labels):
             planner = self._planner_of(results)
             if planner is None:
@@ -184,6 +186,7 @@ class PlannerOutputs:
     def _publish_integrated_flow(self, results: Results) -> None:
         assert results.flow_camera is not None
         assert results.flow is not None
+        check_size('flow', results.flow, results.flow_camera)
         key = _key(results.flow_camera)
         if self._integrator[0] != key:
             self._integrator = key, FlowIntegrator(self._calibration(results.flow_camera))

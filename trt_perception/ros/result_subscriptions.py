@@ -26,11 +26,15 @@ class ResultSubscriptions:
         users: name -> (topics, function that takes the results); topics are keys of consumer.TOPICS.
 
     Attributes:
-        joined: name of a user -> how many images it got.
+        joined: name of a user -> from how many images it made something.
+        skipped: how often a message or an image could not be used.
+        last_error: why the last of these could not.
     """
 
     def __init__(self, node: Node, users: Mapping[str, Tuple[Sequence[str], Callable[[Results], None]]]) -> None:
         self.joined: Dict[str, int] = Counter()
+        self.skipped = 0
+        self.last_error = ''
         self._node = node
         self._users = users
         self._joins: Dict[str, Join] = {}
@@ -75,11 +79,13 @@ class ResultSubscriptions:
         try:
             results = join.add(topic, message)
             if results is not None:
-                self.joined[name] += 1
                 self._users[name][1](results)
-        except FrameError as error:
-            self._node.get_logger().warning('Image skipped: {}'.format(error), throttle_duration_sec=10.0)
-        except Exception:  # Out of memory, or a bug: of this image; the next may be better.
+                self.joined[name] += 1
+        except Exception as error:  # Out of memory, or a bug: of this image; the next may be better.
             if not self._node.context.ok():
                 raise
+            self.skipped, self.last_error = self.skipped + 1, str(error) or type(error).__name__
+            if isinstance(error, FrameError):
+                self._node.get_logger().warning('Image skipped: {}'.format(error), throttle_duration_sec=10.0)
+                return
             self._node.get_logger().error('Image skipped: {}'.format(traceback.format_exc()), throttle_duration_sec=5.0)
