@@ -29,10 +29,10 @@ _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=Reliabi
 
 
 class PlayOptions(NamedTuple):
-    """How to play a bag."""
+    """Options for playing a bag."""
 
     rate: float = 1.0
-    """Times the recorded speed."""
+    """Speed relative to the recording."""
     loop: bool = False
     """Start again at the end."""
     remap: Tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class PlayOptions(NamedTuple):
     wait_s: float = 0.0
     """Longest time to wait for subscribers of the image topics."""
     longest_gap_s: float = 30.0
-    """Time without messages that is played; of a longer one the rest is skipped. 0 = everything is played."""
+    """Longest time without messages that is played; the rest is skipped. 0 = everything is played."""
 
 
 class BagPlayer(Node):
@@ -79,7 +79,7 @@ class BagPlayer(Node):
                               '/clock, --no-clock helps, too.'.format(name, reason)) from error
 
     def wait(self) -> None:
-        """Wait for subscribers to every image topic, or to some and no more for a while, as long as the options say."""
+        """Wait for subscribers to every image topic, or to some and no more for a while, up to the wait option."""
         began_s = now_s = time.monotonic()
         end_s = began_s + self._options.wait_s
         silent = [topic for topic, kind in self._bag.types.items() if kind != CAMERA_INFO and topic in self._topics]
@@ -101,8 +101,8 @@ class BagPlayer(Node):
     def _wait_until_heard(self, topic: str) -> float:
         """Wait until the first message of a topic is acknowledged; return how long that took, s.
 
-        A subscriber that this node has discovered may not have discovered this node yet. Then it hears nothing before
-        it has, however reliable it is, and more than the messages that are kept for it would be lost.
+        A subscriber that this node has discovered may not have discovered this node yet. Until it has, it receives
+        nothing, even if it is reliable, and all messages beyond those that are kept for it would be lost.
         """
         self._unheard.discard(topic)
         began_s = time.monotonic()
@@ -117,7 +117,7 @@ class BagPlayer(Node):
         """Play the bag once."""
         began_s = time.monotonic()
         now_ns = self._bag.start_ns
-        self._tick(now_ns)  # Before the first image, which in a loop would be too old for the clock of the end.
+        self._tick(now_ns)  # Before the first image, which in a loop would be too old for the clock at the end.
         longest_ns = int(self._options.longest_gap_s * 1e9)
         for count, recorded in enumerate(self._bag.messages()):
             if recorded.topic not in self._topics:
@@ -129,7 +129,7 @@ class BagPlayer(Node):
                 began_s -= gap_ns * 1e-9 / self._options.rate
                 now_ns = recorded.time_ns
                 self._tick(now_ns)
-            while now_ns < recorded.time_ns:  # Between two images time goes on, in ticks.
+            while now_ns < recorded.time_ns:  # Between two images the time advances in ticks.
                 now_ns = min(now_ns + _TICK_NS, recorded.time_ns)
                 wait_s = began_s + (now_ns - self._bag.start_ns) * 1e-9 / self._options.rate - time.monotonic()
                 if wait_s > 0:
@@ -141,7 +141,7 @@ class BagPlayer(Node):
             self._show_progress(now_ns, count + 1)
 
     def run_on(self, seconds: float) -> None:
-        """Let /clock go on after the last message, so that nodes finish and their timers fire once more."""
+        """Continue /clock after the last message, so that nodes finish and their timers fire once more."""
         end_ns = self._bag.start_ns + self._bag.duration_ns
         for now_ns in range(end_ns, end_ns + int(seconds * 1e9), _TICK_NS):
             self._tick(now_ns)
@@ -156,7 +156,7 @@ class BagPlayer(Node):
             self._clock_topic.publish(self._time)
 
     def _publish(self, recorded: Recorded) -> None:
-        message: Any = recorded.data  # rclpy sends bytes as they are.
+        message: Any = recorded.data  # rclpy sends bytes unchanged.
         if recorded.topic in self._decoded:
             try:
                 message = self._decompressed(recorded)
@@ -168,7 +168,7 @@ class BagPlayer(Node):
     def _decompressed(self, recorded: Recorded) -> Image:
         try:
             compressed = deserialize_message(recorded.data, CompressedImage)
-        except Exception as error:  # Of rmw, and differently named in each distribution.
+        except Exception as error:  # From rmw, with different names in each distribution.
             raise FrameError('recorded message: got {} bytes that are no CompressedImage. It is left out.'.format(
                 len(recorded.data))) from error
         frame = frame_from_compressed(compressed)
@@ -185,7 +185,7 @@ class BagPlayer(Node):
 
 
 def play(bag: Bag, options: PlayOptions) -> None:
-    """Play a bag, until its end or Ctrl-C, which is how a loop ends."""
+    """Play a bag, until its end or, in a loop, until Ctrl-C."""
     rules = [word for rule in options.remap for word in ('-r', rule)]
     with session(['--ros-args'] + rules if rules else []) as executor:
         player = BagPlayer(bag, options)

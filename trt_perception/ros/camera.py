@@ -13,25 +13,25 @@ from .qos import BEST_EFFORT
 WATCH_PERIOD_S = 0.25
 _SILENCE_S = 5.0
 _EVERY_S = 30.0
-_MANY = 0.1  # Fewer are no trouble: the node takes the newest image in any case.
+_MANY = 0.1  # Fewer do no harm: the node takes the newest image in any case.
 _SUFFIX = '/compressed'
 _MIXED = '{} publishers on {}: {}. Their images cannot be told apart, so there is no flow. Give each camera a topic ' \
          'of its own.'
 
 
 class Camera:
-    """Subscribes to a camera's images and calibration, and watches over both.
+    """Subscribes to a camera's images and calibration, and monitors both.
 
     Args:
-        namespace: what the names of its topics begin with: 'front/', or ''.
+        namespace: prefix of its topics: 'front/', or ''.
         compressed: whether to take the images from TOPIC/compressed.
-        take_image, take_info: get each message.
+        take_image, take_info: called with each message.
 
     Attributes:
         image, info: the two subscriptions.
-        complaint: why images do not arrive as they should, human-readable; '' = they do.
-        received: images so far.
-        is_mixed: whether several publishers send on the image topic: two successive images may be of two cameras.
+        complaint: fault of the arrival of images, human-readable; '' = none.
+        received: number of images so far.
+        is_mixed: whether several publishers send on the image topic, so that successive images may be of two cameras.
     """
 
     def __init__(self, node: Node, namespace: str, compressed: bool, take_image: Callable[[Any], None],
@@ -44,7 +44,7 @@ class Camera:
         # Remapping `image` moves its siblings too, as in image_transport.
         topic = _resolved(node, namespace + 'image', Image)
         if compressed and topic.endswith(_SUFFIX):
-            topic = topic[:-len(_SUFFIX)]  # The whole name of the topic is accepted, too.
+            topic = topic[:-len(_SUFFIX)]  # The full name of the topic is accepted, too.
         info = _resolved(node, namespace + 'camera_info', CameraInfo)
         if info == '{}/{}camera_info'.format(node.get_namespace().rstrip('/'), namespace):  # Not remapped itself.
             info = topic.rsplit('/', 1)[0] + '/camera_info'
@@ -63,12 +63,12 @@ class Camera:
 
     @property
     def silent_s(self) -> float:
-        """For how long nothing has come, since the last image or change of publishers."""
+        """Time without an image, since the last one or the last change of publishers."""
         return time.monotonic() - self._since_s
 
     @property
     def sender_hz(self) -> float:
-        """Images per second that the camera takes, as their stamps tell; 0 = they do not."""
+        """Images per second that the camera takes, from their stamps; 0 = unknown."""
         return 0.0 if self.is_mixed else self._sender.hz
 
     def close(self) -> None:
@@ -84,13 +84,13 @@ class Camera:
         self._take_image(message)
 
     def watch(self) -> None:
-        """Check whether images arrive, and who publishes; to be called every WATCH_PERIOD_S."""
+        """Check the publishers and whether images arrive; to be called every WATCH_PERIOD_S."""
         for subscription in (self.image, self.info):
             subscription.update()
         now_s = time.monotonic()
         self._look_at_publishers()
         seen = self.received, len(self.image.publishers)
-        if seen != self._seen:  # An image came; or a publisher, which may take its time.
+        if seen != self._seen:  # An image or a publisher has come; the latter may take its time.
             self._seen, self._since_s = seen, now_s
         if self._stopped_clock(now_s):
             return
@@ -112,7 +112,7 @@ class Camera:
         return ', '.join(_name(each) for each in self.image.publishers)
 
     def _stopped_clock(self, now_s: float) -> bool:
-        """Complain when use_sim_time is on and the time stands still; return whether that is so."""
+        """Complain if use_sim_time is on and the time stands still; return whether it does."""
         clock_ns = self._node.get_clock().now().nanoseconds
         if clock_ns != self._clock_ns:
             self._clock_ns, self._clock_since_s = clock_ns, now_s
@@ -142,7 +142,7 @@ class Camera:
                 topic, silent_s, self.image.type_name, asked.reliability.name, asked.durability.name, offers))
 
     def _look_at_losses(self, now_s: float) -> None:
-        """Complain of what was lost since the last time, about a second ago."""
+        """Complain of images that were lost since the last call, about a second ago."""
         received, lost = (now - before for now, before in zip((self.received, self.image.lost), self._counts))
         self._counts, self._counted_s = (self.received, self.image.lost), now_s
         self._is_losing = lost > _MANY * (lost + received)
@@ -153,7 +153,7 @@ class Camera:
             self.complaint = ''
 
     def _complain(self, what: str, text: str) -> None:
-        """Note a complaint, and log it unless the last one was the same not long ago."""
+        """Record a complaint, and log it unless the same one was logged recently."""
         self.complaint = text
         now_s = time.monotonic()
         if what != self._logged[0] or now_s - self._logged[1] > _EVERY_S:

@@ -1,4 +1,4 @@
-"""What a camera publishes, from the core's values: images and calibrations."""
+"""Messages of a camera, from the core's values: images and calibrations."""
 from array import array
 
 import numpy as np
@@ -12,7 +12,7 @@ from .node_sink import ROS
 
 
 class FrameWriter:
-    """One Image message into which frames are copied, and which is published again and again."""
+    """One Image message into which frames are copied, and which is published repeatedly."""
 
     def __init__(self) -> None:
         self._message = Image()

@@ -1,4 +1,4 @@
-"""Where a camera and a gyro are on the vehicle: from parameters, or from tf."""
+"""Poses of a camera and a gyro on the vehicle: from parameters, or from tf."""
 import importlib
 from typing import Any, Dict, Optional
 
@@ -12,10 +12,10 @@ from ..core.settings import Settings
 
 
 class CameraMounting:
-    """Finds frames in the base frame; they are fixed on a vehicle, so each is looked up once.
+    """Looks up frames in the base frame, each once, because they are fixed on a vehicle.
 
     Raises:
-        ConfigError: tf is asked for, and tf2_ros is not installed.
+        ConfigError: tf is requested, but tf2_ros is not installed.
     """
 
     def __init__(self, node: Node, settings: Settings) -> None:
@@ -35,7 +35,7 @@ class CameraMounting:
             self._listener = tf2_ros.TransformListener(self._buffer, node)
 
     def camera(self, frame_id: str) -> Optional[Mounting]:
-        """Return the mounting of the camera with this optical frame; None while tf does not know it."""
+        """Return the mounting of the camera with this optical frame; None while tf does not have it."""
         return self._fixed if self._buffer is None else self._look_up(frame_id)
 
     def gyro(self, frame_id: str) -> Optional[np.ndarray]:

@@ -1,4 +1,4 @@
-"""A camera for boards and desks without a driver: reads images, publishes them with stamp and calibration."""
+"""A camera node for machines without a camera driver: publishes images with stamp and calibration."""
 import contextlib
 import os
 import threading
@@ -32,7 +32,7 @@ _PATIENCE_S = 10.0
 class CameraNode(Node):
     """Publishes the images of one source on `image`, and its calibration on `camera_info` with the same headers.
 
-    A source that is lost is opened again, with growing pauses.
+    A source that is lost is opened again, after pauses that grow.
 
     Attributes:
         stopped: future that is done when a video has ended, or with the exception that ended the node.
@@ -43,7 +43,7 @@ class CameraNode(Node):
     """
 
     def __init__(self, name: str = 'camera', **kwargs: Any) -> None:
-        # First: where what follows fails, rclpy calls `destroy_node` all the same, at its shutdown.
+        # First: if the following fails, rclpy still calls `destroy_node` at its shutdown.
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         super().__init__(name, **kwargs)
@@ -79,13 +79,13 @@ class CameraNode(Node):
             if not self._closing.is_set() and hasattr(self._images, 'wait_for_all_acked'):  # Not in Foxy.
                 self._images.wait_for_all_acked(Duration(seconds=1))  # The last image of a video.
             self.stopped.set_result(None)
-        except Exception as error:  # Whatever it is, the main thread must hear of it.
-            if self.context.ok():  # After Ctrl-C, publishing fails, which does not matter.
+        except Exception as error:  # Whatever it is, the main thread must get it.
+            if self.context.ok():  # After Ctrl-C publishing fails, which is harmless.
                 self.stopped.set_exception(error)
 
     def _work(self) -> None:
         """Publish images until `destroy_node`, or until a video ends."""
-        source: Optional[ImageSource] = self._open()  # At start, what is wrong ends the node: nothing has worked yet.
+        source: Optional[ImageSource] = self._open()  # At start, an error ends the node: nothing has worked yet.
         while source is not None:
             with contextlib.closing(source):
                 try:
@@ -103,7 +103,7 @@ class CameraNode(Node):
         return source
 
     def _reopen(self, lost: str) -> Optional[ImageSource]:
-        """Open the source again, as soon as that is possible; None = `destroy_node` came first."""
+        """Open the source again as soon as possible; None = `destroy_node` was called before."""
         pause_s = 1.0
         while True:
             self._lost = lost
@@ -161,7 +161,7 @@ def _check_size(calibration: CameraCalibration, frame: Frame, url: str) -> None:
 
 
 def path_of(url: str) -> str:
-    """Return the path that a camera_info_url names.
+    """Return the path of a camera_info_url.
 
     Raises:
         ConfigError: no such package, or another kind of URL.

@@ -29,20 +29,20 @@ def offered(publishers: List[Any], latched: bool = False) -> QoSProfile:
 class CameraSubscription:
     """Subscribes to one topic and, in `update`, follows the QoS of its publishers.
 
-    A reliable camera sends again what the network lost. A best-effort camera sends nothing to a subscription that asks
-    for more, and its driver complains: so the first `update` that sees a publisher subscribes, or the first after a
-    second without any.
+    A reliable camera sends lost messages again. A best-effort camera sends nothing to a reliable subscription, and its
+    driver complains. Therefore the first `update` that sees a publisher subscribes, or the first after a second without
+    any.
 
     Args:
         topic: with namespace, after remapping.
-        callback: gets each message.
-        latched: as in `offered`; then what got lost is not counted.
+        callback: called with each message.
+        latched: as in `offered`; lost messages are then not counted.
 
     Attributes:
-        publishers: TopicEndpointInfo of those that publish the topic's type, as of the last `update`.
-        qos_profile: what is asked for.
-        lost: how many messages got lost between the publishers and here; 0 where it is not counted, or where rclpy
-            does not tell (Foxy).
+        publishers: TopicEndpointInfo of the publishers with the topic's type, as of the last `update`.
+        qos_profile: the requested profile.
+        lost: number of messages lost between the publishers and here; 0 if it is not counted, or not reported by rclpy
+            (Foxy).
 
     Raises:
         ConfigError: the user chose a QoS that does not exist.
@@ -64,7 +64,7 @@ class CameraSubscription:
         self._started_s = time.monotonic()
 
     def update(self) -> None:
-        """Look who publishes; subscribe, or subscribe again if that takes another QoS."""
+        """Check the publishers; subscribe, or subscribe again if they need another QoS."""
         found = self._node.get_publishers_info_by_topic(self.topic_name)
         self.publishers = [publisher for publisher in found if publisher.topic_type == self.type_name]
         wanted = offered(self.publishers, self._latched)

@@ -21,12 +21,12 @@ _DISCOVERY_S = 5.0
 
 
 class CaptureOptions(NamedTuple):
-    """What to save, and where."""
+    """Options for saving images."""
 
     topic: str
     folder: str
     images: int
-    """How many images."""
+    """Number of images."""
     every_s: float = 0.0
     """Shortest time between two of them; 0 = every image."""
     wait_s: float = 10.0
@@ -55,11 +55,11 @@ class Capture(Node):
 
     @property
     def done(self) -> bool:
-        """Whether there are as many as were asked for."""
+        """Whether the requested number has been saved."""
         return self.saved >= self._options.images
 
     def complain_of_silence(self) -> None:
-        """Warn, now and then, when no image comes."""
+        """Warn from time to time if no image comes."""
         now_s = time.monotonic()
         if now_s - self._heard_s > _SILENCE_S:
             self._heard_s = now_s
@@ -67,12 +67,12 @@ class Capture(Node):
                 self._options.topic, _SILENCE_S))
 
     def _type(self) -> str:
-        """Return the type of the topic, once somebody publishes it."""
+        """Return the type of the topic, as soon as it has a publisher."""
         topic = '/' + self._options.topic.lstrip('/')
         end_s = time.monotonic() + self._options.wait_s
         latest_s = end_s + _DISCOVERY_S
         while True:
-            if len(self.get_node_names()) < 2:  # Only this one: discovery itself is still under way, or ROS is empty.
+            if len(self.get_node_names()) < 2:  # Only this node: discovery has not finished, or there are no others.
                 end_s = min(time.monotonic() + self._options.wait_s, latest_s)
             types = dict(self.get_topic_names_and_types())
             found = [each for each in types.get(topic, []) if each in _READERS]

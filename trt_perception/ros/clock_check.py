@@ -1,13 +1,13 @@
 """Diagnoses the clocks of camera and node from the age of images."""
 
 _SANE_S = 60.0
-"""No queue keeps an image so long; what is older has its stamp of another clock."""
+"""No queue keeps an image that long; older ones have stamps of another clock."""
 _AHEAD_S = 1.0
 _BOOT_CLOCK_S = 60.0
 
 
 def age_hint(age_s: float, stamp_ns: int, since_boot_s: float) -> str:
-    """Return what to do about images that are too old.
+    """Return the remedy for images that are too old.
 
     Args:
         since_boot_s: now, on this machine's monotonic clock.
@@ -23,7 +23,7 @@ def age_hint(age_s: float, stamp_ns: int, since_boot_s: float) -> str:
 
 
 def ahead_hint(age_s: float) -> str:
-    """Return what is wrong with stamps that are in the future; '' = nothing."""
+    """Return the fault of stamps in the future; '' = none."""
     if age_s > -_AHEAD_S:
         return ''
     return 'Stamps are {:.1f} s ahead of this clock, so that max_frame_age finds no image too old. Synchronise the ' \

@@ -1,6 +1,6 @@
 """Images in encodings that core.image does not know, converted by ROS's cv_bridge where that is installed.
 
-A slow path: cv_bridge allocates and copies each image. What cameras commonly send does not come here.
+A slow path: cv_bridge allocates and copies each image. Common encodings of cameras do not need it.
 """
 import functools
 import importlib
@@ -17,7 +17,7 @@ def bridge() -> Any:
     """Return a CvBridge; None = cv_bridge cannot be imported here."""
     try:
         return importlib.import_module('cv_bridge').CvBridge()
-    except Exception as error:  # One that was built for another numpy or OpenCV raises anything.
+    except Exception as error:  # If it was built for another numpy or OpenCV, it raises any error.
         if not isinstance(error, ImportError):
             _warn('cv_bridge cannot be used here: {}'.format(error))
         return None
@@ -34,7 +34,7 @@ def to_bgr8(message: Any) -> np.ndarray:
             message.height, message.width, MAX_IMAGE_PIXELS))
     try:
         pixels = np.ascontiguousarray(bridge().imgmsg_to_cv2(message, 'bgr8'))
-    except Exception as error:  # CvBridgeError, cv2.error, TypeError, KeyError: it checks little.
+    except Exception as error:  # CvBridgeError, cv2.error, TypeError, KeyError: it has few checks.
         reason = str(error).strip().rstrip('.') or type(error).__name__
         raise FrameError('image encoding: got {!r}, which cv_bridge cannot convert to bgr8: {}. Convert in the camera '
                          'driver.'.format(message.encoding[:80], reason)) from error

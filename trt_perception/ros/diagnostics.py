@@ -1,4 +1,4 @@
-"""What the node is doing, as diagnostic_msgs: state, model, engine, rates, drops, latency and age, the board."""
+"""The node's state as diagnostic_msgs: state, model, engine, rates, drops, latency and age, the board."""
 import resource
 from collections import Counter
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -31,7 +31,7 @@ class Diagnostics:
     """Turns the worker's counters and timers into the statuses of a node.
 
     A node of one camera has one status, `NODE: perception`. With several cameras each has its own, `NODE: CAMERA`, with
-    its counts and times, and `NODE: perception` tells of the node and of all cameras together.
+    its counts and times, and `NODE: perception` is about the node and all cameras together.
 
     Args:
         name: of the node, with its namespace.
@@ -102,7 +102,7 @@ def _node_facts(worker: Worker, idle: str) -> NodeFacts:
 
 def _camera_facts(worker: Worker, feed: Feed, camera: Optional[Camera], recent: Mapping[str, int], interval_s: float,
                   rejected: int) -> CameraFacts:
-    pipelines = [(task.name, task.pipeline) for task in feed.tasks]  # The worker may close them meanwhile.
+    pipelines = [(task.name, task.pipeline) for task in feed.tasks]  # The worker may close them at the same time.
     facts = CameraFacts(
         interval_s, recent, rejected=rejected, clock_complaint=feed.clock_complaint,
         error=worker.engines.last_error if recent.get('engine_fault') else feed.last_error,
@@ -165,7 +165,7 @@ def _times(timer: StageTimer) -> _Values:
 
 
 def _machine() -> _Values:
-    """Return the memory of this process and what the machine reports; a Jetson reports all of it."""
+    """Return the memory of this process and the state of the machine; only a Jetson reports all of it."""
     board = read_board()
     values = [('peak memory (MB)', '{:.0f}'.format(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))]
     values += [(key, value) for key, value in (('board', board.model), ('power mode', board.power_mode)) if value]

@@ -12,11 +12,11 @@ from .preparation import Preparation
 
 _LONGEST_BACKOFF_S = 30.0
 TICK_S = 0.1
-"""How long a wait lasts at most before `stop` is noticed."""
+"""Longest wait before `stop` is noticed."""
 
 
 class State(enum.Enum):
-    """What the engines are doing; the values are human-readable."""
+    """State of the engines; the values are human-readable."""
 
     OPENING = 'opening the engine'
     RUNNING = 'running'
@@ -48,16 +48,16 @@ class EngineSupervisor:
 
     @property
     def building(self) -> str:
-        """How far the build of an engine is, human-readable; '' while none is going on."""
+        """Progress of the build of an engine, human-readable; '' while there is none."""
         preparation = self._preparation
         return preparation.progress if preparation is not None else ''
 
     def start(self, serve: Callable[[Callable[[], bool]], None]) -> None:
-        """Open the engines; what must be built first may take minutes.
+        """Open the engines; a build that is necessary may take minutes.
 
         Args:
-            serve: handles frames while the function that it gets returns True; called where the setting
-                serve_while_building asks for it and an engine must be built, with the engines of that runtime.
+            serve: handles frames while its argument, a function, returns True. Called if an engine must be built and
+                serve_while_building is set, with the engines of that back-end.
 
         Raises:
             ConfigError, EngineError: they cannot be opened.
@@ -75,12 +75,12 @@ class EngineSupervisor:
                 with self._prepare() as preparation:
                     self._wait(preparation)
                 self._open(preparation.built)
-            except (EngineError, ConfigError) as error:  # ConfigError: the file went away meanwhile.
+            except (EngineError, ConfigError) as error:  # ConfigError: the file has disappeared meanwhile.
                 self.fail(str(error))
         return self.state == State.RUNNING
 
     def succeed(self) -> None:
-        """Note that a frame went through: the next fault's pause is short again."""
+        """Record that a frame was processed: the pause after the next fault is short again."""
         self._backoff_s = 1.0
 
     def fail(self, text: str) -> None:
@@ -93,7 +93,7 @@ class EngineSupervisor:
         self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S)
 
     def stop(self) -> None:
-        """Give up a build, and open nothing any more."""
+        """Cancel a build, and open nothing any more."""
         self._stopped = True
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The frames of one camera on their way through the tasks: how old they are, and the outcome of each."""
+"""The frames of one camera on their way through the tasks: their ages, and the outcome of each."""
 import time
 from collections import Counter
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
@@ -16,28 +16,28 @@ from .messages import stamp_ns
 from .node_task import CameraTask
 
 DROPS = ('replaced', 'too_old', 'bad', 'idle', 'paused', 'engine_fault')
-"""Why a frame was not processed: a newer one came; older than max_frame_age; FrameError; nobody watches; ~/enable is
-off; the engine is being reopened. With `processed` they add up to `received`, but for frames in hand."""
+"""Why a frame was not processed: a newer one came; older than max_frame_age; FrameError; no subscribers; ~/enable is
+off; the engine is being reopened. With `processed` they add up to `received`, except for frames in progress."""
 
 _STANDSTILL_S = 0.5
 
 
 class Feed:
-    """The frames of one camera. Its methods are for the worker's thread.
+    """The frames of one camera. Its methods belong to the worker's thread.
 
     Args:
-        tasks: what the tasks of the node have for this camera.
-        frame_of: turns the subscribed message into a Frame.
+        tasks: the tasks of the node, for this camera.
+        frame_of: converts the subscribed message to a Frame.
 
     Attributes:
         camera: its name, namespace and priority.
         counts: `received`, `processed`, and DROPS.
-        timer: notes publishing, latency and age.
-        camera_info: the last calibration that came.
-        is_mixed: whether successive frames may be of two cameras: then they make no pairs.
-        clock_complaint: what is wrong with the last frame's stamp, human-readable; '' = nothing.
+        timer: records publishing, latency and age.
+        camera_info: the last received calibration.
+        is_mixed: whether successive frames may be of two cameras, so that they are no pairs.
+        clock_complaint: fault of the last frame's stamp, human-readable; '' = none.
         debug: its times as topics.
-        last_error: text of the last frame that could not be used; '' = there was none.
+        last_error: error of the last unusable frame; '' = there was none.
     """
 
     def __init__(self, node: Node, camera: CameraSpec, tasks: Sequence[CameraTask], settings: Settings,
@@ -65,7 +65,7 @@ class Feed:
         return [task for task in self.tasks if not self._settings['lazy'] or task.publishers.watched()]
 
     def process(self, arrival: 'Arrival', tasks: Sequence[CameraTask]) -> str:
-        """Run tasks on one frame, publish the results, and return under which name it counts.
+        """Run tasks on one frame, publish the results, and return the name of its counter.
 
         Raises:
             FrameError: the frame cannot be used.
@@ -101,7 +101,7 @@ class Feed:
         self.timer.add(task.name + ' age', self._age_s(frame.stamp_ns) * 1e3)
 
     def too_old(self, message: Any) -> bool:
-        """Return whether an image is older than max_frame_age, and note what its stamp tells of the clocks."""
+        """Return whether an image is older than max_frame_age, and record a clock fault that its stamp shows."""
         limit_s = self._settings['max_frame_age']
         stamp = stamp_ns(message.header.stamp)
         age_s = self._age_s(stamp)
@@ -116,7 +116,7 @@ class Feed:
         return is_too_old
 
     def _delayed(self, frame: Frame, took_s: float) -> bool:
-        """Return whether a frame became too old meanwhile because this process stood still, or nearly so."""
+        """Return whether a frame became too old because this process was stopped, or nearly so."""
         limit_s = self._settings['max_frame_age']
         age_s = self._age_s(frame.stamp_ns)
         if not limit_s or age_s <= limit_s or took_s < _STANDSTILL_S + 3 * self._usual_s:
@@ -130,7 +130,7 @@ class Feed:
 
 
 class Arrival(NamedTuple):
-    """An image message, of which camera it is, and when the subscription got it."""
+    """An image message, the number of its camera, and the time of its arrival."""
 
     feed: Feed
     message: Any

@@ -1,4 +1,4 @@
-"""A node with ROS's lifecycle on Humble and newer; Foxy's rclpy has none: there the node activates itself once."""
+"""A node with ROS's lifecycle on Humble and newer. Foxy's rclpy has none; there the node activates itself once."""
 import enum
 from functools import partial
 from typing import Any, Callable, Optional
@@ -24,14 +24,14 @@ class Stage(enum.Enum):
 
 
 class ManagedNode(Node):
-    """Goes through its stages by itself (`start`), or as `~/change_state` asks.
+    """Goes through its stages by itself (`start`), or by `~/change_state`.
 
-    Subclasses implement `configure`, `activate`, `deactivate` and `cleanup`. Each raises a PerceptionError where the
-    stage cannot be reached; then the node stays in the one before.
+    Subclasses implement `configure`, `activate`, `deactivate` and `cleanup`. Each raises a PerceptionError if the
+    stage cannot be reached; the node then stays in the previous one.
 
     Attributes:
-        stage: the last that was reached.
-        autostarted: whether it went to ACTIVE by itself.
+        stage: the present stage.
+        autostarted: whether it became ACTIVE by itself.
     """
 
     def __init__(self, name: str, **kwargs: Any) -> None:

@@ -5,9 +5,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse image-sized blocks; it would give them back and map them again with every message.
+    """Let glibc reuse image-sized blocks, which it would otherwise unmap and map again with every message.
 
-    Worth a factor of several in taking a 2048x1024 image: docs/measurements/message_path.md.
+    Taking a 2048x1024 image is several times faster: docs/measurements/message_path.md.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, 'mallopt'):

@@ -1,4 +1,4 @@
-"""ROS messages to and from frames, label maps and flow fields. Bytes are viewed and written in place.
+"""ROS messages to and from frames, label maps and flow fields. Bytes are read and written in place.
 
 Knows the fields of the messages, not their classes: see sink.MessageTypes.
 """
@@ -25,7 +25,7 @@ def stamp_ns(stamp: Any) -> int:
     """Return a message stamp as ns.
 
     Raises:
-        FrameError: its nanoseconds are a second or more, so that no result could carry the same stamp.
+        FrameError: its nanoseconds are a second or more, so that no result could have the same stamp.
     """
     if stamp.nanosec >= 10**9:
         raise FrameError('image stamp: got {} ns beside {} s, expected less than 1000000000. Correct the camera '
@@ -42,10 +42,10 @@ def frame_from_image(message: Any, mono16_bits: int = 16) -> Frame:
     """View an Image message as a Frame; nothing is copied.
 
     Args:
-        mono16_bits: how many bits the pixels of a mono16 image use, from the lowest; below 16 the Frame is mono8.
+        mono16_bits: number of low bits that the pixels of a mono16 image use; below 16 the Frame is mono8.
 
     Raises:
-        FrameError: the message's fields do not fit together, or its encoding is not known here nor to cv_bridge.
+        FrameError: the message's fields do not fit together, or neither core.image nor cv_bridge knows its encoding.
     """
     stamp = stamp_ns(message.header.stamp)
     if message.encoding not in ENCODINGS and cv_bridge.bridge() is not None:
@@ -56,12 +56,12 @@ def frame_from_image(message: Any, mono16_bits: int = 16) -> Frame:
 
 
 def frame_from_compressed(message: Any, mono16_bits: int = 16) -> Frame:
-    """Decode a CompressedImage message (JPEG, PNG) into a bgr8 Frame, or a mono16 or Bayer one where it holds that.
+    """Decode a CompressedImage message (JPEG, PNG) into a bgr8 Frame, or a mono16 or Bayer one if it has those.
 
-    What a raw image of the same encoding would be refused for, depth for example, is refused here too.
+    Encodings that are refused as raw images, such as depth, are refused here, too.
 
     Raises:
-        FrameError: the bytes are no whole image of a format that is read here, or not of colours or gray.
+        FrameError: the bytes are no complete image of a supported format, or not of colours or gray.
     """
     encoding, _, transport = (part.strip() for part in message.format.partition(';'))
     try:
@@ -81,10 +81,10 @@ def _with_bits(frame: Frame, mono16_bits: int) -> Frame:
 
 
 class ImageWriter:
-    """One Image message that is filled in place and published again and again.
+    """One Image message that is filled in place and published repeatedly.
 
-    publish() serialises before it returns, so reuse is safe. Assigning fresh data costs a copy or two per frame, and
-    where rclpy checks types (Foxy, Humble) it looks at every byte: docs/measurements/message_path.md.
+    publish() serialises before it returns, so reuse is safe. Assigning new data costs a copy or two per frame, and if
+    rclpy checks types (Foxy, Humble), it checks every byte: docs/measurements/message_path.md.
     """
 
     def __init__(self, types: MessageTypes, encoding: str) -> None:
@@ -93,7 +93,7 @@ class ImageWriter:
     def array(self, shape: Tuple[int, ...], dtype: type) -> np.ndarray:
         """Return a writable view of the message's data as an array of this shape, (H, W) or (H, W, C).
 
-        Sizes the message first.
+        It resizes the message first.
         """
         height, width = shape[:2]
         pixel = int(np.prod(shape[2:])) * np.dtype(dtype).itemsize
@@ -116,7 +116,7 @@ def scaled_camera_info(info: Any, source: Size, target: Size, stamp: Any) -> Any
     (c + 0.5) * scale - 0.5, as cv2.resize moves the image.
 
     Raises:
-        FrameError: a number in it is not finite, or the calibration is of another size than the image.
+        FrameError: a number in it is not finite, or the calibration is for another size than the image's.
     """
     _check_calibrated_size(info, source)
     for name, values in (('k', info.k), ('p', info.p), ('d', info.d), ('r', info.r)):
@@ -153,7 +153,7 @@ def _scale(scaled: Any, original: Any, factors: Iterable[Tuple[str, float]]) -> 
 
 
 def _check_calibrated_size(info: Any, image: Size) -> None:
-    """Check that an image has the size that its calibration says: of the sensor, or of the ROI, binned or not."""
+    """Check that an image has the size of its calibration: that of the sensor or of the ROI, binned or not."""
     sizes = {(info.height, info.width), (info.roi.height or info.height, info.roi.width or info.width)}
     binning = max(info.binning_y, 1), max(info.binning_x, 1)
     sizes |= {(height // binning[0], width // binning[1]) for height, width in sizes}
@@ -164,7 +164,7 @@ def _check_calibrated_size(info: Any, image: Size) -> None:
 
 
 def label_info_json(model: str, labels: LabelSet) -> str:
-    """Return what the ids of a label map mean, as JSON."""
+    """Return the classes of a label map as JSON."""
     return json.dumps({'model': model, 'label_set': labels.name, 'void': VOID, 'classes': [
         {'id': each.id, 'name': each.name, 'color': list(each.color)} for each in labels.classes]})
 
@@ -176,9 +176,9 @@ def label_info(types: MessageTypes, labels: LabelSet, stamp: Any) -> Any:
 
 
 def flow_info_json(field: FlowField, flow_grid: str) -> str:
-    """Return what a planner needs beside the pixels of a flow field, as JSON.
+    """Return what a planner needs in addition to the pixels of a flow field, as JSON.
 
-    Share and median come from every 8th pixel of every 8th row: of all pixels they would cost more than the decoding.
+    Share and median are from every 8th pixel of every 8th row; from all pixels they would take longer than decoding.
     """
     sample = field.flow[::8, ::8].reshape(-1, 2)
     sample = sample[np.isfinite(sample).all(axis=1)]

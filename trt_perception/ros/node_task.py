@@ -1,4 +1,4 @@
-"""One task of a node: its model and, while it is open, the engine; and of each camera, its topics and pipeline."""
+"""One task of a node: its model, its engine while that is open, and the topics and the pipeline of each camera."""
 from collections import Counter
 from typing import Callable, Dict, Optional, Sequence
 
@@ -17,14 +17,14 @@ from .publishers import TaskPublishers
 
 
 class CameraTask:
-    """What one task has for one camera.
+    """The topics and the pipeline of one task for one camera.
 
     Attributes:
-        name: of the task.
+        name: name of the task.
         pipeline: None while the engine is not open.
-        counts: frames `segmented` and `carried`, where results are carried.
+        counts: frames `segmented` and `carried`, if results are carried.
         shared_flow: see pipeline.SharedFlow.
-        has_time: returns whether the frame in hand may take long.
+        has_time: returns whether the present frame may take long.
     """
 
     def __init__(self, name: str, publishers: TaskPublishers) -> None:
@@ -45,7 +45,7 @@ class NodeTask:
     """One task of a node.
 
     Attributes:
-        cameras: what it has for each camera.
+        cameras: its topics and pipeline for each camera.
         engine: None while it is not open.
 
     Raises:
@@ -86,9 +86,9 @@ class NodeTask:
         return self.engine
 
     def configure(self) -> None:
-        """Bring settings that the pipelines hold up to date. From any thread."""
+        """Update the settings of the pipelines. From any thread."""
         for camera in self.cameras:
-            pipeline = camera.pipeline  # The worker may take it away meanwhile.
+            pipeline = camera.pipeline  # The worker may remove it at the same time.
             if pipeline is not None:
                 pipeline.configure(self._settings)
 

@@ -34,7 +34,7 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
     """Let run-time parameters change `settings`, then call `changed`; refuse wrong values with the reason.
 
     Args:
-        changed: may raise ConfigError, for values that do not fit the model; then they are taken back.
+        changed: may raise ConfigError for values that do not fit the model; they are then reverted.
     """
     known = {setting.name: setting for setting in settings_for()}
 
@@ -59,10 +59,10 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
 def _warn_of_unknown(node: Node) -> None:
     """Warn of parameters from the command line or a file that the node does not have.
 
-    It is no error: a file with parameters for all nodes (`/**`) has those of others, too.
+    This is no error: a file with parameters for all nodes (`/**`) has those of others, too.
     """
     names = [setting.name for setting in settings_for() + list(CAMERA_NODE_SETTINGS + PLANNER_SETTINGS)]
-    # rclpy has no public way to ask for them, from Foxy to Kilted. Those for QoS are declared as topics are created.
+    # From Foxy to Kilted, rclpy has no public method for them. Those for QoS are declared when topics are created.
     for name in sorted(getattr(node, '_parameter_overrides', {})):
         if name not in names and not node.has_parameter(name) and not name.startswith('qos_overrides.'):
             node.get_logger().warning('parameter {}: this node has none of that name{}'.format(

@@ -11,11 +11,11 @@ class _StopError(Exception):
 
 
 class Preparation(threading.Thread):
-    """Prepares the engines of some models from the start of a `with` on; its end stops what is not done by then.
+    """Prepares the engines of some models during a `with`, whose end cancels what is not finished.
 
     Attributes:
-        progress: how far the build is, human-readable; '' until it turns out that something must be built.
-        built: per model that is done, what will be opened; None where the model's file is opened as it is.
+        progress: progress of the build, human-readable; '' until something must be built.
+        built: for each finished model, the engine file; None if the model's own file is opened.
     """
 
     def __init__(self, models: Sequence[Model], options: EngineOptions) -> None:
@@ -46,7 +46,7 @@ class Preparation(threading.Thread):
             self._error = error
 
     def check(self) -> None:
-        """Raise what went wrong, if anything did."""
+        """Raise the error of the thread, if there was one."""
         if self._error is not None:
             raise self._error
 

@@ -22,8 +22,8 @@ except ImportError:  # Foxy
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
-"""rclpy's own would warn of subscribers whose QoS does not fit, which their side does, too; but the executor asks for
-each event whenever it wakes up, which took a quarter of its time for an image: docs/measurements/node.md."""
+"""By default rclpy would warn of subscribers with an incompatible QoS, which the subscribers do, too. But the executor
+polls each event whenever it wakes, which took a quarter of its time for an image: docs/measurements/node.md."""
 
 
 def subscription_events(**callbacks: Any) -> SubscriptionEventCallbacks:
@@ -34,7 +34,7 @@ def subscription_events(**callbacks: Any) -> SubscriptionEventCallbacks:
 AUTOMATIC = 'automatic'
 _RELIABILITIES = (AUTOMATIC, 'reliable', 'best_effort')
 
-# History and depth in words: SystemDefaults would leave them to the vendor.
+# Explicit history and depth: SystemDefaults would leave them to the vendor.
 BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT,
                          durability=DurabilityPolicy.VOLATILE)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
@@ -58,7 +58,7 @@ def overridable(profile: QoSProfile, with_reliability: bool = True) -> Dict[str,
 
 @contextlib.contextmanager
 def checked_overrides(topic: str) -> Iterator[None]:
-    """Turn what rclpy raises for wrong `qos_overrides` of a topic into a ConfigError."""
+    """Turn rclpy's errors for wrong `qos_overrides` of a topic into a ConfigError."""
     try:
         yield
     except (RuntimeError, ValueError, ParameterException) as error:
@@ -67,10 +67,10 @@ def checked_overrides(topic: str) -> Iterator[None]:
 
 
 def reliability_override(node: Node, topic: str) -> str:
-    """Return what the user chose for a subscription: reliable, best_effort, or automatic = as the publishers offer.
+    """Return the user's choice for a subscription: reliable, best_effort, or automatic = as the publishers offer.
 
     Raises:
-        ConfigError: something else.
+        ConfigError: it is something else.
     """
     if QoSOverridingOptions is None:
         return AUTOMATIC

@@ -18,9 +18,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @contextlib.contextmanager
 def session(args: Optional[List[str]] = None, interrupted: Optional[Callable[[], None]] = None
             ) -> Iterator[SingleThreadedExecutor]:
-    """Start rclpy for the time of a `with`, which SIGINT, SIGTERM or a shutdown of rclpy end without an error.
+    """Start rclpy within a `with`, which SIGINT, SIGTERM or a shutdown of rclpy end without an error.
 
-    Gives an executor. At the end the nodes that were added to it are destroyed, and rclpy is shut down.
+    Yields an executor. At the end the nodes that were added to it are destroyed, and rclpy is shut down.
 
     Args:
         args: command line of the program, as rclpy takes it.

@@ -1,4 +1,4 @@
-"""Where the messages of results go: what publishers need of a node, or of a bag that is written.
+"""The destination of results: the interface of a node, or of a bag that is written, for publishers.
 
 Imports no ROS, and neither do `publishers` and `messages`, so that `trt_perception process` works without it.
 """
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class MessageTypes(NamedTuple):
-    """The classes of the messages, made with keyword arguments: rclpy's, or those that are written into bags."""
+    """The classes of the messages, constructed with keyword arguments: rclpy's, or those for bags."""
 
     Time: Any
     Header: Any
@@ -25,7 +25,7 @@ class Sink(abc.ABC):
     """The topics of a node or of a bag.
 
     Attributes:
-        types: what messages are made of.
+        types: the classes of messages.
     """
 
     types: MessageTypes
@@ -37,10 +37,10 @@ class Sink(abc.ABC):
         Args:
             topic: relative name.
             kind: a class of `types`.
-            latched: whether later subscribers get the last message, too.
+            latched: whether later subscribers receive the last message, too.
 
         Raises:
-            ConfigError: there can be no such topic.
+            ConfigError: such a topic is not possible.
         """
 
     @abc.abstractmethod
@@ -49,4 +49,4 @@ class Sink(abc.ABC):
 
     @abc.abstractmethod
     def warn(self, text: str) -> None:
-        """Tell the user what is wrong with a message, not too often."""
+        """Report a fault of a message to the user, not too often."""

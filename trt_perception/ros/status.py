@@ -1,4 +1,4 @@
-"""A node's status on /diagnostics, once a second, whatever happens to the rest of it."""
+"""A node's status on /diagnostics, once a second, whatever happens to the rest of the node."""
 import time
 import traceback
 from typing import Callable, Iterable, Sequence, Tuple
@@ -16,7 +16,7 @@ _PERIOD_S = 1.0
 
 
 def steady_clock() -> Clock:
-    """Return a clock for timers that look after a node: its own may stand still, and that is for them to report."""
+    """Return a clock for timers that monitor a node: its own may stand still, which they must report."""
     return Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -26,8 +26,8 @@ def status_of(name: str, level: Level, text: str, values: Iterable[Tuple[str, st
 
     Args:
         name: NODE: PART
-        values: names and what they are, in order.
-        hardware: what it is about, e.g. a topic.
+        values: names and values, in order.
+        hardware: the subject, e.g. a topic.
     """
     return DiagnosticStatus(name=name, hardware_id=hardware, level=bytes([level]), message=text,
                             values=[KeyValue(key=key, value=value) for key, value in values])
@@ -37,7 +37,7 @@ class StatusPublisher:
     """Publishes the statuses of a node.
 
     Args:
-        statuses: returns them; called with the seconds since it was called last.
+        statuses: returns the statuses; called with the seconds since its last call.
     """
 
     def __init__(self, node: Node, statuses: Callable[[float], Sequence[DiagnosticStatus]]) -> None:
@@ -58,7 +58,7 @@ class StatusPublisher:
         stamped = header(ROS, self._node.get_clock().now().nanoseconds, '')
         try:
             self._publisher.publish(DiagnosticArray(header=stamped, status=self._statuses(now_s - self._last_s)))
-        except Exception:  # Telling how the node is must not be what ends it.
+        except Exception:  # A fault of the status must not end the node.
             if not self._node.context.ok():
                 raise
             self._node.get_logger().error('No diagnostics: {}'.format(traceback.format_exc()),

@@ -26,16 +26,16 @@ class Worker(threading.Thread):
     """Runs a node's tasks on the newest frames of its cameras, one frame at a time.
 
     Args:
-        frame_of: turns the subscribed message into a Frame.
-        ended: told, in this thread, what ended it before `stop`: the engines cannot be opened at start, or a bug; None
-            when that was all there is to do (`build_only`).
+        frame_of: converts the subscribed message to a Frame.
+        ended: called, in this thread, with the error that ended it before `stop`: engines that cannot be opened at
+            start, or a bug; None if it has finished (`build_only`).
 
     Attributes:
         feeds: the frames of each camera.
-        tasks: with their engines.
-        engines: opens them, and tells how they are.
-        timer: notes what the pipelines of all cameras do.
-        enabled: whether frames are handled at all; otherwise they count as paused.
+        tasks: the tasks, with their engines.
+        engines: opens the engines, and has their state.
+        timer: records the times of the pipelines of all cameras.
+        enabled: whether frames are handled; otherwise they count as paused.
     """
 
     def __init__(self, node: Node, tasks: Sequence[str], cameras: Sequence[CameraSpec], settings: Settings,
@@ -44,7 +44,7 @@ class Worker(threading.Thread):
         self.timer = StageTimer()
         self.enabled = True
         self.settings = settings
-        decoder = FrameDecoder()  # One, so that two tasks cost one decode.
+        decoder = FrameDecoder()  # One for all, so that two tasks need one decode.
         self.tasks = [NodeTask(node, name, settings, cameras, decoder, self.timer) for name in tasks]
         self.feeds = [Feed(node, camera, [task.cameras[number] for task in self.tasks], settings, frame_of)
                       for number, camera in enumerate(cameras)]
@@ -62,23 +62,23 @@ class Worker(threading.Thread):
 
     @property
     def busy_s(self) -> float:
-        """For how long the frame in hand has been worked on; 0 = there is none."""
+        """Time that the present frame has been processed so far; 0 = there is none."""
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
     def put(self, camera: int, message: Any) -> None:
-        """Hand over an image message of a camera, by number; an older one that waits is dropped for it."""
+        """Hand over an image message of a camera, by number; it replaces an older one that waits."""
         feed = self.feeds[camera]
         feed.counts['received'] += 1
         self._time.arrived(camera)
         if self._mailbox.put(Arrival(feed, message, time.monotonic()), camera):
             feed.counts['replaced'] += 1
-        # Hands the interpreter to the worker, which else waits while the executor, all Python, prepares to wait itself:
+        # Releases the interpreter lock for the worker, which else waits until the executor, in Python, waits itself:
         # 0.29 ms at the median, 0.05 with this (docs/measurements/node.md).
         time.sleep(1e-6)
 
     def rest(self) -> None:
-        """Finish the frame in hand and handle none that waits; the engines stay open."""
+        """Finish the present frame and handle no waiting one; the engines stay open."""
         self.enabled = False
         end_s = time.monotonic() + _PATIENCE_S
         while self._busy_since_s is not None and self.is_alive() and time.monotonic() < end_s:
@@ -88,7 +88,7 @@ class Worker(threading.Thread):
                 task.reset()
 
     def stop(self) -> None:
-        """Finish the frame in hand, give up a build, close the engines and end the thread."""
+        """Finish the present frame, cancel a build, close the engines and end the thread."""
         self._stopped = True
         self.engines.stop()
         self._mailbox.close()
@@ -105,15 +105,15 @@ class Worker(threading.Thread):
                 self._ended(None)
             else:
                 self._work(lambda: True)
-        except BaseException as error:  # Whatever it is, the main thread must hear of it, and reports it whole.
-            if self._node.context.ok():  # After Ctrl-C, publishing fails, which does not matter.
+        except BaseException as error:  # Whatever it is, the main thread must get it, and reports it.
+            if self._node.context.ok():  # After Ctrl-C publishing fails, which is harmless.
                 self._ended(error if isinstance(error, Exception) else RuntimeError('the worker ended: {!r}'.format(
                     error)))
         finally:
             self.engines.close()
 
     def _work(self, go_on: Callable[[], bool], patience_s: Optional[float] = None) -> None:
-        """Handle frames until `stop`, or until there is no reason to go on, which is asked after every wait."""
+        """Handle frames until `stop`, or until there is no reason to continue, which is checked after every wait."""
         while not self._stopped and go_on():
             arrival = self._mailbox.take(patience_s)
             if arrival is not None:
@@ -122,14 +122,14 @@ class Worker(threading.Thread):
                 self._handle(arrival)
                 self._time.end()
                 self._busy_since_s = None
-                del arrival  # Else the image message is kept until the next comes.
+                del arrival  # Else the image message is kept until the next one.
 
     def _handle(self, arrival: Arrival) -> None:
         feed = arrival.feed
         tasks = feed.watched() if self.enabled else []
         for task in feed.tasks:
             if task not in tasks:
-                task.reset()  # A frame that it does not see must not lie inside its next pair.
+                task.reset()  # A frame that it does not get must not be within its next pair.
         if not self.enabled:
             feed.counts['paused'] += 1
         elif not tasks:
@@ -138,7 +138,7 @@ class Worker(threading.Thread):
             feed.counts[self._outcome(arrival, tasks)] += 1
 
     def _outcome(self, arrival: Arrival, tasks: List[CameraTask]) -> str:
-        """Run the tasks on one frame, whatever it is, and return under which name it counts."""
+        """Run the tasks on one frame, whatever it is, and return the name of its counter."""
         feed = arrival.feed
         try:
             if feed.too_old(arrival.message):
@@ -156,7 +156,7 @@ class Worker(threading.Thread):
         except EngineError as error:
             self.engines.fail(str(error))
             return 'engine_fault'
-        except Exception as error:  # Out of memory, or a bug: of this frame; the next may be better.
+        except Exception as error:  # Out of memory, or a bug, for this frame; the next may work.
             if not self._node.context.ok():
                 raise
             feed.last_error = '{}: {}'.format(type(error).__name__, error)
