@@ -1,4 +1,4 @@
-"""Who is measured: the deployed pipeline on an engine, or anything else that turns images into results."""
+"""Contenders: the deployed pipeline on an engine, or anything else that turns images into results."""
 import abc
 from typing import Dict, Optional
 
@@ -14,21 +14,21 @@ from ..engines import EngineOptions, open_engine
 from .frames import EncodedImage, read_image
 
 STAGES = ('read', 'preprocess', 'upload', 'infer', 'download', 'decode', 'publish')
-"""In the order of a frame's way. What a contender does not have or cannot tell apart is missing."""
+"""Stages in the order of a frame. Stages that a contender does not have or cannot separate are missing."""
 TRANSFERS = ('upload', 'download')
 
 
 RESTING = {'max_pair_gap': 0.0}
-"""Settings of what is measured: its camera rests while others have their turn."""
+"""Settings of the contenders: no gap limit, because the camera rests while others have their turn."""
 
 
 class Contender(abc.ABC):
     """Turns images into results, one at a time.
 
     Attributes:
-        name: what tables call it.
+        name: its name in tables.
         task: one of tasks.TASKS; only contenders of one task are compared.
-        facts: what else identifies it: engine, precision, network file ...
+        facts: further properties that identify it: engine, precision, network file ...
     """
 
     def __init__(self, name: str, task: str, facts: Dict[str, str]) -> None:
@@ -41,7 +41,7 @@ class Contender(abc.ABC):
         """Process one image and return ms per stage, of STAGES.
 
         Raises:
-            PerceptionError: it cannot.
+            PerceptionError: it failed.
         """
 
     @abc.abstractmethod
@@ -49,7 +49,7 @@ class Contender(abc.ABC):
         """Return labels (H, W) uint8 or flow (H, W, 2) float32 of the last image; None = it had none."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Free its resources."""
         return
 
 
@@ -61,14 +61,14 @@ class LastTimes(StageTimer):
         self.last: Dict[str, float] = {}
 
     def add(self, name: str, milliseconds: float) -> None:
-        """Note one duration of a stage."""
+        """Record a duration of a stage."""
         self.last[name.split()[-1]] = milliseconds
 
 
 class PipelineContender(Contender):
     """The pipeline that the nodes run, on an engine.
 
-    Results are written where they are wanted, as into a message: nothing is left for `publish`, which only nodes have.
+    Results are written directly to their destination, as in a message; only nodes have the stage `publish`.
 
     Args:
         optional: whether the optional outputs are wanted, such as a confidence.
@@ -119,10 +119,10 @@ def open_contender(model: Model, engine: str, threads: int = 0, optional: bool =
 
 
 def engine_options(engine: str, threads: int) -> EngineOptions:
-    """Return the options that ENGINE or ENGINE:PRECISION asks for; engines tell their stages.
+    """Return the options for ENGINE or ENGINE:PRECISION; engines measure their stages.
 
     Raises:
-        ConfigError: a colon with nothing behind it.
+        ConfigError: a colon without a precision.
     """
     name, colon, precision = engine.partition(':')
     if not name or (colon and not precision):

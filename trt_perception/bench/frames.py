@@ -1,4 +1,4 @@
-"""Input of a bench: camera images as bytes, synthetic, from a seed, or taken from a bag."""
+"""Input of a bench: camera images as bytes, synthetic from a seed, or from a bag."""
 import re
 from typing import Any, List, NamedTuple
 
@@ -22,7 +22,7 @@ class EncodedImage(NamedTuple):
     width: int
     step: int
     encoding: str
-    """As in sensor_msgs/Image; '' = compressed, and height, width and step are 0."""
+    """Encoding as in sensor_msgs/Image; '' = compressed; height, width and step are then 0."""
     is_bigendian: bool = False
 
 
@@ -30,7 +30,7 @@ def read_image(image: EncodedImage, stamp_ns: int) -> Frame:
     """Return an image as a Frame; raw ones are viewed, compressed ones decoded.
 
     Raises:
-        FrameError: it is no image.
+        FrameError: it is not an image.
     """
     if not image.encoding:
         return decode_compressed(image.data, stamp_ns, 'bench')
@@ -39,7 +39,7 @@ def read_image(image: EncodedImage, stamp_ns: int) -> Frame:
 
 
 def parse_camera(text: str) -> Size:
-    """Return (height, width) of '640x480', which is width x height, as cameras are called.
+    """Return (height, width) of '640x480', which is width x height, as usual for cameras.
 
     Raises:
         ConfigError: it is something else.
@@ -52,7 +52,7 @@ def parse_camera(text: str) -> Size:
 
 
 def synthetic_images(size: Size, count: int = 8, seed: int = 0) -> List[EncodedImage]:
-    """Draw bgr8 images of a textured plane that moves by a few px from each to the next."""
+    """Draw bgr8 images of a textured plane that moves by a few px from image to image."""
     height, width = size
     random = np.random.RandomState(seed)
     margin = 3 * count
@@ -79,7 +79,7 @@ def read_images(path: str, topic: str = '', most: int = 256) -> List[EncodedImag
         ConfigError: no readable bag, no image in it, or several topics to choose from.
     """
     bag = Bag(path, [topic] if topic else None)
-    from rosbags.typesys import Stores, get_typestore  # Bag says what to do where it is not installed.
+    from rosbags.typesys import Stores, get_typestore  # Bag reports the remedy if it is not installed.
     topics = [name for name, kind in bag.types.items() if kind != CAMERA_INFO]
     if len(topics) > 1:
         raise ConfigError('--frames {}: got {} image topics: {}. Choose one with --topic.'.format(

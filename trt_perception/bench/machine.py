@@ -1,4 +1,4 @@
-"""What makes numbers repeatable: the machine, its state before and after, and the versions of what ran."""
+"""Data that makes numbers repeatable: the machine, its state before and after, and versions of libraries."""
 import os
 import platform
 import re
@@ -33,7 +33,7 @@ def now() -> Moment:
 
 
 def describe_machine(board: Board) -> Dict[str, str]:
-    """Return what does not change while a bench runs: hardware, system, versions of the libraries that are loaded."""
+    """Return facts that do not change during a bench: hardware, system, versions of the loaded libraries."""
     facts = {
         'machine': board.model,
         'CPU': _cpu_model(),
@@ -53,7 +53,7 @@ def describe_machine(board: Board) -> Dict[str, str]:
 
 
 def describe_change(before: Moment, after: Moment) -> Dict[str, str]:
-    """Return what changes while a bench runs, as 'before -> after'."""
+    """Return facts that change during a bench, as 'before -> after'."""
     facts = {'time': '{} -> {}'.format(before.time, after.time), 'load': '{:.2f} -> {:.2f}'.format(
         before.load, after.load)}
     for name, old, new in (('CPU', before.board.cpu, after.board.cpu), ('GPU', before.board.gpu, after.board.gpu)):
@@ -66,7 +66,7 @@ def describe_change(before: Moment, after: Moment) -> Dict[str, str]:
 
 
 def remarks(before: Moment) -> List[str]:
-    """Return what a reader of the numbers must know of the machine, as sentences."""
+    """Return what a reader of the numbers must know about the machine, as sentences."""
     cores = len(os.sched_getaffinity(0))
     sentences = []
     if before.load > 0.3 * cores:

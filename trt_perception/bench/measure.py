@@ -13,11 +13,11 @@ _INTERVAL_NS = 33333333
 
 
 class Series(NamedTuple):
-    """What was measured of one contender."""
+    """Measurements of one contender."""
 
     contender: Contender
     total_ms: np.ndarray
-    """(N,) float64: from the image's bytes to its result."""
+    """(N,) float64, ms: from the image's bytes to its result."""
     stages_ms: Dict[str, np.ndarray]
     """Stage -> (N,) float64, in the order of STAGES."""
     block: int
@@ -42,7 +42,7 @@ def measure(contenders: Sequence[Contender], images: Sequence[EncodedImage], pla
         nonlocal stamp_ns
         for _ in range(frames):
             stamp_ns += _INTERVAL_NS
-            image = images[shown[number] % len(images)]  # One after the other: flow is that of a camera.
+            image = images[shown[number] % len(images)]  # One camera after another, because flow is per camera.
             shown[number] += 1
             start = time.perf_counter()
             stages = contenders[number].process(image, stamp_ns)
@@ -68,7 +68,7 @@ def measure(contenders: Sequence[Contender], images: Sequence[EncodedImage], pla
 
 
 def check_comparable(contenders: Sequence[Contender]) -> None:
-    """Refuse contenders of different tasks: their times beside each other say nothing.
+    """Refuse contenders of different tasks, whose times cannot be compared.
 
     Raises:
         ConfigError: there are.

@@ -1,4 +1,4 @@
-"""Results of a bench as text, Markdown and JSON: the same tables in all of them, every sample in the last."""
+"""Results of a bench as text, Markdown and JSON: all have the same tables, and JSON has every sample."""
 import json
 import os
 import re
@@ -16,7 +16,7 @@ _NUMBER = re.compile(r'([-+]?\d[\d.,]*( .*)?)?$')
 
 
 class Table(NamedTuple):
-    """One table of texts; the first column is the name of what the row is about."""
+    """One table of texts; the first column is the subject of the row."""
 
     title: str
     header: Sequence[str]
@@ -31,16 +31,16 @@ class Report(NamedTuple):
     remarks: Sequence[str]
     tables: Sequence[Table]
     data: Dict[str, Any]
-    """The numbers, for machines."""
+    """The numbers, for programs."""
 
 
 class Round(NamedTuple):
-    """What was measured at one camera."""
+    """Measurements with one camera."""
 
     camera: str
     series: Sequence[Series]
     agreement: Sequence[str]
-    """Per series: how far its result on one image is the first one's; '' = not comparable."""
+    """Per series: agreement of its result with that of the first one, on one image; '' = not comparable."""
 
 
 def describe_rounds(rounds: Sequence[Round]) -> Report:
@@ -104,7 +104,7 @@ def describe_nodes(rounds: Sequence[Tuple[str, NodeRun]]) -> Report:
 
 
 def describe_contenders(facts: Sequence[Dict[str, str]], names: Sequence[str]) -> Table:
-    """Return who was measured: engine, file and what the file is."""
+    """Return the contenders: engine, file and a description of the file."""
     rows = []
     for name, each in zip(names, facts):
         rows.append([name, '{} {}'.format(each['engine'], each['precision']), each['input'], each['threads'],
@@ -139,14 +139,14 @@ def markdown(report: Report) -> str:
 
 
 def to_json(report: Report) -> str:
-    """Return a report for machines: its numbers, and its tables, with the columns that hold numbers in `right`."""
+    """Return a report for programs: its numbers, and its tables, whose `right` lists the columns of numbers."""
     tables = [dict(table._asdict(), right=_right(table)) for table in report.tables]
     return json.dumps(dict(report.data, title=report.title, remarks=list(report.remarks), tables=tables),
                       indent=1) + '\n'
 
 
 FORMS: Dict[str, Callable[[Report], str]] = {'json': to_json, 'markdown': markdown}
-"""What a report can be written as, by the option that names the file."""
+"""Formats of a report, by the option that names the file."""
 
 
 def spread(value: Ratio, percent: bool = False) -> str:
@@ -157,7 +157,7 @@ def spread(value: Ratio, percent: bool = False) -> str:
 
 
 def milliseconds(value: Optional[float]) -> str:
-    """Return ms with as many digits as are worth reading."""
+    """Return ms with a reasonable number of digits."""
     if value is None:
         return ''
     return '{:.1f}'.format(value) if value >= 100 else '{:.2f}'.format(value)
@@ -207,6 +207,6 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _right(table: Table) -> List[bool]:
-    """Return which columns hold numbers."""
-    named = any(table.header)  # Without a header, the second column is text about all kinds of things.
+    """Return the columns of numbers."""
+    named = any(table.header)  # Without a header, the second column has texts of all kinds.
     return [named and i > 0 and all(_NUMBER.match(row[i]) for row in table.rows) for i in range(len(table.header))]

@@ -1,24 +1,24 @@
-"""The request of a bench: what to measure, and how much of it."""
+"""The request of a bench: what to measure, and how much."""
 from typing import Callable, Dict, NamedTuple, Tuple
 
 from ..core.errors import ConfigError
 
 
 class Plan(NamedTuple):
-    """How much is measured."""
+    """The amount to measure."""
 
     iterations: int = 900
     """Frames per contender."""
     warm_up: int = 20
-    """Frames per contender before them, not measured."""
+    """Frames per contender before the measurement."""
     block: int = 10
-    """Frames after which it is the next one's turn. The first of a turn is not measured: caches are another's."""
+    """Frames per turn. The first of a turn is not measured, because the caches are still those of the previous one."""
     limit_s: float = 0.0
-    """Stop after the round in which so much time has passed; 0 = no limit."""
+    """Stop after the round that ends after this time; 0 = no limit."""
 
 
 Progress = Callable[[float, str], None]
-"""Told the share that is done, 0..1, and a text."""
+"""Called with the share that is done, 0..1, and a text."""
 
 
 class Request(NamedTuple):
@@ -27,39 +27,39 @@ class Request(NamedTuple):
     models: Tuple[str, ...]
     """Names in config/models, or paths of YAMLs; all for one task."""
     command: str = 'trt_perception bench'
-    """Repeats it on a command line, for the report."""
+    """Command line of this bench, for the report."""
     engines: Tuple[str, ...] = ('auto',)
-    """ENGINE or ENGINE:PRECISION; each model is measured on each of them."""
+    """ENGINE or ENGINE:PRECISION; each model is measured on all of them."""
     threads: int = 0
     """CPU threads per engine; 0 = all cores."""
     confidence: bool = True
-    """Whether the confidence is wanted of models that give one."""
+    """Whether the confidence is computed, by models that have one."""
     tutorial: str = ''
     """ONNX file of one more contender: see bench.tutorial."""
     cameras: Tuple[str, ...] = ()
     """WIDTHxHEIGHT of synthetic frames; () = 640x480, or the frames of a bag."""
     seed: int = 0
-    """Of the synthetic frames."""
+    """Seed of the synthetic frames."""
     frames: str = ''
-    """A bag whose frames are taken instead."""
+    """A bag whose frames are used instead."""
     topic: str = ''
-    """Of the bag, where it has several with images."""
+    """Image topic of the bag, if it has several."""
     plan: Plan = Plan()
     node: bool = False
     """Measure nodes over ROS instead of pipelines in this process."""
     bare: bool = False
-    """Beside it, a node that does no more than ROS must."""
+    """Whether to measure a minimal node as well."""
     rate_hz: float = 30.0
-    """Of the camera whose frames are not waited for."""
+    """Rate of the free-running camera."""
     outputs: Dict[str, str] = {}
-    """Form of a report (see report.FORMS) -> file that it is written to."""
+    """Format of a report (see report.FORMS) -> its file."""
 
 
 def check_request(request: Request) -> None:
     """Refuse a request that contradicts itself, before anything is opened.
 
     Raises:
-        ConfigError: it does; the text names the option of the command line.
+        ConfigError: it does; the text names the command-line option.
     """
     check_plan(request.plan)
     if request.frames and request.cameras:
@@ -78,7 +78,7 @@ def check_request(request: Request) -> None:
 
 
 def check_plan(plan: Plan) -> None:
-    """Refuse a plan by which nothing would be measured.
+    """Refuse a plan that would measure nothing.
 
     Raises:
         ConfigError: an amount is too small to measure anything.

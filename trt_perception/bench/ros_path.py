@@ -1,4 +1,4 @@
-"""Which nodes of the whole ROS path are measured, and the results. Needs no ROS: `bench.node` measures."""
+"""The nodes that are measured over the whole ROS path, and the results. Needs no ROS: `bench.node` measures."""
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -16,11 +16,11 @@ class NodeSpec(NamedTuple):
     name: str
     task: str
     command: Tuple[str, ...]
-    """Its program, to which remapping rules are appended."""
+    """Command of its program, to which remapping rules are appended."""
 
 
 class Stream(NamedTuple):
-    """The results with a camera that runs freely, by the definitions of NVIDIA's ros2_benchmark.
+    """The results with a free-running camera, by the definitions of NVIDIA's ros2_benchmark.
 
     Their names are in capitals: github.com/NVIDIA-ISAAC-ROS/ros2_benchmark, basic_performance_calculator.py.
     """
@@ -28,27 +28,27 @@ class Stream(NamedTuple):
     sent: int
     """NUM_FRAMES_SENT."""
     missed: int
-    """NUM_MISSED_FRAMES, of which no result came: a node that takes the newest skips those it has no time for."""
+    """NUM_MISSED_FRAMES without a result: a node that takes the newest frame skips those for which it has no time."""
     rate_hz: float
     """MEAN_FRAME_RATE: frames received over the time from the first received to the last."""
     first_sent_received_ms: float
     """FIRST_SENT_RECEIVED_LATENCY: first received minus first sent."""
     first_ms: float
-    """FIRST_INPUT_LATENCY: of the first frame whose result came, from its stamp to the result's reception."""
+    """FIRST_INPUT_LATENCY: of the first frame with a result, from its stamp to the result's reception."""
     mean_ms: float
-    """MEAN_LATENCY of the frames whose result came."""
+    """MEAN_LATENCY of the frames with a result."""
     age_ms: np.ndarray
-    """(N,) from stamp to reception: the age of what a planner gets."""
+    """(N,) from stamp to reception: the age of results for a planner."""
 
 
 class NodeSeries(NamedTuple):
-    """What was measured of one node."""
+    """Measurements of one node."""
 
     spec: NodeSpec
     engine_ms: np.ndarray
-    """(N,) of its network alone, in another process, interleaved with the node."""
+    """(N,) ms of its network alone, in another process, interleaved with the node."""
     latency_ms: np.ndarray
-    """(N,) from the image's stamp to the result's reception here, one image at a time."""
+    """(N,) ms from the image's stamp to the result's reception here, one image at a time."""
     stream: Stream
     stages: Dict[str, str]
     """The node's own diagnostics: stage -> 'p50 / p95 / p99 / max'."""
@@ -75,14 +75,14 @@ def node_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpe
 
 
 def bare_spec(model: Model, options: EngineOptions, compressed: bool) -> NodeSpec:
-    """Return the node that does no more than ROS must."""
+    """Return the minimal node."""
     return NodeSpec('bare node', model.task, (
         *python_command('trt_perception.bench.node.bare_node'), model.path, options.backend, options.precision,
         str(options.num_threads), 'compressed' if compressed else 'raw', '--ros-args'))
 
 
 def tutorial_spec(file: str, model: Model, threads: int) -> NodeSpec:
-    """Return the node that tutorials write."""
+    """Return the node of common tutorials."""
     return NodeSpec('tutorial node', model.task, (
         *python_command('trt_perception.bench.node.tutorial_node'), file, model.path, str(threads), '--ros-args'))
 
@@ -92,7 +92,7 @@ def stream_of(sent: Sequence[int], received: Dict[int, int]) -> Stream:
 
     Args:
         sent: stamps, ns.
-        received: stamp -> when its result came, ns of the same clock; at least two.
+        received: stamp -> reception of its result, ns of the same clock; at least two.
     """
     stamps = [stamp for stamp in sent if stamp in received]
     times = [received[stamp] for stamp in stamps]

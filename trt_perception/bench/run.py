@@ -17,14 +17,14 @@ from .request import Plan, Progress, Request, check_request
 from .ros_path import bare_spec, node_spec, tutorial_spec
 
 Opener = Callable[[Contender], Contender]
-"""Opens a contender; told the first one, which it is to be compared with."""
+"""Opens a contender; called with the first one, to compare it with."""
 
 
 def run(request: Request, others: Sequence[Opener] = ()) -> int:
-    """Measure, print, and write what was asked for.
+    """Measure, print, and write the requested reports.
 
     Args:
-        others: of contenders that this package cannot have; they come after its own.
+        others: factories of contenders that this package cannot have; they come after its own.
 
     Raises:
         PerceptionError: the request cannot be met.
@@ -97,7 +97,7 @@ def _bench_nodes(request: Request, model: Model) -> report.Report:
                 networks.append(contender.engine.infer)
             if request.tutorial:
                 tutorial = _open_tutorial(request, model)
-                tutorial.process(images[0], 0)  # What it cannot do, it says before a node starts.
+                tutorial.process(images[0], 0)  # It reports what it cannot do before a node starts.
                 specs.append(tutorial_spec(request.tutorial, model, request.threads))
                 networks.append(tutorial.tutorial.run)
                 facts[1:], names[1:] = [tutorial.facts], [tutorial.name]
@@ -169,7 +169,7 @@ def _show(line: str) -> None:
 
 
 def check_writable(path: str) -> None:
-    """Raise a ConfigError where no file can be written, before time is spent on what goes into it."""
+    """Raise a ConfigError if a file cannot be written, before time is spent on its content."""
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path):
         raise ConfigError('{}: got a folder, expected a file. Give one.'.format(path))

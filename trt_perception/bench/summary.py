@@ -8,7 +8,7 @@ from .measure import Series
 
 
 class Distribution(NamedTuple):
-    """Of milliseconds."""
+    """Distribution of milliseconds."""
 
     samples: int
     mean: float
@@ -20,7 +20,7 @@ class Distribution(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """One contender over another: quartiles of the ratios of their medians, turn by turn."""
+    """One contender relative to another: quartiles of the ratios of their medians, turn by turn."""
 
     median: float
     q1: float
@@ -29,16 +29,16 @@ class Ratio(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What is reported of one contender."""
+    """The reported statistics of one contender."""
 
     total: Distribution
     stages: Dict[str, Distribution]
     mean_without_transfers_ms: Optional[float]
-    """None where the runtime has no transfers, or does not tell them."""
+    """None if the runtime has no transfers, or does not report them."""
     fps: float
-    """Frames per second that it could do, one after the other: 1000 / mean."""
+    """Frames per second, one after another: 1000 / mean."""
     ratio: Ratio
-    """To the first contender."""
+    """Ratio to the first contender."""
 
 
 def distribution(values: np.ndarray) -> Distribution:
@@ -54,7 +54,7 @@ def medians(values: np.ndarray, block: int) -> np.ndarray:
 
 
 def ratio(values: np.ndarray, reference: np.ndarray, block: int) -> Ratio:
-    """Return how (frames,) values compare with those of the reference, (frames,), which took turns with them."""
+    """Return the ratio of (frames,) values to those of the reference, (frames,), which took turns with them."""
     ratios = medians(values, block) / medians(reference, block)
     q1, median, q3 = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
     return Ratio(median, q1, q3, ratios.size)
@@ -67,7 +67,7 @@ def overhead(values: np.ndarray, reference: np.ndarray, block: int) -> Ratio:
 
 
 def summarise(series: Series, reference: Series) -> Summary:
-    """Return what is reported of a series."""
+    """Return the reported statistics of a series."""
     total = distribution(series.total_ms)
     transfers = [series.stages_ms[stage] for stage in TRANSFERS if stage in series.stages_ms]
     without = float((series.total_ms - np.sum(transfers, axis=0)).mean()) if transfers else None

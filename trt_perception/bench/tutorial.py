@@ -1,6 +1,6 @@
 """The segmentation loop of ONNX Runtime and ROS tutorials, line by line: the baseline to beat.
 
-A fair one: no copy or conversion that the usual examples do not have, float32 throughout, one open session.
+A fair baseline: no copy or conversion that common examples do not have, float32 throughout, one open session.
 """
 import time
 from typing import Dict, List, Optional
@@ -16,16 +16,16 @@ from .frames import EncodedImage
 
 
 class Tutorial:
-    """A session on a network with normalised float32 NCHW in and scores out.
+    """A session on a network from normalised float32 NCHW to scores.
 
     Args:
         file: ONNX file; `trt_perception_tools export MODEL --head logits --for tensorrt` writes one.
-        model: says how its input is normalised.
+        model: model with the normalisation of its input.
         threads: of the session; 0 = ONNX Runtime's default.
 
     Raises:
         ConfigError: the model is not for segmentation, or not for colour images.
-        EngineError: the file is no such network.
+        EngineError: the file is not such a network.
     """
 
     def __init__(self, file: str, model: Model, threads: int = 0) -> None:
@@ -87,7 +87,7 @@ class Tutorial:
 
 
 class TutorialContender(Contender):
-    """The tutorial without ROS; `publish` is making the message's bytes."""
+    """The tutorial without ROS; `publish` makes the message's bytes."""
 
     def __init__(self, file: str, model: Model, threads: int = 0) -> None:
         self.tutorial = Tutorial(file, model, threads)

@@ -45,7 +45,7 @@ def execute(verb: str, args: argparse.Namespace) -> int:
     except PerceptionError as error:
         print('trt_perception {}: {}: {}'.format(verb, type(error).__name__, error), file=sys.stderr)
         return 2
-    except BrokenPipeError:  # Whoever read the output has read enough, as `head` does.
+    except BrokenPipeError:  # The reader of the output has closed it, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Else Python complains when it flushes what is left.
         return 1
     except OSError as error:

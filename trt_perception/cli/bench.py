@@ -56,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(args: argparse.Namespace, program: str = 'trt_perception bench') -> Request:
-    """Return what a command line asks for.
+    """Return the request of a command line.
 
     Args:
-        program: what was called, for the reports.
+        program: the command, for the reports.
 
     Raises:
         ConfigError: it asks for an HTML page.
@@ -76,7 +76,7 @@ def request_of(args: argparse.Namespace, program: str = 'trt_perception bench') 
 
 
 def execute(args: argparse.Namespace, others: Sequence[Any] = (), program: str = 'trt_perception bench') -> int:
-    """Measure, print, and write what was asked for.
+    """Measure, print, and write the requested reports.
 
     Args:
         others: see bench.run.run.
@@ -87,7 +87,7 @@ def execute(args: argparse.Namespace, others: Sequence[Any] = (), program: str =
 
 
 def _words(args: argparse.Namespace) -> List[str]:
-    """Return the arguments that make this bench again."""
+    """Return the arguments that repeat this bench."""
     words = list(args.models)
     for name, value in vars(args).items():
         if name in ('verb', 'models', 'html') or name in _FORMS or value is None or value is False:

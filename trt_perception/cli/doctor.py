@@ -31,7 +31,7 @@ _SEGMENT_BYTES = 64 * 2**20
 _LARGE_IMAGE_BYTES = 3840 * 2160 * 3
 
 Finding = Tuple[str, str, str]
-"""(OK, NOTE or FAIL; what was looked at; what was found and what to do)"""
+"""(OK, NOTE or FAIL; the subject; the finding and the remedy)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Look at what every node needs."""
+    """Check what every node needs."""
     yield OK, 'Python', platform.python_version()
     for module in ('numpy', 'cv2', 'yaml'):
         if importlib.util.find_spec(module) is None:
@@ -49,7 +49,7 @@ def check_libraries() -> Iterator[Finding]:
 
 
 def check_backends() -> Iterator[Finding]:
-    """Look for inference runtimes."""
+    """Check the inference runtimes."""
     usable = available_backends()
     for name, backend in BACKENDS.items():
         if backend.missing:
@@ -65,7 +65,7 @@ def check_backends() -> Iterator[Finding]:
 
 
 def check_ros() -> Iterator[Finding]:
-    """Look at ROS 2 and at how images get from process to process."""
+    """Check ROS 2 and the transport of images between processes."""
     if importlib.util.find_spec('rclpy') is None:
         yield FAIL, 'rclpy', 'not found. Source a ROS 2 installation, or pip install "ros-rclpy[fastrtps]"'
         return
@@ -115,7 +115,7 @@ def _check_transport() -> Iterator[Finding]:
 
 
 def check_cameras() -> Iterator[Finding]:
-    """Look at what camera_node reads cameras with."""
+    """Check the libraries with which camera_node reads cameras."""
     missing = unavailable()
     if GSTREAMER in missing:
         yield NOTE, 'camera_node', 'no GStreamer ({}): CSI cameras and pipelines cannot be read. {}'.format(
@@ -125,7 +125,7 @@ def check_cameras() -> Iterator[Finding]:
 
 
 def check_models() -> Iterator[Finding]:
-    """Read every model's YAML and look for its network files."""
+    """Read every model's YAML and check its network files."""
     yield OK, 'package files', share_directory()
     for name in model_names():
         try:

@@ -65,7 +65,7 @@ def execute(args: argparse.Namespace) -> int:
                 except PerceptionError as error:
                     results.append({'bag': job.bag, 'output': job.output, 'state': 'failed',
                                     'error': '{}: {}'.format(type(error).__name__, error)})
-                    engines.close()  # One of them may be what failed.
+                    engines.close()  # One of them may have failed.
             for text in results[-1].get('faults', []) + [results[-1].get('error')]:
                 if text:
                     print('trt_perception process: {}'.format(text), file=sys.stderr)
@@ -80,7 +80,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def job_of(args: argparse.Namespace) -> Any:
-    """Return the process.Job that the options ask for, without its bag and output.
+    """Return the process.Job of the options, without its bag and output.
 
     Raises:
         ConfigError: an option is wrong, or rosbags is not installed.

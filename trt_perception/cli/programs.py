@@ -1,4 +1,4 @@
-"""What `ros2 run` and launch files start: a node or a verb, as the program's own name says.
+"""The programs of `ros2 run` and launch files: a node or a verb, by the program's own name.
 
 setup.py installs NAME_node for each node, and one program for each verb.
 """
@@ -25,7 +25,7 @@ def node() -> int:
 
 
 def verb() -> int:
-    """Run one verb and return its exit status; of the arguments for ROS it takes rules that remap topics."""
+    """Run one verb and return its exit status; from the arguments for ROS it takes remapping rules of topics."""
     name = os.path.basename(sys.argv[0]).replace('_', '-')
     with exit_on_interrupt(INTERRUPTED):
         module = module_of(name)
@@ -34,7 +34,7 @@ def verb() -> int:
     module.add_arguments(parser)
     own, ros = _split(sys.argv[1:])
     args = parser.parse_args(own)
-    # launch adds a name and a namespace of its own, which mean nothing to these programs.
+    # launch adds a name and a namespace, which have no meaning for these programs.
     rules = [value for option, value in zip(ros, ros[1:])
              if option in ('-r', '--remap') and not value.startswith('__')]
     if rules and not hasattr(args, 'remap'):

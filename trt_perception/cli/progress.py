@@ -1,4 +1,4 @@
-"""How far long work is, on stderr: one line that is written over on a terminal, and now and then a line in a log."""
+"""Progress of long work on stderr: one line that is updated on a terminal, and a line from time to time in a log."""
 import sys
 import time
 from typing import Any
@@ -8,11 +8,11 @@ _TERMINAL_PERIOD_S = 0.2
 
 
 class ProgressLine:
-    """Shows texts, on a terminal each in place of the one before, at most five a second and the last.
+    """Shows texts: on a terminal each replaces the previous one, at most five per second, and the last.
 
     Args:
-        log_period_s: where stderr is no terminal, from one line to the next.
-        quiet_s: there, before the first one: shorter work writes none.
+        log_period_s: time between lines if stderr is not a terminal.
+        quiet_s: time before the first of these lines; shorter work writes none.
     """
 
     def __init__(self, log_period_s: float, quiet_s: float = 0.0, stream: Any = None) -> None:
@@ -24,7 +24,7 @@ class ProgressLine:
         self._waits = ''
 
     def show(self, text: str) -> None:
-        """Show a text, if the last was shown a while ago."""
+        """Show a text, if enough time has passed since the last one."""
         self._waits = text
         now_s = time.monotonic()
         if now_s >= self._next_s:
@@ -32,7 +32,7 @@ class ProgressLine:
             self._write()
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._is_terminal and self._waits:
             self._write()
         if self._width:
@@ -48,10 +48,10 @@ class ProgressLine:
 
 
 class ProgressBar:
-    """Shows how far long work is, how fast it goes, and how long it will take.
+    """Shows the progress of long work, its rate, and the remaining time.
 
     Args:
-        name: of the work.
+        name: name of the work.
     """
 
     def __init__(self, name: str, stream: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""The minimal node: takes an image's bytes, runs the network, publishes bytes that were made before.
+"""The minimal node: takes an image's bytes, runs the network, publishes bytes that were prepared.
 
 Its overhead over the network alone is that of ROS; the rest of the deployed node's overhead is ours.
 """

@@ -1,6 +1,6 @@
 """A camera in a separate process, which publishes on commands from its standard input.
 
-It publishes bytes that were serialised before: a driver in C++ has no Python to pay for either.
+It publishes bytes that were serialised in advance, because a driver in C++ would not spend time in Python, either.
 
 Lines in: `one TOPIC IMAGE`, `stream TOPIC COUNT PERIOD_S`; topics and images by number. Lines out: `ready`, and for
 each stream a JSON list of its stamps (ns).
@@ -26,7 +26,7 @@ from .cdr import write_stamp
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 _AHEAD_NS = 10**6
-"""The stamp's lead: until that moment the message is put together and the receiver gets ready; then it is published."""
+"""Lead of the stamp: until then the message is prepared and the receiver gets ready; then it is published."""
 
 
 def message_of(image: EncodedImage) -> Any:
@@ -39,7 +39,7 @@ def message_of(image: EncodedImage) -> Any:
 
 
 def main(argv: List[str]) -> None:
-    """Publish what the lines of the input ask for, until it ends."""
+    """Publish as the lines of the input request, until it ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument('topics', nargs='+')
     parser.add_argument('--camera')

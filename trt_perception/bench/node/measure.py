@@ -29,9 +29,9 @@ _START_S = 600.0
 """Longest wait for a node's first result: a TensorRT engine may have to be built."""
 _ANSWER_S = 10.0
 _PAUSE_S = 0.002
-"""Between a result and the next image: longer than a node needs to return to waiting, as with a camera's pace."""
+"""Pause between a result and the next image: longer than a node needs to wait again, as with a real camera."""
 _STREAM_S = 6.0
-"""Of a camera that runs freely; longer for a node that would give fewer than 20 results."""
+"""Duration with a free-running camera; longer for a node that would give fewer than 20 results."""
 
 def bench_nodes(specs: Sequence[NodeSpec], networks: Sequence[Callable[[], Any]], compressed: bool,
                 source: Sequence[str], plan: Plan, rate_hz: float, progress: Progress) -> NodeRun:
@@ -39,9 +39,9 @@ def bench_nodes(specs: Sequence[NodeSpec], networks: Sequence[Callable[[], Any]]
 
     Args:
         networks: run the network of each node once, in this process.
-        compressed: whether the camera's images are.
-        source: arguments by which the camera's process gets its images.
-        rate_hz: of the camera that runs freely.
+        compressed: whether the camera's images are compressed.
+        source: arguments of the camera's process for its images.
+        rate_hz: rate of the free-running camera.
 
     Raises:
         ConfigError: a node does not start.
@@ -63,7 +63,7 @@ def bench_nodes(specs: Sequence[NodeSpec], networks: Sequence[Callable[[], Any]]
             frames = min(plan.block, plan.iterations - len(whole[-1]))
             for number, network in enumerate(networks):
                 alone[number] += _run_ms(network, frames)
-                bench.latency_ms(number)  # The first of a turn is not measured: caches are another's.
+                bench.latency_ms(number)  # The first of a turn is not measured, because of the caches.
                 whole[number] += [bench.latency_ms(number) for _ in range(frames)]
             progress(len(whole[-1]) / plan.iterations, '{} of {} frames each'.format(len(whole[-1]), plan.iterations))
             if plan.limit_s and time.monotonic() - start_s > plan.limit_s:
@@ -92,7 +92,7 @@ class NodeBench:
     """The camera's and the nodes' processes, and a subscription to each node's result.
 
     Attributes:
-        processes: of the nodes, in their order; then the camera's.
+        processes: those of the nodes, in their order, then the camera's.
     """
 
     def __init__(self, specs: Sequence[NodeSpec], camera: subprocess.Popen, processes: Sequence[subprocess.Popen],
@@ -107,7 +107,7 @@ class NodeBench:
         self._sent = 0
         for number, spec in enumerate(specs):
             topic = '{}/{}'.format(namespaces[number], find_task(spec.task).result_topic)
-            # As bytes: a planner in C++ has no Python to pay for.
+            # As bytes: a planner in C++ would not convert in Python.
             self._node.create_subscription(Image, topic, self._receiver(number), RELIABLE, raw=True)
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take_diagnostics, 10)
 
@@ -131,7 +131,7 @@ class NodeBench:
             if time.monotonic() > end_s:
                 raise ConfigError('{}: no result within {:.0f} s. {}'.format(
                     self._specs[number].name, _START_S, self._tail(number)))
-        self._spin(number, lambda: False, 0.5)  # Answers to what was sent while it started.
+        self._spin(number, lambda: False, 0.5)  # Results of images that were sent while it started.
 
     def latency_ms(self, number: int) -> float:
         """Publish one image, wait for its result and return the ms from stamp to reception."""
@@ -162,7 +162,7 @@ class NodeBench:
         return stream_of(sent, received)
 
     def stages(self, number: int) -> Dict[str, str]:
-        """Return what the node's diagnostics say of its stages."""
+        """Return the times of the stages in the node's diagnostics."""
         self._spin(number, lambda: self._topics[number] in self._status, 2.0)
         status = self._status.get(self._topics[number])
         suffix = ' p50/p95/p99/max (ms)'
@@ -170,7 +170,7 @@ class NodeBench:
                 if pair.key.endswith(suffix)}
 
     def close(self) -> None:
-        """End what was started."""
+        """End all processes."""
         self._executor.shutdown()
         self._node.destroy_node()
 
@@ -205,13 +205,13 @@ class NodeBench:
 
 @contextlib.contextmanager
 def started_nodes(specs: Sequence[NodeSpec], source: Sequence[str], compressed: bool) -> Iterator[NodeBench]:
-    """Start nodes and their camera for the time of a `with`; arguments as for `measure_nodes`."""
+    """Start nodes and their camera within a `with`; arguments as for `measure_nodes`."""
     namespaces = ['/bench_{}/node{}'.format(os.getpid(), number) for number in range(len(specs))]
     topics = [namespace + ('/image/compressed' if compressed else '/image') for namespace in namespaces]
     started: List[subprocess.Popen] = []
     context = rclpy.Context()
     bench: Optional[NodeBench] = None
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C: else the nodes would live on.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C: else the nodes would stay alive.
     with tempfile.TemporaryDirectory(prefix='trt_perception_bench_') as folder:
         logs = [os.path.join(folder, name + '.log') for name in [str(n) for n in range(len(specs))] + ['camera']]
         try:
@@ -235,7 +235,7 @@ def started_nodes(specs: Sequence[NodeSpec], source: Sequence[str], compressed: 
         finally:
             for process in started:
                 if process.stdin is not None:
-                    process.stdin.close()  # So the camera ends, which waits for a line and would not hear a signal.
+                    process.stdin.close()  # This ends the camera, which waits for a line and would not handle a signal.
                 process.terminate()
             for process in started:
                 try:

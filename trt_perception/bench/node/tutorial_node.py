@@ -1,4 +1,4 @@
-"""The node that tutorials write: subscribe, run the loop of `bench.tutorial` in the callback, publish a new message."""
+"""The node of common tutorials: subscribe, run the loop of `bench.tutorial` in the callback, publish a new message."""
 import sys
 from typing import List
 
@@ -35,7 +35,7 @@ class TutorialNode(Node):
 
 def main(argv: List[str]) -> None:
     """Run the node; arguments: LOGITS.onnx MODEL THREADS, then those of ROS."""
-    # Not what people do, but without it Fast DDS loses images above 512 KB, and there would be nothing to measure.
+    # Not common, but without it Fast DDS loses images above 512 KB, and there would be nothing to measure.
     use_shared_memory_profile()
     rclpy.init(args=argv[3:])
     rclpy.spin(TutorialNode(argv[0], argv[1], int(argv[2])))
