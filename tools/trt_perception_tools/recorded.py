@@ -1,4 +1,4 @@
-"""What the nodes or `trt_perception process` recorded: which topic is what, and messages as arrays. Needs no ROS."""
+"""Reads recordings of the nodes or of `process`: recognises topics, converts messages to arrays. Needs no ROS."""
 from __future__ import annotations
 
 import json
@@ -42,7 +42,7 @@ class Topic(NamedTuple):
 
     name: str
     type: str
-    """As in 'sensor_msgs/msg/Image'."""
+    """Type as in 'sensor_msgs/msg/Image'."""
     camera: str
     """The namespace of the results of one camera, without slashes around; '' = none. Of an image: where it would be."""
     role: str
@@ -54,7 +54,7 @@ class Recorded(NamedTuple):
 
     topic: Topic
     stamp_ns: int
-    """Of the message's header; of a message without one, the stamp of those that were recorded at the same time."""
+    """Stamp of the message's header; without a header, that of the messages recorded at the same time."""
     message: Any
 
 

@@ -32,7 +32,7 @@ class Frame(NamedTuple):
     key: Key
     """In the second run."""
     numbers: dict[str, float]
-    """By measure."""
+    """Values by measure."""
 
 
 class Pair(NamedTuple):

@@ -18,7 +18,7 @@ class Criterion(NamedTuple):
     measure: str
     least: float | None
     most: float | None
-    """Of the absolute value, where the measure is a change."""
+    """Upper bound; of the absolute value if the measure is a change."""
     frames: float | None
     """Share of the frames that must meet it, 0..1; None = the number of the whole run must."""
 

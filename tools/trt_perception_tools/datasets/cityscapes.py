@@ -13,7 +13,7 @@ from .images import LabelledImage, read_ids
 NAMES: tuple[str, ...] = (
     'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain',
     'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
-"""Of the classes 0..18."""
+"""Names of the classes 0..18."""
 CLASSES = len(NAMES)
 _LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The `id` of the classes 0..18 in the dataset's own labels.py."""

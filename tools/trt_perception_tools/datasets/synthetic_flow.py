@@ -31,7 +31,7 @@ class FlowSample(NamedTuple):
 
 @dataclass(frozen=True)
 class Scenery:
-    """What the pairs look like. Probabilities are 0..1, grey levels 0..255."""
+    """Properties of the pairs. Probabilities are 0..1, grey levels 0..255."""
 
     layers: tuple[int, int] = (1, 9)
     """Fewest and most, besides the background."""

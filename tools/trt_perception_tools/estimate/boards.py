@@ -12,12 +12,12 @@ BYTES = MappingProxyType({'fp32': 4, 'fp16': 2, 'int8': 1})
 
 
 class Roof(NamedTuple):
-    """What a board reaches in one precision."""
+    """The peak that a board reaches in one precision."""
 
     tera_ops: float
     """Peak without sparsity, 10^12 operations per second, two per multiply-add, at the highest clock."""
     share: float
-    """What a network reaches of this peak, or of the bandwidth where that is the limit, 0..1."""
+    """Share of this peak, or of the bandwidth if that is the limit, that a network reaches, 0..1."""
     basis: str
     """Where the share comes from."""
 
@@ -35,10 +35,10 @@ class Board(NamedTuple):
     bandwidth_gb_s: float
     """10^9 bytes per second."""
     launch_us: float
-    """What every kernel costs whatever its size: launch, filling and draining the GPU."""
+    """Fixed time of every kernel: launch, filling and draining the GPU."""
     launch_basis: str
     roofs: Mapping[str, Roof]
-    """By precision."""
+    """Roofs by precision."""
     missing: Mapping[str, str]
     """Precision that the board does not have -> why."""
     sources: tuple[str, ...]

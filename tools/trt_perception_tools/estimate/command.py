@@ -46,7 +46,7 @@ class Subject(NamedTuple):
     """(height, width) of its image, px."""
     kernels: list[Kernel]
     multiple: int = _STEP
-    """Of sizes that the network takes."""
+    """Step of the sizes that the network takes, px."""
 
     @property
     def gflops(self) -> float:
@@ -55,7 +55,7 @@ class Subject(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a size takes on a board in a precision."""
+    """The time of a size on a board in a precision."""
 
     subject: Subject
     size: Size
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
     @property
     def milliseconds(self) -> float:
-        """Of the whole network."""
+        """Time of the whole network, ms."""
         return total_ms(self.kernels)
 
     def share(self, bound: str) -> float:

@@ -37,7 +37,7 @@ class Kernel(NamedTuple):
     """One launch on the GPU."""
 
     name: str
-    """Of its first node."""
+    """Name of its first node."""
     kinds: str
     """Operators, joined by +."""
     operations: int
@@ -60,7 +60,7 @@ class Estimate(NamedTuple):
     kernel: Kernel
     milliseconds: float
     bound: str
-    """What takes longest: compute, memory or launch."""
+    """The longest part: compute, memory or launch."""
 
 
 def kernels_of(model: ModelProto) -> list[Kernel]:

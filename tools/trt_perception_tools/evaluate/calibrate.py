@@ -122,12 +122,12 @@ def execute(args: argparse.Namespace) -> int:
 
 
 class _Part(NamedTuple):
-    """What one model says on images of its own."""
+    """The scores of one model on its images."""
 
     model: str
     images: str
     names: list[str]
-    """Of the classes."""
+    """Names of the classes."""
     counts: np.ndarray
     """(classes, 256, 2) pixels, see `fit_calibration`."""
 

@@ -1,4 +1,4 @@
-"""What the ids of annotations mean, and which classes of a model are scored against them: any label set on any truth.
+"""The meaning of ids in annotations, and the classes of a model that are scored on them: any label set on any dataset.
 
 A mapping is a YAML:
 
@@ -29,7 +29,7 @@ class Classes(NamedTuple):
     """The scored classes, and how truth and models name them."""
 
     names: tuple[str, ...]
-    """Of the scored classes 0, 1, ..."""
+    """Names of the scored classes 0, 1, ..."""
     truth: Mapping[int, str]
     """Id in the annotations -> scored class."""
     model: Mapping[str, str]

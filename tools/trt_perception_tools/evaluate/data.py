@@ -40,7 +40,7 @@ class Dataset(NamedTuple):
     title: str
     names: Sequence[str]
     read: Callable[[int], Sample]
-    """By number."""
+    """Reads a sample by its number."""
     has_truth: bool
     classes: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... in the truth."""

@@ -12,7 +12,7 @@ import numpy as np
 
 LEVELS = 256
 BINS = 15
-"""As in Guo et al., On Calibration of Modern Neural Networks, ICML 2017."""
+"""Number of bins as in Guo et al., On Calibration of Modern Neural Networks, ICML 2017."""
 
 
 class Bin(NamedTuple):
@@ -26,7 +26,7 @@ class Bin(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """What a confidence says, and what is true."""
+    """The confidence compared with the share of right labels."""
 
     pixels: int
     confidence: float

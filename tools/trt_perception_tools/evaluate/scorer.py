@@ -31,16 +31,16 @@ class Measure(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What the results of one contender are worth, all samples together."""
+    """The score of one contender over all samples."""
 
     parts: Mapping[str, float]
-    """As Scorer.part says, NaN for what never occurs."""
+    """Scores as described by Scorer.part; NaN for parts that never occur."""
     total: float
-    """As Scorer.total says."""
+    """Score as described by Scorer.total."""
     measures: Mapping[str, float] = NOTHING
     """Further numbers, keys of Scorer.measures."""
     details: Mapping[str, Any] = NOTHING
-    """What only the page of the task shows."""
+    """Data that only the page of the task shows."""
 
 
 class Robustness(NamedTuple):
@@ -49,9 +49,9 @@ class Robustness(NamedTuple):
     totals: Mapping[str, Sequence[float]]
     """Corruption -> total at each of corruptions.STRENGTHS."""
     mean: Sequence[float]
-    """Of all corruptions, over the total on clean images: a ratio per strength."""
+    """Mean of all corruptions relative to the total on clean images: a ratio per strength."""
     worst: Sequence[float]
-    """Of the corruption that harms most, likewise."""
+    """The same for the corruption that harms most."""
 
 
 class Carried(NamedTuple):
@@ -69,7 +69,7 @@ class Steadiness(NamedTuple):
     flicker: float
     """Share of the pixels that can be followed whose label changes, 0..1."""
     flicker_by_class: Mapping[str, float]
-    """By the class in the frame before; NaN for a class that never occurs."""
+    """Share by the class in the previous frame; NaN for a class that never occurs."""
     consistency: float
     """Mean IoU of the labels and those of the frame before, carried along the flow, 0..1."""
     consistency_by_class: Mapping[str, float]
@@ -114,27 +114,27 @@ class Scorer(abc.ABC):
     """Adds up what the results of one contender are worth."""
 
     part: ClassVar[Measure]
-    """Of each class or pair."""
+    """Score of each class or pair."""
     total: ClassVar[Measure]
     """The one number that contenders are compared by."""
     measures: ClassVar[Mapping[str, Measure]]
     """Key in Totals.measures -> how it is shown."""
     agreement: ClassVar[Measure]
-    """Of two results for the same image."""
+    """Agreement of two results for the same image."""
     better: ClassVar[Literal['higher', 'lower']]
-    """Of total and agreement."""
+    """Whether higher or lower values of total and agreement are better."""
     sample: ClassVar[str]
-    """What is scored one by one: image or pair."""
+    """The unit that is scored: image or pair."""
     error: ClassVar[str]
     """Format of the error of a sample in a caption."""
     deviation: ClassVar[Measure]
-    """Of what a changed network gives, see `deviate`."""
+    """Deviation of the results of a changed network, see `deviate`."""
     differs: ClassVar[str]
     """Format of a deviation in a sentence."""
     truth: ClassVar[str]
-    """What a dataset of the task holds."""
+    """The content of a dataset of the task."""
     layouts: ClassVar[str]
-    """Of the folders that `has_truth` knows."""
+    """Names of the folder layouts that `has_truth` knows."""
     settings: ClassVar[Mapping[str, object]] = NOTHING
     """Parameters of the pipeline, so that its results are what the truth is."""
 

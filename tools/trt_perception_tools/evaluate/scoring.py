@@ -143,7 +143,7 @@ class _Contender:
 
 
 class Evaluation(NamedTuple):
-    """What came out."""
+    """The results."""
 
     scores: list[Score]
     worst: dict[str, list[tuple[str, np.ndarray]]]

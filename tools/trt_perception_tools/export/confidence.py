@@ -19,9 +19,9 @@ class Calibration(NamedTuple):
     """Platt scaling (Platt, 1999) of each class's log odds z: the confidence is sigmoid(slope * z + offset)."""
 
     slope: Sequence[float]
-    """By class; 1 = as the softmax says."""
+    """Slope by class; 1 = that of the softmax."""
     offset: Sequence[float]
-    """By class; 0 = as the softmax says."""
+    """Offset by class; 0 = that of the softmax."""
 
 
 class Confidence(nn.Module):

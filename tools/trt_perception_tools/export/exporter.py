@@ -19,14 +19,14 @@ from .heads import Decision
 
 
 class HeadOptions(NamedTuple):
-    """What may be chosen of the head; each field is for some tasks only."""
+    """Options of the head; each field is for some tasks only."""
 
     full_size_flow: bool = False
     """The graph brings the flow to the size of its input."""
     decision: Decision = 'labels'
     """See SegmentationHead."""
     calibration: Calibration | None = None
-    """Of the confidence; None = the softmax's own."""
+    """Calibration of the confidence; None = the softmax unchanged."""
 
 
 PLAIN = HeadOptions()

@@ -46,12 +46,12 @@ _LIMIT = 1e-3
 
 
 class Conversion(NamedTuple):
-    """What became of a network."""
+    """The result of a conversion."""
 
     precision: str
     """In which the engine runs the file: the key under `files: tflite` in the model's YAML."""
     difference: float
-    """From torch, on the first calibration frames or a synthetic image. Segmentation: share of pixels with another
+    """Difference on the first calibration frames or a synthetic image. Segmentation: share of pixels with another
     label. Flow: mean difference, px of the input."""
 
 

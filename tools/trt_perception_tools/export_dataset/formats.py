@@ -19,7 +19,7 @@ from ..datasets.label_folder import CLASSES_FILE
 from .moments import Moment
 
 _IMAGES_KEPT = 32
-"""Of which one is the other image of a flow field."""
+"""Recent images, one of which is the other image of a flow field."""
 
 
 class Format(abc.ABC):

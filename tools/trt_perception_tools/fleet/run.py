@@ -17,7 +17,7 @@ from .worker import Worker, as_row
 LOCAL = 'local'
 _CONNECT_S = 5.0
 _OBJECT_STORE_BYTES = 100 * 2**20
-"""Of a Ray that is started here: only rows of text are exchanged."""
+"""Object store of a Ray that is started here, where only rows of text are exchanged."""
 
 
 class Resources(NamedTuple):

@@ -20,7 +20,7 @@ class SourceBag(NamedTuple):
     url: str
     """Path on this machine, or URL."""
     files: tuple[str, ...]
-    """Of the bag, with their protocol."""
+    """Files of the bag, with their protocol."""
 
     @property
     def is_local(self) -> bool:

@@ -17,7 +17,7 @@ from ..recorded import LABEL_MAP_PNG, Recorded, Recording, label_set_of, labels_
 KEPT = 20
 """How many uncertain frames of a piece are kept."""
 _STEP = 4
-"""Of label maps, every 4th pixel of every 4th row is counted."""
+"""Only every 4th pixel of every 4th row of label maps is counted."""
 
 
 def piece_statistics(folder: Path) -> dict[str, Any]:

@@ -18,12 +18,12 @@ _NO_LAYERS = frozenset({'Constant', 'Identity'})
 
 
 class Cost(NamedTuple):
-    """What one run of a graph takes."""
+    """The cost of one run of a graph."""
 
     parameters: int
     """Numbers among the weights, without the statistics of batch normalisation."""
     multiply_adds: int
-    """Of convolutions, deconvolutions and matrix products, as papers count."""
+    """Multiply-adds of convolutions, deconvolutions and matrix products, as counted in papers."""
     layers: int
     """Nodes that compute something."""
     convolutions: int

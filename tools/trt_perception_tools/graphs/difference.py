@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Difference(NamedTuple):
-    """Of the results on one image or pair."""
+    """The difference of two results for one image or pair."""
 
     measures: Mapping[str, float]
     """Largest differences by what they are of."""

@@ -13,7 +13,7 @@ from .nested import all_nodes, graphs_of, inner_graphs
 from .opset import OPSET
 
 PREFIX = 'fit/'
-"""Of the tensors that are grafted on."""
+"""Prefix of tensors that are added to a graph."""
 
 
 def graft(graph: onnx.GraphProto, text: str, opset: int, joints: Mapping[str, str], first: bool = False) -> None:

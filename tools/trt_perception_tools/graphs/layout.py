@@ -21,7 +21,7 @@ class Grid(NamedTuple):
     shape: tuple[int, ...]
     """(1, C, h, w) or (1, h, w, C)."""
     axis: int
-    """Of C: 1 or 3."""
+    """Axis of C: 1 or 3."""
 
     @property
     def channels(self) -> int:

@@ -31,7 +31,7 @@ def constants_of(graph: GraphProto) -> dict[str, np.ndarray]:
 
 
 class Lowering:
-    """What the rules may know of a graph, and the constants that they add to it."""
+    """The part of a graph that the rules may use, and the constants that they add."""
 
     def __init__(self, graph: GraphProto, shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, int]) -> None:
         self.constants = constants_of(graph)
@@ -287,4 +287,4 @@ RULES: dict[str, Callable[[Lowering, NodeProto], Sequence[NodeProto]]] = {
     'AveragePool': _pool, 'LpPool': _pool, 'CastLike': _cast_like, 'GridSample': _grid_sample,
     'LayerNormalization': _layer_normalization, 'Pad': _pad, 'Reshape': _reshape, 'Resize': _resize, 'Shape': _shape,
     'Split': _split}
-"""By the operator that they lower."""
+"""Rules by the operator that they lower."""

@@ -22,7 +22,7 @@ from .read import read_graph
 _SMALLEST = 1024
 """Bytes; smaller tensors stay in the graph, where shapes and constants can be read without another file."""
 _ALIGNMENT = 64
-"""Of tensors in the file, bytes: what vector instructions want."""
+"""Alignment of tensors in the file for vector instructions, bytes."""
 
 
 def share_weights(files: Sequence[Path], weights: Path) -> int:

@@ -1,4 +1,4 @@
-"""What the ONNX parsers of TensorRT's generations take, as published: the data of check.py.
+"""Operators and types that the ONNX parsers of TensorRT support, as published: the data of check.py.
 
 Facts from docs/operators.md of github.com/onnx/onnx-tensorrt, in the version that each generation names; those of 11
 are corrected by what NVIDIA's own parser and builder take. A generation stands for all its releases, so its table is
@@ -136,4 +136,4 @@ GENERATIONS = {
         constant_inputs={**_AXES, 'OneHot': (1,), 'Resize': (2,)},
         uint8_io=True, int64=True, einsum_extras=True, resize_modes=('nearest', 'linear', 'cubic')),
 }
-"""By the name that `check-onnx --tensorrt` takes."""
+"""Parsers by their names in `check-onnx --tensorrt`."""

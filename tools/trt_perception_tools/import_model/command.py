@@ -50,18 +50,18 @@ _TENSORRT = '8.2'
 
 
 class Import(NamedTuple):
-    """What was written, and how it did."""
+    """The written files, and the results of the checks."""
 
     model: Model
     size: Size
     """(height, width) of the network's image, px."""
     opset: int
     difference: Difference
-    """From the file's own output, the largest on all example frames."""
+    """Difference from the file's own output, the largest of all example frames."""
     decisions: tuple[str, ...]
-    """What was found out instead of asked, in words."""
+    """Decisions that were made without asking, in words."""
     faults: tuple[str, ...] | None
-    """What TensorRT 8.2 cannot take, where a file for it was asked for."""
+    """Parts that TensorRT 8.2 does not support, if a file for it was requested."""
     removed: tuple[str, ...]
     """Names of outputs that the file has besides."""
     unseen: int
@@ -71,7 +71,7 @@ class Import(NamedTuple):
     only: int | None
     """The one label that all example frames got everywhere."""
     milliseconds: float
-    """Of the frame in the pipeline."""
+    """Time of a frame in the pipeline."""
 
 
 class _Fitted(NamedTuple):
@@ -82,7 +82,7 @@ class _Fitted(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """What the file's own network gave for the example frames."""
+    """Results of the file's own network for the example frames."""
 
     planes: list[list[np.ndarray]]
     """Per frame and image: (1, H, W, C) as an engine feeds it."""

@@ -28,7 +28,7 @@ class Importer(abc.ABC):
     result: ClassVar[str]
     """Name of the output in the fitted graph."""
     words: ClassVar[str]
-    """What the result is, human-readable."""
+    """Description of the result, human-readable."""
     kinds: ClassVar[str]
     """Outputs that can be it, with their shapes."""
 

@@ -18,7 +18,7 @@ from .running import run_each
 
 FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32, np.dtype(np.int32): np.uint8,
                np.dtype(np.int64): np.uint8, np.dtype(np.int8): np.uint8}
-"""What the package cannot feed -> what it feeds, with a Cast behind it."""
+"""Type that the package cannot feed -> type that it feeds, with a Cast after it."""
 _CHANNELS = (3, 1)
 _STEPS = (32, 64, 128, 16, 8)
 """Multiples that sizes are tried at when the given one fails."""
@@ -36,22 +36,22 @@ class Images(NamedTuple):
     """How the foreign network takes its image, or its pair of them."""
 
     names: tuple[str, ...]
-    """Of the inputs: one, or two for a pair that is not in one tensor; the earlier image first."""
+    """Names of the inputs: one, or two for a pair that is not in one tensor; the earlier image first."""
     axes: str
-    """Of such an input; see layout.py."""
+    """Axes of such an input; see layout.py."""
     channels: int
-    """Of one image."""
+    """Channels of one image."""
     joined: bool
     """One input has both images of a pair."""
     size: tuple[Side, Side]
     """(height, width), px; None where it is open."""
     dtype: np.dtype
     order: str = ''
-    """Of two inputs: how the order was found, in words."""
+    """How the order of two inputs was found, in words."""
 
     @property
     def fed(self) -> np.dtype:
-        """What the package feeds: uint8 or float32."""
+        """Type that the package feeds: uint8 or float32."""
         return np.dtype(FED_INSTEAD.get(self.dtype, self.dtype))
 
     @property

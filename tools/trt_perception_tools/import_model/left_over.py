@@ -1,4 +1,4 @@
-"""What exporters get wrong: tf2onnx leaves TensorFlow's operators of GELU, paddle2onnx loses the slope of LeakyReLU."""
+"""Faults of exporters: tf2onnx leaves TensorFlow's operators of GELU, paddle2onnx loses the slope of LeakyReLU."""
 from __future__ import annotations
 
 import math

@@ -24,7 +24,7 @@ _MOST_CLASSES = 255
 
 
 class Normalisation(NamedTuple):
-    """Of grey levels 0..255: (level - mean) / std, per channel in the network's colour order."""
+    """Normalisation of grey levels 0..255: (level - mean) / std, per channel in the network's colour order."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -50,7 +50,7 @@ class Question(NamedTuple):
     """One thing that cannot be read off a network."""
 
     option: str
-    """Of the command that answers it."""
+    """Option of the command that answers it."""
     text: str
     parse: Callable[[str], Any]
     """Text -> answer; ValueError says what is expected."""

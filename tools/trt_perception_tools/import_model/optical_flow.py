@@ -22,7 +22,7 @@ from .model_card import Interview, Question
 from .output import FLOW, NOTATION, Output
 
 _TOLERANCE = 1e-3
-"""Of the largest flow, or of 1 where all is smaller."""
+"""Tolerance relative to the largest flow, or to 1 if all flow is smaller."""
 _PARTS = (re.compile(r'(?:^|[^a-z])(?:flow_?)?(?:u|x|dx|vx|fx|hor[a-z]*)(?:_?flow)?(?:$|[^a-z])'),
           re.compile(r'(?:^|[^a-z])(?:flow_?)?(?:v|y|dy|vy|fy|ver[a-z]*)(?:_?flow)?(?:$|[^a-z])'))
 """Names of the parts of a flow field: right, down."""

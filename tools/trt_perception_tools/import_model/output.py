@@ -23,7 +23,7 @@ NOTATION = {np.dtype(kind): name for kind, name in (
     (np.float16, 'float16'), (np.float32, 'float'), (np.float64, 'double'))}
 """Element types in ONNX's text notation."""
 LABELS, LOGITS, PROBABILITIES, RANKS, FLOW = 'labels', 'logits', 'probabilities', 'ranks', 'flow'
-"""What values mean; of ranks only the order is known."""
+"""Meaning of values; for ranks only the order is known."""
 _KEEPS_VALUES = frozenset({
     'Identity', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Cast', 'Resize', 'Upsample', 'Slice',
     'Split', 'Concat', 'QuantizeLinear', 'DequantizeLinear', 'Pad', 'Dropout', 'Gather', 'DepthToSpace', 'Expand',
@@ -37,7 +37,7 @@ class Output(NamedTuple):
     names: tuple[str, ...]
     """One, or the two that hold u and v."""
     shape: tuple[int, ...]
-    """Of each."""
+    """Shape of each."""
     dtype: np.dtype
     grid: Grid
     """How each is read; of labels one value per pixel."""

@@ -1,4 +1,4 @@
-"""What import-model asks for where neither the file nor an option says it."""
+"""Questions of import-model for data that neither the file nor an option has."""
 from __future__ import annotations
 
 import argparse

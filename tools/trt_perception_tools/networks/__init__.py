@@ -23,13 +23,13 @@ class Network(NamedTuple):
     """Module of this package whose `load(weights, where)` builds the network."""
     task: str
     channels: int
-    """Of one image."""
+    """Channels of one image."""
     size: tuple[int, int]
     """(height, width) of the image when none is asked for, px."""
     multiple: int
     """Height and width must be multiples of it."""
     flow_px: float = 1
-    """Of optical flow: the network's unit, px of its input."""
+    """Unit of the network's flow, px of its input."""
 
     def load(self, weights: Mapping[str, np.ndarray], where: str, **options: Any) -> nn.Module:
         """Build the network, in evaluation mode, with weights that came from the file `where`.

@@ -22,7 +22,7 @@ _DENSE = (128, 128, 96, 64, 32)
 _CONTEXT = ((128, 1), (128, 2), (128, 4), (96, 8), (64, 16), (32, 1))
 _SLOPE = 0.1
 _REACH = 4
-"""Of the cost volume, px in each direction."""
+"""Reach of the cost volume, px in each direction."""
 _FLOW_PX = 20
 """The network's unit of flow, px of the input."""
 _OUTSIDE_PX = 1e-4

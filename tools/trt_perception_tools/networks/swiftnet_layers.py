@@ -1,4 +1,4 @@
-"""What SwiftNet's decoder is made of: pre-activated convolutions, the spatial pyramid, the steps up."""
+"""Parts of SwiftNet's decoder: pre-activated convolutions, the spatial pyramid, upsampling steps."""
 from __future__ import annotations
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What exporting by tracing asks of a network whose operations depend on the size of its input."""
+"""Support for exporting by tracing networks whose operations depend on the size of their input."""
 from __future__ import annotations
 
 import warnings

@@ -40,7 +40,7 @@ _KEPT = 0.999
 """Share of the values that a range by entropy has at least."""
 
 Feeds = dict[str, np.ndarray]
-"""What a network is fed for one image or pair: input name -> tensor."""
+"""Inputs of a network for one image or pair: input name -> tensor."""
 
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
     'entropy': (CalibrationMethod.Entropy, {'num_bins': _BINS}),

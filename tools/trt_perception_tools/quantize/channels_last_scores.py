@@ -45,7 +45,7 @@ _SOFTMAX = """
 
 
 class _Steps(NamedTuple):
-    """What a segmentation graph does with its scores."""
+    """The nodes of a segmentation graph after its scores."""
 
     resize: NodeProto
     """Enlarges them."""

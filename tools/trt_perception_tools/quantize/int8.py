@@ -25,7 +25,7 @@ CONVOLUTIONS = ('Conv', 'ConvTranspose')
 ACTIVATIONS = ('Relu', 'Clip')
 """Clip is ReLU6: a range of bytes that ends at 6 stands for it."""
 OPERATORS = (*CONVOLUTIONS, *ACTIVATIONS)
-"""What is quantised. ONNX Runtime takes additions, concatenations and poolings between two of them into INT8 itself."""
+"""Quantised operators. ONNX Runtime converts additions, concatenations and poolings between two of them itself."""
 _FOR_TENSORRT = {'ActivationSymmetric': True, 'QuantizeBias': False, 'AddQDQPairToWeight': True}
 """It has no zero points, takes biases as floats, and quantises weights itself."""
 _BYTES = '/bytes'
@@ -113,7 +113,7 @@ def _batch_norms_to_convolutions(graph: ir.Graph) -> None:
 
 
 class _Normalisation(NamedTuple):
-    """From the bytes of an image to what the network's first layer takes: (byte - mean) / std."""
+    """Normalisation of an image's bytes for the network's first layer: (byte - mean) / std."""
 
     nodes: list[ir.Node]
     """In their order: a Cast, perhaps Sub, perhaps Div."""

@@ -20,10 +20,10 @@ from .int8 import quantisable, quantise
 
 
 class Loss(NamedTuple):
-    """What one convolution costs."""
+    """The accuracy that one convolution costs."""
 
     name: str
-    """Of the node."""
+    """Name of the node."""
     difference: float
     """See `difference`."""
 

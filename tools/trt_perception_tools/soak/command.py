@@ -46,7 +46,7 @@ class Happened(NamedTuple):
     at_s: float
     """After the start of the node."""
     recovered_s: float | None
-    """From its end to the next label map; None = there was none."""
+    """Time from its end to the next label map, s; None = there was none."""
     said: list[str]
     """Diagnostics meanwhile, each change."""
     log_lines: list[str]

@@ -1,4 +1,4 @@
-"""What the node publishes during a run: when results came, and what its diagnostics said last."""
+"""Observes a node during a run: the times of its results, and its last diagnostics."""
 from __future__ import annotations
 
 import bisect

@@ -19,7 +19,7 @@ _OTHERS = [name for name in CORRUPTIONS if name != 'gains']
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to an image, and how strongly."""
+    """Augmentations of an image and their strengths."""
 
     crop: tuple[int, int]
     """(height, width) of the view, px."""

@@ -26,7 +26,7 @@ class Distillation:
     temperature: float = 2.0
     """Above 1, classes that the teacher thinks unlikely count more."""
     factor: float = 1.0
-    """Of the soft labels in the loss."""
+    """Factor of the soft labels in the loss."""
     hints: tuple[tuple[str, str], ...] = ()
     """Pairs of modules, [student's, teacher's], whose features shall look at the same places."""
     hint_factor: float = 1.0

@@ -1,4 +1,4 @@
-"""What the Trainer needs to train optical flow: pairs, a multi-scale loss, validation.
+"""Training of optical flow: pairs, a multi-scale loss, validation.
 
 Pairs come from synthetic_flow, or are cut from recorded ones where the recipe names some. The held-out pairs of the
 validation come from the same generator with another seed: no test data is looked at.
@@ -31,7 +31,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 _VALIDATION_SEED = 1_000_000_007
 _LEVEL_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
-"""Of the flow at 1/16, 1/8, 1/4 and 1/2."""
+"""Weights of the flow at 1/16, 1/8, 1/4 and 1/2."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class FlowSettings:
     recorded: tuple[Path, ...] = ()
     """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the synthetic ones."""
     recorded_share: float = 0.5
-    """Of the pairs, 0..1, where `recorded` names some."""
+    """Share of recorded pairs, 0..1, if `recorded` names some."""
     exponent: float = 0.7
-    """Of the end-point error in the loss: below 1, small errors count more."""
+    """Exponent of the end-point error in the loss; below 1, small errors count more."""
     validation_size: tuple[int, int] = (384, 512)
     validation_pairs: int = 48
 

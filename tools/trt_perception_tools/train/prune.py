@@ -32,7 +32,7 @@ from .trainer import Trainer, make_task
 
 _MULTIPLE = 8
 _LEARNING_RATE = 1 / 3
-"""Of the recipe's. With a tenth of it, mIoU was 9 points lower after 30 steps."""
+"""Factor on the recipe's learning rate. With a tenth, mIoU was 9 points lower after 30 steps."""
 
 
 def prune(network: SwiftNet, ratio: float) -> SwiftNet:

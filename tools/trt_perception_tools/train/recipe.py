@@ -39,9 +39,9 @@ class Schedule:
     warmup: float = 0.05
     """Share of all steps."""
     power: float = 0.9
-    """Of shape poly, which goes down to 0."""
+    """Exponent of the shape poly, which ends at 0."""
     final: float = 0.0
-    """Of shape cosine."""
+    """Last value of the shape cosine."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < 1:

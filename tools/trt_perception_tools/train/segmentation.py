@@ -65,7 +65,7 @@ class Settings:
 
 
 class Batch(NamedTuple):
-    """What one step learns from."""
+    """The data of one step."""
 
     images: Tensor
     """(N + 2 P, 3, h, w) uint8, RGB: the labelled ones, then P earlier and P later frames of video."""

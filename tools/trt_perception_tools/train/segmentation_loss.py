@@ -1,4 +1,4 @@
-"""What the training of segmentation minimises: weighted cross-entropy, of the hardest pixels or all, and Dice."""
+"""The loss of segmentation: weighted cross-entropy, of the hardest pixels or all, and Dice."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from trt_perception.core.data import VOID
 
 @dataclass(frozen=True)
 class Loss:
-    """What is minimised: weighted cross-entropy, and on demand others with their factors."""
+    """The loss: weighted cross-entropy, and optionally others with their factors."""
 
     weight_power: float = 0.5
     """A class's weight is its frequency to minus this power, scaled to mean 1 over the pixels; 0 = all alike."""

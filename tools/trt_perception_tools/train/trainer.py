@@ -31,7 +31,7 @@ from .recipe import Optimiser, Recipe, Schedule
 _CHANGEABLE = {'epochs', 'threads', 'output', 'validate_every'}
 """Fields of a recipe that may change while a run is interrupted."""
 class Task(Protocol):
-    """What is trained, on what, and how well it does. The Trainer knows nothing else of it.
+    """The task of a Trainer: network, data, loss and validation. The Trainer knows nothing else about it.
 
     It is made by `SomeTask(settings, where, seed)`: `settings` is the mapping below the task's name in the recipe,
     `where` the beginning of a ConfigError about it ('recipe.yaml: segmentation').

@@ -30,7 +30,7 @@ class Consistency:
     pairs: int = 2
     """Pairs of successive frames beside each batch of labelled images."""
     factor: float = 1.0
-    """Of the consistency loss."""
+    """Factor of the consistency loss."""
     every: int = 2
     """Only every n-th row and column counts."""
 

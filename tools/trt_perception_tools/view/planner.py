@@ -1,4 +1,4 @@
-"""What a planner's node publishes, as entities: scans from above, grids of costs, markers as their texts."""
+"""Entities of planner_node's topics: scans from above, grids of costs, texts of markers."""
 from __future__ import annotations
 
 from typing import Any
