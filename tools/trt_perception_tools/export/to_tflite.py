@@ -51,8 +51,8 @@ class Conversion(NamedTuple):
     precision: str
     """In which the engine runs the file: the key under `files: tflite` in the model's YAML."""
     difference: float
-    """Difference on the first calibration frames or a synthetic image. Segmentation: share of pixels with another
-    label. Flow: mean difference, px of the input."""
+    """Difference from torch, on the first calibration frames or a synthetic image. Segmentation: share of pixels
+    with another label. Flow: mean difference, px of the input."""
 
 
 class _Channels(nn.Module):
