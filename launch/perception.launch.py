@@ -1,8 +1,8 @@
 """Segmentation and optical flow of one or several cameras: in one process, or each in its own."""
 import os
+import re
 from typing import List
 
-import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
@@ -11,9 +11,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from trt_perception.core.errors import did_you_mean
 from trt_perception.core.model import PRECISIONS
 from trt_perception.core.share import share_path
 from trt_perception.core.tasks import TASKS
+from trt_perception.core.yaml_file import read_yaml
 from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
@@ -96,22 +98,36 @@ def end_with(node):
     return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))
 
 
-def nodes_in(parameters):
-    """Yield the names of the nodes, without namespaces, for which the content of a parameter file has parameters."""
+def nodes_in(parameters, above=''):
+    """Yield the names of the nodes for which the content of a parameter file has parameters: /front/perception, /**."""
     for key, value in parameters.items() if isinstance(parameters, dict) else ():
+        name = '{}/{}'.format(above, str(key).strip('/'))
         if isinstance(value, dict) and 'ros__parameters' in value:
-            yield key.split('/')[-1]
+            yield name
         else:
-            yield from nodes_in(value)
+            yield from nodes_in(value, name)
+
+
+def means(name, node):
+    """Return whether a name in a parameter file means a node; ** is any namespace, * one part of it."""
+    parts = [{'**': '(/[^/]+)*', '*': '/[^/]+'}.get(part, '/' + re.escape(part)) for part in name.split('/') if part]
+    return re.fullmatch(''.join(parts), node) is not None
+
+
+def misspelt(given):
+    """Return a line for each of the names that is nearly an argument: launch takes any name without a word."""
+    known = [name for name, _, _, _ in ARGUMENTS]
+    hints = [(name, did_you_mean(name, known)) for name in given if name not in known]
+    return ['{}: no such argument{}'.format(name, hint) for name, hint in hints if hint != '.']
 
 
 def actions(context):
     """Return the actions for the arguments' values: the nodes, and what follows their end."""
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _, _ in ARGUMENTS}
+    value['params_file'] = os.path.expanduser(value['params_file'])
     if not os.path.isfile(value['params_file']):
         raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
-    with open(value['params_file']) as file:
-        meant = {*nodes_in(yaml.safe_load(file))}
+    meant = [*nodes_in(read_yaml(value['params_file']))]
     respawn = truth('respawn', value['respawn'])
     if respawn and value['on_exit']:
         raise RuntimeError('on_exit: got {!r} with respawn: true, expected one of the two. Leave one out.'.format(
@@ -139,10 +155,12 @@ def actions(context):
                   respawn=respawn, respawn_delay=2.0, output='screen')
              for name, parameters in programs]
     # A launch file that includes this one hands down its own argument of that name, unless it gives another.
-    foreign = [LogInfo(msg='params_file: {} has no parameters for {}: these have their defaults.'.format(
-        value['params_file'], ', '.join(name for name, _ in programs)))]
-    return foreign * (not meant & {'*', '**', *(name for name, _ in programs)}) + [
-        end_with(node) for node in nodes if value['on_exit']] + nodes
+    names = ['/' + '/'.join(part for part in value['namespace'].split('/') + [name] if part) for name, _ in programs]
+    texts = misspelt(context.launch_configurations)
+    if not any(means(section, name) for section in meant for name in names):
+        texts.append('params_file: {} has no parameters for {}: these have their defaults.'.format(
+            value['params_file'], ', '.join(names)))
+    return [LogInfo(msg=text) for text in texts] + [end_with(node) for node in nodes if value['on_exit']] + nodes
 
 
 def generate_launch_description():

@@ -43,6 +43,7 @@ def truth(name, text):
 def node(context):
     """Return the node action for the arguments' values."""
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    value['params_file'] = os.path.expanduser(value['params_file'])
     if not os.path.isfile(value['params_file']):
         raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
     # Typed as strings: launch would turn a frame named 12 into a number.

@@ -1,4 +1,6 @@
 """Play a bag, with its clock, for the nodes of perception.launch.py; takes their arguments, too; ends with the bag."""
+import os
+
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -15,22 +17,23 @@ from launch_ros.actions import Node
 
 from trt_perception.core.share import share_path
 
+BOOLS = ['true', 'false', 'True', 'False']
 ARGUMENTS = (
-    ('bag', 'folder of a ROS 2 bag, or a .mcap or .bag file', None),
-    ('rate', 'speed relative to the recording', '1.0'),
-    ('loop', 'start again at the end of the bag', 'false'),
-    ('decompress', 'publish TOPIC/compressed as raw images on TOPIC', 'false'),
-    ('use_sim_time', 'the nodes follow the clock of the bag', 'true'),
+    ('bag', 'folder of a ROS 2 bag, or a .mcap or .bag file', None, None),
+    ('rate', 'speed relative to the recording', '1.0', None),
+    ('loop', 'start again at the end of the bag', 'false', BOOLS),
+    ('decompress', 'publish TOPIC/compressed as raw images on TOPIC', 'false', BOOLS),
+    ('use_sim_time', 'the nodes follow the clock of the bag', 'true', None),
 )
 
 
 def player(context):
     """Return the action that plays the bag."""
-    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    value = {name: LaunchConfiguration(name).perform(context) for name, _, _, _ in ARGUMENTS}
     flags = ['--' + name for name in ('loop', 'decompress') if value[name].lower() == 'true']
     # The nodes subscribe only once they are up: wait, or the first images are lost.
     node = Node(package='trt_perception', executable='replay', output='screen',
-                arguments=[value['bag'], '--rate', value['rate'], '--wait', '30'] + flags)
+                arguments=[os.path.expanduser(value['bag']), '--rate', value['rate'], '--wait', '30'] + flags)
     return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)), node]
 
 
@@ -46,6 +49,7 @@ def ended(event, context):
 def generate_launch_description():
     """Describe the launch."""
     return LaunchDescription(
-        [DeclareLaunchArgument(name, description=text, default_value=default) for name, text, default in ARGUMENTS]
+        [DeclareLaunchArgument(name, description=text, default_value=default, choices=choices)
+         for name, text, default, choices in ARGUMENTS]
         + [IncludeLaunchDescription(PythonLaunchDescriptionSource(share_path('launch', 'perception.launch.py'))),
            OpaqueFunction(function=player)])

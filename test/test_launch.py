@@ -18,6 +18,8 @@ from launch.utilities import perform_substitutions
 from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
+from trt_perception.core.errors import ConfigError
+
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / 'launch'
 
@@ -79,16 +81,56 @@ def test_wrong_arguments_are_refused_by_name(arguments, text):
         nodes('perception.launch.py', **arguments)
 
 
-@pytest.mark.parametrize(('text', 'said'), [
-    ('controller:\n  ros__parameters: {x: 1}\n', True), ('', True), ('front: {camera: {ros__parameters: {}}}', True),
-    ('/**:\n  ros__parameters: {lazy: false}\n', False), ('/front/perception: {ros__parameters: {}}\n', False),
-    ('front: {perception: {ros__parameters: {}}}', False), ('/front/*: {ros__parameters: {}}', False)])
-def test_a_parameter_file_for_other_nodes_is_noticed(tmp_path, text, said):
-    (tmp_path / 'params.yaml').write_text(text)
-    context, found = described('perception.launch.py', params_file=str(tmp_path / 'params.yaml'))
-    lines = [perform_substitutions(context, entity.msg) for entity in found if isinstance(entity, LogInfo)]
-    assert lines == [line for line in ['params_file: {}/params.yaml has no parameters for perception: these have their '
-                                       'defaults.'.format(tmp_path)] if said]
+def lines_of(context, found):
+    """Return the lines that a launch file logs."""
+    return [perform_substitutions(context, entity.msg) for entity in found if isinstance(entity, LogInfo)]
+
+
+@pytest.mark.parametrize(('node', 'namespace', 'said'), [
+    ('controller', '', True), ('5', '', True), ('/front/camera', 'front', True), ('/**', 'a/b', False),
+    ('/front/perception', 'front', False), ('/front/perception', '/front/', False), ('/front/perception', '', True),
+    ('perception', '', False), ('perception', 'front', True), ('/*/perception', '', True),
+    ('/*/perception', 'front', False), ('/**/perception', '', False), ('/front/*', 'front', False)])
+def test_a_parameter_file_for_other_nodes_is_noticed(tmp_path, node, namespace, said):
+    path = tmp_path / 'params.yaml'
+    path.write_text('{}:\n  ros__parameters: {{lazy: false}}\n'.format(node))
+    lines = lines_of(*described('perception.launch.py', params_file=str(path), namespace=namespace))
+    node = '/' + namespace.strip('/') + '/' * bool(namespace) + 'perception'
+    assert lines == ['params_file: {} has no parameters for {}: these have their defaults.'.format(path, node)] * said
+
+
+def test_a_parameter_file_may_nest_namespaces_and_an_empty_one_is_noticed(tmp_path):
+    path = tmp_path / 'params.yaml'
+    for text, said in (('front: {perception: {ros__parameters: {}}}', 0), ('', 1), ('[a, b]', 1)):
+        path.write_text(text)
+        assert len(lines_of(*described('perception.launch.py', params_file=str(path), namespace='front'))) == said
+
+
+def test_a_misspelt_argument_is_named_and_one_of_another_launch_file_is_not():
+    context, found = described('perception.launch.py', params_fle='mine.yaml', robot_model='tank')
+    assert lines_of(context, found) == ["params_fle: no such argument. Did you mean 'params_file'?"]
+
+
+@pytest.mark.parametrize(('content', 'text'), [
+    (b'{[', 'not valid YAML: '), (b'\x7fELF\xd0', 'got a binary file, expected a YAML'), (b'a: &b [*b]', 'alias ')])
+def test_a_parameter_file_that_cannot_be_read_is_named(tmp_path, content, text):
+    (tmp_path / 'params.yaml').write_bytes(content)
+    with pytest.raises(ConfigError, match='{}/params.yaml: {}'.format(tmp_path, text)):
+        nodes('perception.launch.py', params_file=str(tmp_path / 'params.yaml'))
+
+
+@pytest.mark.parametrize('name', ['perception.launch.py', 'planner.launch.py'])
+def test_the_home_folder_is_found_though_launch_has_no_shell(monkeypatch, tmp_path, name):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'mine.yaml').write_text('/**: {ros__parameters: {}}')
+    context, found = described(name, params_file='~/mine.yaml')
+    [node] = [each for each in found if isinstance(each, Node)]
+    assert str(evaluate_parameters(context, node._Node__parameters)[0]) == str(tmp_path / 'mine.yaml')
+
+
+def test_a_loop_that_is_neither_true_nor_false_is_refused():
+    with pytest.raises(RuntimeError, match='"loop" provided value "perhaps" is not valid'):
+        nodes('replay.launch.py', bag='some.mcap', loop='perhaps')
 
 
 def test_missing_bag_is_asked_for():

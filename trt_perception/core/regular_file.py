@@ -5,13 +5,13 @@ import stat
 
 
 def read_regular(path: str, most_bytes: int) -> bytes:
-    """Return the content of a regular file.
+    """Return the content of a regular file; ~ is the home folder.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `most_bytes`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(os.path.expanduser(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # A NUL in the path.
         raise OSError(errno.EINVAL, str(error), path) from error
     try:
