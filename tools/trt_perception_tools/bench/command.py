@@ -1,4 +1,4 @@
-"""The bench of the runtime, with PyTorch beside its engines: the eager module under the same pipeline.
+"""The bench of the runtime, with PyTorch as a further contender: the eager module in the same pipeline.
 
     trt_perception_tools bench swiftnet_camvid --torch out/train/swiftnet_camvid/best.pt --threads 2
 

@@ -1,11 +1,11 @@
-"""Compare two runs over the same images, or a run with the truth: agreement by class, flow, and the worst moments.
+"""Compare two runs over the same images, or a run with ground truth: agreement by class, flow, the worst moments.
 
     trt_perception_tools compare run/new run/old --output out/compare
     trt_perception_tools compare run/new truth/ --criteria criteria.yaml --images drive.mcap
 
-A run is a bag that `trt_perception process` wrote or that was recorded from nodes; the truth, a bag or a folder with
-labels/STAMP.png, flow/STAMP.flo and classes.json. The second one is the reference. In OUTPUT: index.html,
-frames.jsonl with a line per image, and summary.json. Exit status 1: a criterion is not met.
+A run is a bag that `trt_perception process` wrote or that was recorded from nodes. Ground truth is a bag, or a folder
+with labels/STAMP.png, flow/STAMP.flo and classes.json. The second argument is the reference. OUTPUT gets index.html,
+frames.jsonl with a line per image, and summary.json. The exit status is 1 if a criterion is not met.
 """
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from .run import Key, is_folder, open_run
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('first', type=Path, metavar='RUN', help='bag, or folder with one bag: what is judged')
-    parser.add_argument('second', type=Path, metavar='REFERENCE', help='likewise, or the truth as a folder of files')
+    parser.add_argument('first', type=Path, metavar='RUN', help='bag, or folder with one bag, to be judged')
+    parser.add_argument('second', type=Path, metavar='REFERENCE', help='the same, or ground truth as a folder of files')
     parser.add_argument('-o', '--output', type=Path, default=Path('out/compare'), metavar='DIR',
                         help='folder to write (default: %(default)s)')
     parser.add_argument('--criteria', type=Path, metavar='YAML', help='bounds that decide the exit status')
@@ -76,7 +76,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def frame_line(key: Key, numbers: Mapping[str, float], criteria: Iterable[Criterion]) -> dict[str, object]:
-    """Return what frames.jsonl says of an image: its numbers, and the criteria that it does not meet."""
+    """Return the entry of an image in frames.jsonl: its numbers, and the criteria that it does not meet."""
     failed = [str(each) for each in criteria if each.measure in numbers and not each.met(numbers[each.measure])]
     return {'camera': key[0], 'stamp_ns': key[1], **numbers, 'failed': failed}
 

@@ -1,7 +1,7 @@
-"""The main use case on real video: nodes in a separate process, a street clip over DDS, images and a table out.
+"""The main use case on real video: nodes in a separate process, a street clip over DDS; gives images and a table.
 
-Replays a bag at its own rate into the perception node, records what the node publishes to an mcap bag, and makes
-images, a video and a table of times from that recording alone.
+Replays a bag to the perception node at its own rate, records the node's topics to an mcap bag, and makes images, a
+video and a table of times from that recording.
 """
 import argparse
 import json

@@ -1,10 +1,10 @@
-"""Estimate by roofline how long a network takes on a board you do not have, and which size reaches a frame rate.
+"""Estimate by roofline the time of a network on a board you do not have, and the size that reaches a frame rate.
 
 TARGET is an ONNX file, a model (its graph for TensorRT, else the one for ONNX Runtime), or a network with its options,
-such as swiftnet,classes=19, which is exported with random weights. Every kernel takes the longer of computing and
-moving its data, over the share of both that published networks reach on the board, and a fixed time for its launch.
-Where the table of boards (boards.py) says `not fitted`, the share is that of another board or precision.
-The image's way to the GPU and back is not in it: see `trt_perception bench`.
+such as swiftnet,classes=19, which is exported with random weights. The time of a kernel is the longer of its compute
+and its memory time, divided by the share of the roof that published networks reach on the board, plus a fixed launch
+time. If the table of boards (boards.py) says `not fitted`, the share is that of another board or precision.
+Transfers between host and GPU are not included: see `trt_perception bench`.
 """
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              several=True)
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ', help='frame rate to reach (default: 30)')
     parser.add_argument('--kernels', type=int, default=0, metavar='N', help='list the N kernels that take longest')
-    parser.add_argument('--sources', action='store_true', help="print where the boards' figures come from")
+    parser.add_argument('--sources', action='store_true', help="print the sources of the boards' figures")
 
 
 def execute(args: argparse.Namespace) -> int:

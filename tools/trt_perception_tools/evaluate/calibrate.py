@@ -1,13 +1,13 @@
 """Calibrate a confidence: of the pixels with 70 % confidence, 70 % should be right.
 
-Runs a model over labelled images that it has not been trained on, each as it is and once more under one of the named
-corruptions, since a vehicle's images are not the dataset's. Finds for each class what brings its confidence closest to
-the share of right labels. The result goes into the graph with export --calibration.
+Runs a model on labelled images that it was not trained on, each one unchanged and under one of the named corruptions,
+because a vehicle's images differ from those of a dataset. For each class, the parameters are fitted that bring the
+confidence closest to the share of right labels. `export --calibration` puts the result into the graph.
 
     trt_perception_tools calibrate swiftnet_camvid --data CAMVID --split val --output confidence.yaml
 
-Images of a drive that training showed are easier than those of a vehicle elsewhere. A second model, trained by the
-same recipe without one drive, says how sure such a network may be there; both count alike:
+Images of a drive that is also in the training data are easier than those of a vehicle elsewhere. A second model,
+trained by the same recipe without one drive, shows the right confidence for new places; both models count equally:
 
     trt_perception_tools calibrate MODEL WITHOUT_DRIVE --data CAMVID --split val train --only '' DRIVE --output YAML
 """
@@ -37,7 +37,7 @@ from .reliability import LEVELS, confidence_counts, reliability
 from .scoring import corrupted
 
 _FEW = 1000
-"""Wrong and right pixels that a class must have; with fewer it is left as the softmax says."""
+"""Wrong and right pixels that a class must have; with fewer its softmax stays unchanged."""
 
 
 def fit_calibration(counts: np.ndarray) -> Calibration:
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the calibration, and say what it brings on the images that it was found on."""
+    """Write the calibration, and print its effect on the images to which it was fitted."""
     parts = []
     for model, split, prefix in zip(args.model, _for_each(args.model, args.split, '--split'),
                                     _for_each(args.model, args.only, '--only'), strict=True):

@@ -1,11 +1,11 @@
-"""Score models side by side through the pipeline that the nodes run: accuracy, and agreement with FP32.
+"""Score models through the pipeline of the nodes: accuracy, and agreement with FP32.
 
 Every model is scored on every --engine, all on the same images, interleaved. --data is a folder of CamVid or Cityscapes
-(segmentation), of Middlebury, FlyingChairs, Sintel or KITTI pairs (optical flow), or, without truth, a folder of
-images or a bag: then the first FP32 contender is what the others are compared with. --corrupt scores the dataset under
-colour casts, exposure, blur, JPEG, noise, fog and rain as well; --video reports how many labels change from one frame
-to the next although the scene does not, and with --propagate how far labels that are carried along the flow agree with
-the model's own. Exit status 1 when --fail-under or --fail-above is not met.
+(segmentation), of Middlebury, FlyingChairs, Sintel or KITTI pairs (optical flow), or, without ground truth, a folder of
+images or a bag; the others are then compared with the first FP32 contender. --corrupt also scores the dataset under
+colour casts, exposure, blur, JPEG, noise, fog and rain. --video reports how many labels change from one frame to the
+next although the scene does not, and with --propagate how far labels that are carried along the flow agree with the
+model's own. The exit status is 1 if --fail-under or --fail-above is not met.
 """
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='segment only every N-th image of the video as well, carry its labels along the optical '
                              "flow as the nodes' parameter does, and compare them with the model's own")
     parser.add_argument('--classes', metavar='LABELS|YAML',
-                        help='what the ids in the annotations mean: a label set, or a mapping of them and of the '
+                        help='meaning of the ids in the annotations: a label set, or a mapping of them and of the '
                              "models' classes: see evaluate/classes.py (default: the dataset's own)")
     parser.add_argument('--topic', default='', help='image topic of a bag (default: the only one)')
     parser.add_argument('--limit', type=int, default=0, metavar='N',
@@ -57,15 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', default='',
                         help=f'{", ".join(PRECISIONS)}, for engines without their own (default: the engine\'s)')
     parser.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: all cores)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores there too')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the scores to this file')
     parser.add_argument('--html', type=Path, metavar='FILE',
                         help='write a page with scores, reliability, confusions and the worst results')
     parser.add_argument('--worst', type=int, default=3, metavar='N',
-                        help='how many results per contender the page shows (default: 3)')
+                        help='number of results per contender on the page (default: 3)')
     parser.add_argument('--fail-under', type=float, metavar='SHARE',
-                        help='lowest mean IoU to accept, 0..1; without truth lowest share of labels as in FP32')
+                        help='lowest accepted mean IoU, 0..1; without ground truth, share of labels as in FP32')
     parser.add_argument('--fail-above', type=float, metavar='PX',
-                        help='highest mean EPE to accept; without truth highest mean difference from FP32')
+                        help='highest accepted mean EPE; without ground truth, mean difference from FP32')
 
 
 def execute(args: argparse.Namespace) -> int:

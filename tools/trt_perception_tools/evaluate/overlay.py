@@ -4,7 +4,7 @@
     trt_perception_tools overlay before.png after.png tinypwc --output flow.png
     trt_perception_tools overlay frames/ my_models/net.yaml --output images/
 
-Through the pipeline that the nodes run. Of a folder, every image is shown; for flow, with the one before it.
+Uses the pipeline of the nodes. For a folder, every image is shown; for flow, with the previous one.
 """
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WHEEL_PX = 88
 
 
 def find_images(inputs: Sequence[Path], count: int) -> list[tuple[Path, ...]]:
-    """Return what is shown: each image alone, or with `count` 2 each with the one before it.
+    """Return the input: each image alone, or with `count` 2 each with the previous one.
 
     Raises:
         ConfigError: a file is missing, or there are too few.
@@ -162,7 +162,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the images, and say what is in them."""
+    """Write the images, and print their contents."""
     if not 0 <= args.alpha <= 1:
         raise ConfigError(f'--alpha: got {args.alpha:g}, expected 0..1.')
     if not 0 <= args.longest < math.inf:  # Nor NaN.

@@ -1,7 +1,7 @@
-"""Print what networks cost: parameters, GFLOPs (two per multiply-add) and layers, before and after export.
+"""Print the cost of networks: parameters, GFLOPs (two per multiply-add) and layers, before and after export.
 
-Of a network by name, with random weights: as it is trained, with its branches merged, and as exported, which also
-folds batch normalisation; what can be computed in advance does not count. Of an ONNX file: as it is.
+A network by name, with random weights, is counted as trained, with its branches merged, and as exported, where batch
+normalisation is folded and constants are computed in advance. An ONNX file is counted unchanged.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .to_onnx import to_onnx
 
 
 def describe(network: Network, options: dict[str, object], size: Size) -> tuple[list[tuple[str, Cost]], str]:
-    """Return the costs of a network at (height, width) px, stage by stage, and what is left to fold."""
+    """Return the costs of a network at (height, width) px, stage by stage, and the batch norms left."""
     torch.manual_seed(0)
     module = network.build(**options)
     # Networks start with many equal weights, which the exporter would store once.
@@ -43,7 +43,7 @@ def describe(network: Network, options: dict[str, object], size: Size) -> tuple[
 
 
 def cost_of_module(module: nn.Module, example: list[Tensor]) -> Cost:
-    """Count a module as it is trained."""
+    """Count a module as trained."""
     # Its graph holds constants too, such as the matrices by which SwiftNet pools.
     parameters = sum(each.numel() for each in module.parameters())
     graph = simplify(to_onnx(module, example, fold=False), fold=False)

@@ -1,6 +1,6 @@
-"""Store the result of a network for an image: TensorRT engines are checked against it where ONNX Runtime is missing.
+"""Store the result of a network for an image, with which TensorRT engines are compared.
 
-Writes NETWORK.golden.npz beside the network for TensorRT, where `trt_perception build-engine` looks for it:
+Writes NETWORK.golden.npz next to the network for TensorRT, where `trt_perception build-engine` looks for it:
     trt_perception_tools golden swiftnet_camvid street.png
     trt_perception_tools golden tinypwc first.png second.png
 """
@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('model', help='a name in config/models, or the path of a YAML')
     parser.add_argument('images', nargs='+', type=Path,
-                        help='PNG or JPEG that the network has much to say about: one, or for flow two successive ones')
-    parser.add_argument('--output', type=Path, help='default: beside the network')
+                        help='PNG or JPEG with many classes or much motion: one, or for flow two successive ones')
+    parser.add_argument('--output', type=Path, help='default: next to the network')
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
-"""Export a network to ONNX: published weights, or random ones -> the static graph that an engine opens.
+"""Export a network with published or random weights to ONNX: the static graph that an engine opens.
 
-With --weights random[:SEED], MODEL is a network with its options, e.g. swiftnet,width=0.5, and a YAML that says so is
-written beside the ONNX file: for measurements of speed.
+With --weights random[:SEED], for measurements of speed, MODEL is a network with its options, e.g. swiftnet,width=0.5,
+and its YAML is written next to the ONNX file.
 """
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 def export(model: Model, network: Network, weights: Path, size: Size, output: Path, runtime: Runtime = 'onnxruntime',
            options: Mapping[str, Any] = _NO_OPTIONS, head: HeadOptions = PLAIN) -> Difference:
-    """Write the network with the weights of a file as ONNX, and return how far it is from torch; see `export_module`.
+    """Write the network with the weights of a file as ONNX, and return its difference from torch; see `export_module`.
 
     Args:
         options: of the network, as its `load` takes them.
@@ -64,7 +64,7 @@ def export(model: Model, network: Network, weights: Path, size: Size, output: Pa
 
 def export_module(model: Model, network: Network, module: nn.Module, source: Mapping[str, str], size: Size,
                   output: Path, runtime: Runtime = 'onnxruntime', options: HeadOptions = PLAIN) -> Difference:
-    """Write `output`, an ONNX file for a back-end of the runtime, and return how far it is from torch.
+    """Write `output`, an ONNX file for a back-end of the runtime, and return its difference from torch.
 
     The file appears when it is complete and has been checked, or not at all. RepVGG branches are merged, batch
     normalisation is folded, what can be computed once is computed.
@@ -194,7 +194,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--calibration', type=Path, metavar='YAML',
                         help="of segmentation: what `calibrate` found, for the confidence (default: the softmax's own)")
     parser.add_argument('--upsample', choices=('network', 'input'), default='network',
-                        help='size of the flow: as the network gives it (default), or of its input')
+                        help='size of the flow: that of the network (default), or of its input')
     parser.add_argument('--network', metavar='NAME[,OPTION=VALUE...]',
                         help=f"{', '.join(NETWORKS)}, and options of its load(), e.g. swiftnet,upsample=nearest "
                              "(default: the one the model's name begins with)")

@@ -1,8 +1,8 @@
-"""Convert a network to TensorFlow Lite: published weights -> a static .tflite that the engine tflite opens.
+"""Convert a network with published weights to TensorFlow Lite: a static .tflite for the engine tflite.
 
-Takes normalised images, which the engine makes; of a quantised input, it looks them up. --quantise weights stores
-weights as bytes and computes in FP32; convolutions and full compute in INT8, with the ranges that the images of
---images or --bag show. Needs the extra `tflite`: LiteRT Torch, which is large.
+The network takes normalised images, which the engine computes. --quantise weights stores weights as bytes and
+computes in FP32; convolutions and full compute in INT8, with ranges from the images of --images or --bag.
+Needs the extra `tflite`: LiteRT Torch, which is large.
 """
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Channels(nn.Module):
 
 def to_tflite(model: Model, network: Network, weights: Path, size: Size, output: Path, quantise: str = 'none',
               frames: Sequence[Sequence[Frame]] = (), options: Mapping[str, Any] = _NO_OPTIONS) -> Conversion:
-    """Write `output`, a TFLite file, and return how far it is from torch.
+    """Write `output`, a TFLite file, and return its difference from torch.
 
     The file appears when it is complete and has been checked, or not at all.
 
@@ -123,7 +123,7 @@ def _import(name: str) -> Any:
 
 
 def _label(schema: Any, file: Path, model: Model, description: str) -> None:
-    """Give inputs and outputs the names that the model's YAML says, in the graph and in its signature."""
+    """Give inputs and outputs the names of the model's YAML, in the graph and in its signature."""
     flatbuffers = importlib.import_module('flatbuffers')
     content = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
     graph, signature = content.subgraphs[0], content.signatureDefs[0]

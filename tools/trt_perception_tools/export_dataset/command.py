@@ -1,11 +1,11 @@
-"""Write the results of a run as datasets: label maps as PNG, a COCO index, flow as KITTI or Middlebury keep it.
+"""Write the results of a run as datasets: label maps as PNG, a COCO index, flow as in KITTI or Middlebury.
 
     trt_perception process drive.mcap --with-input --output processed
     trt_perception_tools export-dataset processed/drive dataset --format labels coco kitti --review
     trt_perception_tools evaluate swiftnet_camvid --data dataset
 
-RUN is a bag of `trt_perception process`, or recorded from the nodes; where it has no camera images, give --images. Of a
-camera with a namespace, the dataset is in a folder of that name. --review writes review.jpg, a contact sheet of the
+RUN is a bag of `trt_perception process`, or recorded from the nodes; if it has no camera images, use --images. The
+dataset of a camera with a namespace is in a folder of that name. --review writes review.jpg, a contact sheet of the
 images where the network is least certain and where labels flicker. Formats:
 
     labels       images/STAMP.png, labels/STAMP.png (class ids, 255 = none), colors/STAMP.png, classes.json

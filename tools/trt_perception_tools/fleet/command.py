@@ -1,13 +1,13 @@
-"""Process many bags, here or on a Ray cluster: content-addressed pieces, so that nothing is done twice.
+"""Process many bags, here or on a Ray cluster, in content-addressed pieces, so that no work is done twice.
 
     trt_perception_tools process drives/ --output results --ray                    # all cores of this machine
     trt_perception_tools process 's3://fleet/2026-*/' --output s3://results --ray ray://head:10001 --gpus 0.5
-    trt_perception_tools process @list.txt --output results -p num_threads:=2      # one after the other, without Ray
+    trt_perception_tools process @list.txt --output results -p num_threads:=2      # one after another, without Ray
 
-The same command resumes after a kill. What is done is skipped: after a new bag was added, only that one is processed.
-A bag that fails does not stop the others. OUTPUT gets index.html and report.json: bags done, skipped, failed and why;
-rates, classes, uncertain frames. Exit status: 0; 1 if something failed, which the report names; 2 if nothing could be
-done.
+The same command resumes after a kill. Finished pieces are skipped: when a bag is added, only that one is processed.
+A bag that fails does not stop the others. OUTPUT gets index.html and report.json: bags that are done, skipped or
+failed, with the reasons; rates, classes, uncertain frames. The exit status is 0; or 1 if something failed, which the
+report names; or 2 if nothing could be done.
 """
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'where it runs', 'BAG may be a folder of bags at any depth, a glob, a URL that fsspec knows, or @FILE with '
                          'such places; DIR may be a URL too')
     fleet.add_argument('--ray', nargs='?', const=LOCAL, metavar='ADDRESS',
-                       help='on Ray: auto, HOST:PORT, ray://HOST:PORT; nothing: started here for this run '
-                            '(default: without, one after the other)')
+                       help='use Ray: auto, HOST:PORT, ray://HOST:PORT; without ADDRESS, Ray is started for this '
+                            'run (default: without Ray, one after another)')
     fleet.add_argument('--threads', type=int, default=1, metavar='N',
                        help='CPU threads of a worker, which take so many CPUs of Ray (default: %(default)s)')
     fleet.add_argument('--gpus', type=float, default=0.0, metavar='X',
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Process what is not done yet, and write the report."""
+    """Process unfinished pieces, and write the report."""
     began_s = time.monotonic()
     if args.threads < 1 or args.gpus < 0 or args.workers < 0 or not args.piece > 0:
         raise ConfigError('--threads, --gpus, --workers, --piece: expected at least 1, 0, 0 and a length above 0.')

@@ -1,8 +1,8 @@
 """List what the ONNX parsers of the TensorRT generations do not support in a graph, and where it comes from.
 
-A static check against NVIDIA's published tables (tensorrt_support.py): no TensorRT runs, and a graph that passes may
-still fail to build. With --build NVIDIA's own parser and builder take it as well, those of TensorRT 11, without a GPU.
-Exit status 1 when there is a fault; notes are what TensorRT takes, but in its own way.
+A static check by NVIDIA's published tables (tensorrt_support.py): no TensorRT runs, and a graph that passes may still
+fail to build. --build also runs NVIDIA's own parser and builder, those of TensorRT 11, without a GPU. The exit status
+is 1 if there is a fault. Notes are about what TensorRT supports with differences.
 """
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class _Graph:
                 self._users.setdefault(tensor, []).append(node)
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong."""
+        """Yield the faults."""
         if not self._is_body:
             yield from self._of_inputs_and_outputs()
         yield from self._of_constants()

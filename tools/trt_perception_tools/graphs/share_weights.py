@@ -1,7 +1,7 @@
-"""Move the weights that several ONNX files have in common into one file beside them.
+"""Move the common weights of several ONNX files to one file next to them.
 
-A network has a graph for the CPU and one for TensorRT (see export/heads.py), with the same weights: shared, they are
-stored once, as ONNX's external data, which ONNX Runtime and TensorRT's parser read by themselves.
+A network has a graph for the CPU and one for TensorRT (see export/heads.py), with the same weights. They are stored
+once as ONNX external data, which ONNX Runtime and TensorRT's parser read by themselves.
     trt_perception_tools share-weights models/a.onnx models/a.tensorrt.onnx --weights models/a.weights
 """
 from __future__ import annotations

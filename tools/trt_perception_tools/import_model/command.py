@@ -1,8 +1,8 @@
 """Import a third-party network: FILE.onnx, a TensorFlow frozen graph (FILE.pb) or FILE.tflite.
 
-Writes NAME.onnx, which keeps the package's contract, NAME.yaml, which says how to feed and read it, and, for new class
-names, NAME_labels.yaml. What the file does not say is asked for; every question has an option too. In the end one
-frame runs through the pipeline that the nodes run.
+Writes NAME.onnx, which follows the package's contract, NAME.yaml, which describes its input and output, and, for new
+class names, NAME_labels.yaml. It asks for what the file does not tell; every question has an option, too. At the end,
+a frame runs through the pipeline of the nodes.
 """
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Import(NamedTuple):
     faults: tuple[str, ...] | None
     """Parts that TensorRT 8.2 does not support, if a file for it was requested."""
     removed: tuple[str, ...]
-    """Names of outputs that the file has besides."""
+    """Names of further outputs of the file."""
     unseen: int
     """Scores behind those of the label set's classes."""
     unknown_ids: tuple[int, ...]
@@ -165,7 +165,7 @@ def _try(static: onnx.ModelProto, images: Images, color: str, values: Normalisat
 
 def _fitted(static: onnx.ModelProto, images: Images, output: Output, importer: Importer, size: Size, classes: int,
             tried: _Tried, runtime: Runtime, where: str) -> _Fitted:
-    """Fit a network and compare it with the file's; where lowering it changes what it does, it keeps its opset."""
+    """Fit a network and compare it with the file's; if lowering the opset changes its results, the opset is kept."""
     for lower in (True, False):
         network = fit.fit(static, images, output, importer, size, classes, where, runtime, lower)
         try:
@@ -240,7 +240,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              '(default: yes)')
     parser.add_argument('--images', type=Path, metavar='DIR',
                         help='frames of the camera to try the network on (default: synthetic ones)')
-    network = parser.add_argument_group('network', 'only where the file leaves a choice')
+    network = parser.add_argument_group('network', 'only if the file leaves a choice')
     network.add_argument('--size', nargs='+', metavar='N',
                          help="H W or HxW of the network's image, px; for dynamic sizes")
     network.add_argument('--input-names', nargs='+', metavar='NAME',
@@ -249,7 +249,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help='labels, scores or flow, or u and v; any tensor of the file; others are removed')
     network.add_argument('--constant', nargs='+', metavar='NAME=X[,X...]',
                          help='values of inputs other than images, e.g. scale_factor=1')
-    answers = parser.add_argument_group('answers', 'asked for on a terminal where the option is not given')
+    answers = parser.add_argument_group('answers', 'asked for on a terminal if the option is not given')
     answers.add_argument('--color', metavar='ORDER', help='rgb or bgr; gray follows from the network')
     answers.add_argument('--normalise', metavar='PRESET', help=', '.join(model_card.PRESETS))
     answers.add_argument('--mean', nargs='+', metavar='X', help='instead: per channel, grey levels 0..255')

@@ -1,7 +1,7 @@
-"""Make a network smaller and faster: FP16, or INT8 with ranges found on images, in the ONNX file itself.
+"""Make a network smaller and faster: FP16, or INT8 with ranges from images, in the ONNX file itself.
 
-FP16 is for GPUs: on a CPU it shows what it does to accuracy, and is no faster. INT8 needs images like those that the
-network will see, but never those that it is tested on. Inputs and outputs stay as they are.
+FP16 is for GPUs; on a CPU it only shows the effect on accuracy, and is not faster. INT8 needs images like those in
+use, but never those of the test. Inputs and outputs stay unchanged.
 
     trt_perception_tools quantize swiftnet_camvid --precision int8 --images camvid/train --output swiftnet.int8.onnx
 """
@@ -93,7 +93,7 @@ def save(network: ModelProto, output: Path, runtime: Runtime, properties: dict[s
 
 
 def _source(args: argparse.Namespace) -> tuple[Path, Model | None]:
-    """Return the file to quantise and the model that says how it is fed."""
+    """Return the file to quantise, and the model that describes its input."""
     if args.network.endswith('.onnx'):
         return Path(args.network), load_model(args.model) if args.model else None
     if args.model:
@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', choices=('fp16', 'int8'), required=True)
     parser.add_argument('--output', type=Path, metavar='FILE',
                         help='the .onnx to write; may be left out with --sensitivity')
-    parser.add_argument('--model', help='of an ONNX file: the model (name or YAML) that says how images are fed')
+    parser.add_argument('--model', help='for an ONNX file: the model (name or YAML) that describes its input')
     parser.add_argument('--for', dest='runtime', choices=RUNTIMES,
                         help='back-end of the graph (default: onnxruntime, or what export wrote into the ONNX file)')
     images = parser.add_mutually_exclusive_group()
@@ -139,7 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the file, and say how far its results are from those in FP32."""
+    """Write the file, and print the difference of its results from FP32."""
     if args.output is None and not args.sensitivity:
         raise ConfigError('--output: missing. Give the .onnx to write, or --sensitivity to look only.')
     for option, value, least in (('--count', args.count, 1), ('--keep-worst', args.keep_worst, 0)):

@@ -1,1 +1,1 @@
-"""Runs the whole node on a clip for a while, injects faults, and holds it to a budget."""
+"""Runs the whole node on a clip for a while, injects faults, and checks it against limits."""

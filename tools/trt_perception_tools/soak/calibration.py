@@ -1,4 +1,4 @@
-"""A fixed amount of work that is timed again and again beside what is measured: the unit in which a budget counts."""
+"""A fixed amount of work that is timed repeatedly during a measurement: the unit of the limits."""
 from __future__ import annotations
 
 import statistics

@@ -1,11 +1,11 @@
-"""Run the node on a clip, under load and with faults injected, and hold it to a budget.
+"""Run the node on a clip, under load and with injected faults, and check it against limits.
 
     trt_perception_tools soak --seconds 600 --load 2            # `make soak`
-    trt_perception_tools soak --seconds 60 --no-faults          # the budget alone
+    trt_perception_tools soak --seconds 60 --no-faults          # the limits only
 
-Times are in calibration loops: a fixed piece of work that is timed beside the node, so that results depend neither
-on the machine nor on its load. OUTPUT gets report.json and the logs. Exit status 1: the node died, did not recover, or
-is over budget.
+Times are in calibration loops: a fixed amount of work that is timed beside the node, so that results depend neither on
+the machine nor on its load. OUTPUT gets report.json and the logs. The exit status is 1 if the node died, did not
+recover, or exceeded a limit.
 """
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _RECOVERY_LIMIT_S = 120.0
 
 
 class Happened(NamedTuple):
-    """A fault that was injected, and what it did."""
+    """An injected fault and its effect."""
 
     fault: str
     at_s: float
@@ -53,7 +53,7 @@ class Happened(NamedTuple):
 
 
 class Run:
-    """The node and its camera, and what is measured of them.
+    """The node and its camera, and their measurements.
 
     Attributes:
         node, camera: the processes.

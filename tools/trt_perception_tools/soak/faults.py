@@ -17,7 +17,7 @@ _SHM_MB = 128
 
 
 class Fault(NamedTuple):
-    """A fault, and what it does to a run."""
+    """A fault and its effect on a run."""
 
     name: str
     what: str

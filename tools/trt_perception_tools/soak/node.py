@@ -17,7 +17,7 @@ _END_S = 20.0
 
 
 class Program:
-    """A program of this package in a process of its own; its output goes into a file.
+    """A program of this package in a separate process; its output goes to a file.
 
     Attributes:
         started_s: when, on the clock of time.monotonic.
@@ -35,7 +35,7 @@ class Program:
         return self.process.poll() is None
 
     def log_lines(self) -> list[str]:
-        """Return what it has written so far."""
+        """Return its output so far."""
         return self._log.read_text(errors='replace').splitlines()
 
     def kill(self) -> None:

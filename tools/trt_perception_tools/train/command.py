@@ -1,8 +1,8 @@
 """Train a network by a recipe (CONFIG, YAML) and keep its best weights.
 
-Writes into the recipe's `output` folder: best.pt (weights of the best validation), last.pt (everything needed to go
-on), history.json and curves.png. The same command continues an interrupted run where it stopped; with another number
-of epochs, the learning rate falls from where it is to its end there.
+The recipe's `output` folder gets best.pt (weights of the best validation), last.pt (everything needed to resume),
+history.json and curves.png. The same command continues an interrupted run; with another number of epochs, the
+learning rate falls from its present value to its end at that number.
 """
 from __future__ import annotations
 

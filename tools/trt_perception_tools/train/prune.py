@@ -1,11 +1,11 @@
-"""Remove channels of a trained network and fine-tune what is left, by the recipe (RECIPE) that trained it.
+"""Remove channels of a trained network and fine-tune it by the recipe (RECIPE) that trained it.
 
-Channels that only go together, because a sum, a concatenation or a depthwise convolution ties them, are found by
-torch-pruning (DepGraph: Fang et al., CVPR 2023); the least important have the smallest scales of batch normalisation
+Channels that depend on each other by a sum, a concatenation or a depthwise convolution are removed together, as found
+by torch-pruning (DepGraph: Fang et al., CVPR 2023); the least important have the smallest scales of batch normalisation
 (network slimming: Liu et al., ICCV 2017). Widths stay multiples of 8; classes stay.
 
-Writes what `train` writes, best.pt among it, and continues as it does; without fine-tuning, pruned.pt. `export` takes
-either.
+Writes the same files as `train`, and continues an interrupted run; without fine-tuning, it writes pruned.pt. `export`
+takes either.
 """
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('recipe', type=Path, metavar='RECIPE', help='the recipe of the training, e.g. of tools/configs')
     parser.add_argument('--weights', type=Path, required=True, metavar='FILE', help='best.pt of the training')
     parser.add_argument('--ratio', type=float, default=0.3, help='share of the channels to remove (default: 0.3)')
-    parser.add_argument('--output', type=Path, required=True, metavar='DIR', help='where to write')
-    parser.add_argument('--epochs', type=int, default=10, metavar='N', help='of fine-tuning, 0 = none (default: 10)')
+    parser.add_argument('--output', type=Path, required=True, metavar='DIR', help='folder to write to')
+    parser.add_argument('--epochs', type=int, default=10, metavar='N', help='fine-tuning, 0 = none (default: 10)')
     parser.add_argument('--threads', type=int, metavar='N', help="CPU threads instead of the recipe's")
 
 

@@ -1,11 +1,11 @@
 """Look at a recording or at live topics in Rerun: images, labels with their classes, flow, statistics on one timeline.
 
-    trt_perception_tools view out/demo/recording demo/street     # results, and the images that they were made from
+    trt_perception_tools view out/demo/recording demo/street     # results, and the images of the clip
     trt_perception_tools view run/street --save street.rrd       # a file for `rerun street.rrd` or app.rerun.io
-    trt_perception_tools view --live                             # whatever nodes publish now, until Ctrl-C
+    trt_perception_tools view --live                             # live topics, until Ctrl-C
 
-Without --save, a viewer for browsers is served on this machine until Ctrl-C. Several bags share the timeline, which has
-the stamps of the messages.
+Without --save, a viewer for browsers is served on this machine until Ctrl-C. Several bags share the timeline of the
+messages' stamps.
 """
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='begin this long after the first image or result')
     parser.add_argument('--end', type=float, metavar='S', help='end this long after it')
     parser.add_argument('--longest', type=float, default=0.0, metavar='PX',
-                        help='flow shown fully saturated (default: the 99th percentile of each field)')
-    parser.add_argument('--port', type=int, default=9090, metavar='N', help='of the viewer (default: %(default)s)')
-    parser.add_argument('--data-port', type=int, default=9876, metavar='N', help='of its data (default: %(default)s)')
+                        help='length of flow that is fully saturated (default: the 99th percentile of each field)')
+    parser.add_argument('--port', type=int, default=9090, metavar='N', help='port of the viewer (default: %(default)s)')
+    parser.add_argument('--data-port', type=int, default=9876, metavar='N', help='data port (default: %(default)s)')
     parser.add_argument('--host', default='localhost',
                         help='name by which the browser reaches this machine (default: %(default)s)')
     parser.add_argument('--memory', default='2GB', metavar='SIZE',
-                        help='what is kept for a browser that connects late, the newest (default: %(default)s)')
-    parser.add_argument('--no-browser', dest='browser', action='store_false', help='print the address, open nothing')
+                        help='newest data to keep for a browser that connects late (default: %(default)s)')
+    parser.add_argument('--no-browser', dest='browser', action='store_false', help='only print the address')
 
 
 def execute(args: argparse.Namespace) -> int:
