@@ -119,7 +119,7 @@ def print_times(costs: ClassCosts, settings: dict[str, Any]) -> None:
             start = time.process_time()
             step()
             times[name].append((time.process_time() - start) * 1e3)
-    print('| step | ms of CPU, median | share of dis_medium |\n|---|---|---|')
+    print('| step | median, ms of CPU | relative to dis_medium |\n|---|---|---|')
     for name, each in times.items():
         print(f'| {name} | {np.median(each):.1f} | {np.median(each) / np.median(times["dis_medium"]):.2f} |')
 
