@@ -25,8 +25,8 @@ PLANNER_SETTINGS = (
     Setting('grid.length', 20.0, 'Length of planner/grid ahead of base_frame (m)', limits=(0.1, 1000)),
     Setting('grid.width', 20.0, 'Width of planner/grid, half of it on each side (m)', limits=(0.1, 1000)),
     Setting('grid.resolution', 0.1, 'Side of a cell of planner/grid (m)', limits=(0.01, 10)),
-    Setting('obstacles.interval', 0.1, 'Time over which the flow is followed back to find obstacles (s): three images back '
-            'at 30 Hz; 0 = to the previous image', limits=(0, 1)),
+    Setting('obstacles.interval', 0.1, 'Time over which the flow is followed back to find obstacles (s): three images '
+            'back at 30 Hz; 0 = to the previous image', limits=(0, 1)),
     Setting('obstacles.min_speed', 0.7, 'Lowest speed over the ground that counts as moving (m/s)', limits=(0, 100)),
     Setting('obstacles.longest_time', 10.0, 'Longest time to contact that is published (s)', limits=(0.1, 1000)),
 )
