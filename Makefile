@@ -9,9 +9,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := --constraint requirements/constraints.txt
 MODELS := $(foreach name,espnet_camvid nanoflownet,models/$(name).onnx models/$(name).tensorrt.onnx)
-# A file of tests stays in one process: what its tests share is made once.
+# The tests of a file stay in one process, so that shared data is made once.
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
-# Else files of few tests, which take longest, come last, and one process alone has to do with them.
+# Otherwise files with few tests, which take longest, would run last, in one process only.
 IN_ORDER := --no-loadscope-reorder
 PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(shell command -v python3.10))
 
@@ -20,48 +20,48 @@ PY310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) $(she
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/demo  ## Segment a street clip and compute its flow, in ROS 2 nodes; images in out/demo
+demo: .venv/demo  ## Run the ROS 2 nodes on a street clip; images in out/demo
 	$(BIN)/trt_perception_tools demo
 
 models: $(MODELS)  ## Export the published networks (needs their weights in DATA, and PyTorch)
 
 # Two processes: once, PyTorch's start of a worker crashed in the one that had loaded all the runtimes' libraries.
-test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types, and all tests, on this Python and on the TX2's 3.6 where there is one (WORKERS=)
+test: .venv/test .venv/tensorrt lint types bindings $(if $(wildcard $(DATA)),$(MODELS))  ## Lint, types and all tests; where Python 3.6 (the TX2's) is installed, also on that (WORKERS=)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_ORDER)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_ORDER) tools/test
 	@$(MAKE) --no-print-directory test-py36
 
-docs: .venv/docs  ## Build the documentation, API reference included, as a site: out/docs/index.html
+docs: .venv/docs  ## Build the documentation as a web site, with the API reference: out/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Built: out/docs/index.html"
 
-soak: .venv/demo  ## Run the node for 10 minutes under load, with faults injected, and hold it to config/budget.yaml
+soak: .venv/demo  ## Run the node for 10 minutes under load with injected faults, and check it against config/budget.yaml
 	$(BIN)/trt_perception_tools soak --seconds 600 --load 1
 
-lint: .venv/test  ## Ruff
+lint: .venv/test  ## Run ruff
 	$(BIN)/ruff check .
 
-types: .venv/test  ## mypy
+types: .venv/test  ## Run mypy
 	$(BIN)/mypy
 
-bindings: .venv/test  ## The Python APIs of TensorRT and pycuda that test/conformance checks against, without their libraries
+bindings: .venv/test  ## Fetch the Python APIs of TensorRT and pycuda for test/conformance, without their libraries
 	@$(BIN)/python test/conformance/install.py 8.6 10.0 10.16 11.4 pycuda
 
-gstreamer: .venv/test  ## camera_node on real GStreamer: its Python bindings from Debian, unpacked in .gstreamer
+gstreamer: .venv/test  ## Test camera_node with real GStreamer, whose Python bindings from Debian are unpacked in .gstreamer
 	$(BIN)/python test/sources/debian_gstreamer.py $(BIN)/python -m pytest test/sources test/ros/test_camera_node.py
 
-cv-bridge: .venv/test  ## The real cv_bridge beside our decoders, and behind them: from Debian, unpacked in .cv_bridge (450 MB)
+cv-bridge: .venv/test  ## Compare our decoders with the real cv_bridge, which is from Debian, unpacked in .cv_bridge (450 MB)
 	$(BIN)/python test/debian_cv_bridge.py unpack && $(BIN)/python -m pytest test/ros/test_real_cv_bridge.py
 
 tensorrt: .venv/tensorrt  ## Build every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU
 	$(BIN)/python docs/measurements/tensorrt_builds.py
 
-tensorrt-8: .venv/test  ## Our use of TensorRT against whole releases of 8.5 and 8.6, on Python 3.6 and 3.10 (2 GB): for the night
+tensorrt-8: .venv/test  ## Test our use of TensorRT with the complete releases 8.5 and 8.6, on Python 3.6 and 3.10 (2 GB, slow)
 	@$(if $(PY36),$(MAKE) --no-print-directory .venv36/done && .venv36/bin/python test/conformance/install.py whole-8.5,echo 'SKIPPED: no python3.6 here')
 	@$(if $(PY310),$(PY310) test/conformance/install.py whole-8.5 whole-8.6,echo 'SKIPPED: no python3.10 here')
 	$(BIN)/python -m pytest test/conformance/test_whole.py
 
-test-py36:  ## The ROS-free tests on Python 3.6
+test-py36:  ## Run the tests that need no ROS on Python 3.6
 ifeq ($(PY36),)
 	@echo 'SKIPPED: tests on Python 3.6: no python3.6 here (set PY36=/path/to/python3.6)'
 else
@@ -70,10 +70,10 @@ else
 	.venv36/bin/python -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) test/core test/engines test/bench test/conformance test/test_architecture.py test/test_config.py test/test_consumer.py
 endif
 
-fuzz: .venv/test  ## 100,000 damaged inputs of every kind, some minutes, half an hour at most (CASES=, LIMIT= in seconds)
+fuzz: .venv/test  ## Try 100,000 damaged inputs of every kind, for some minutes, at most half an hour (CASES=, LIMIT= in seconds)
 	$(BIN)/python test/corpus/fuzz.py --cases $(CASES) --limit $(LIMIT)
 
-test-gpu: .venv/test  ## TensorRT, engines and kernels on this machine's NVIDIA GPU, tested and measured
+test-gpu: .venv/test  ## Test and measure TensorRT, engines and kernels on this machine's NVIDIA GPU
 ifeq ($(wildcard /dev/nvidia[0-9]* /dev/nvhost-gpu /dev/nvgpu /dev/dxg),)
 	@echo 'SKIPPED: tests on a GPU: no NVIDIA GPU here'
 else
@@ -85,7 +85,7 @@ else
 	else echo 'SKIPPED: the newest TensorRT: cannot be installed here. It comes from pypi.nvidia.com; pycuda needs the CUDA toolkit'; fi
 endif
 
-gpu-bundle: .venv/test  ## All that test-gpu needs, for a machine with an NVIDIA driver and nothing else: in out/gpu_bundle
+gpu-bundle: .venv/test  ## Pack what test-gpu needs for a machine with only an NVIDIA driver: out/gpu_bundle
 	$(BIN)/python tools/gpu_bundle/pack.py out/gpu_bundle --python $(PY310)
 
 constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
@@ -94,7 +94,7 @@ constraints: .venv/test  ## Renew requirements/constraints.txt from .venv
 	  --exclude tensorrt-cu12-bindings >> .venv/constraints
 	mv .venv/constraints requirements/constraints.txt
 
-clean:  ## Remove what the targets made
+clean:  ## Remove the output of all targets
 	rm -rf .venv .venv36 .venv310 .bindings .gstreamer .cv_bridge out build install log *.egg-info tools/*.egg-info
 
 .venv/bin/python:
@@ -117,7 +117,7 @@ clean:  ## Remove what the targets made
 	$(PIP) install --requirement requirements/docs.txt $(CONSTRAINTS)
 	@touch $@
 
-# The tests that need what is unavailable say so, and are skipped.
+# Tests whose requirements are unavailable are skipped, and say so.
 .venv/tensorrt: requirements/tensorrt/rtx.txt .venv/test
 	@echo 'Setting up .venv: TensorRT for RTX (170 MB)'
 	@$(PIP) install --no-deps --requirement $< && touch $@ || echo 'SKIPPED: TensorRT for RTX is unavailable'
