@@ -96,7 +96,7 @@ def with_cameras(topics: Iterable[Topic], image: str = '') -> dict[str, Topic]:
 
 
 def find_bag(path: Path) -> Path:
-    """Return the one bag of a run: the path itself, or the only folder in it that holds a bag.
+    """Return the bag of a run: the path itself, or the only folder in it with a bag.
 
     Raises:
         ConfigError: there is none, or there are several.
@@ -127,7 +127,7 @@ class Recording:
 
     Attributes:
         path: of the bag.
-        topics: all that can be read.
+        topics: all readable topics.
 
     Raises:
         ConfigError: there is no readable bag.
@@ -222,7 +222,7 @@ def labels_of(topic: Topic, message: Any) -> np.ndarray:
 
 
 def flow_info_of(message: Any) -> tuple[int, int]:
-    """Return the stamp of the flow field that a flow_info tells of, and the time between its images, both in ns.
+    """Return the stamp of the flow field of a flow_info, and the time between its images, both in ns.
 
     Raises:
         FrameError: it is damaged.
@@ -237,7 +237,7 @@ def flow_info_of(message: Any) -> tuple[int, int]:
 
 
 def label_set_of(message: Any) -> LabelSet:
-    """Return the classes that a label_info_json tells of.
+    """Return the classes of a label_info_json.
 
     Raises:
         FrameError: it is damaged.

@@ -15,7 +15,7 @@ def parse_sizes(words: Sequence[str]) -> list[Size]:
     """Return the sizes that words mean: numbers in pairs, each pair with a space or an x between.
 
     Raises:
-        ValueError: they are no sizes; the text says what is expected.
+        ValueError: they are not sizes; the text has the expected form.
     """
     sides = ' '.join(words).lower().replace('x', ' ').replace(',', ' ').split()
     if not sides or len(sides) % 2 or not all(each.isdecimal() and int(each) for each in sides):

@@ -47,7 +47,7 @@ class TorchEngine(Engine):
         inputs = [TensorSpec(name, (1, channels, *size), np.dtype(np.float32)) for name in model.input.names]
         with torch.inference_mode():
             results = head(*(torch.zeros(spec.shape) for spec in inputs))
-        # Integers are bytes on their way: the engine of TensorRT, for which this head is, narrows them too.
+        # Integers become bytes: TensorRT's engine, for which this head is made, converts them, too.
         outputs = [TensorSpec(name, tuple(tensor.shape),
                               np.dtype(np.float32 if tensor.is_floating_point() else np.uint8))
                    for name, tensor in zip(model.output.names.values(), results, strict=True)]

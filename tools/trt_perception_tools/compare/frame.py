@@ -1,4 +1,4 @@
-"""How far two results of one image differ, and what that adds up to over a run. Knows arrays only."""
+"""Differences between two results of one image, and their totals over a run. Knows arrays only."""
 from __future__ import annotations
 
 import math

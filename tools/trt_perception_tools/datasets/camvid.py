@@ -47,7 +47,7 @@ def read_annotation(path: Path) -> np.ndarray:
     """Return a CamVid annotation as (H, W) uint8 class ids, VOID (255) where there is none.
 
     Raises:
-        ConfigError: it is no image of one channel, or holds ids that CamVid does not have.
+        ConfigError: it is not an image of one channel, or has ids that CamVid does not have.
     """
     labels = read_ids(path, 'class ids')
     if labels.max() > CAMVID_CLASSES:

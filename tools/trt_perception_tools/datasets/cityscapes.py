@@ -45,7 +45,7 @@ def read_cityscapes_annotation(path: Path) -> np.ndarray:
     """Return an annotation as (H, W) uint8 class ids 0..18, VOID (255) for classes that are not evaluated.
 
     Raises:
-        ConfigError: it is no image of one channel, or holds ids that Cityscapes does not have.
+        ConfigError: it is not an image of one channel, or has ids that Cityscapes does not have.
     """
     labels = read_ids(path, 'label ids')
     # 255 is id -1, the licence plate.

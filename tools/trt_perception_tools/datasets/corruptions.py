@@ -89,7 +89,7 @@ _HORIZON = 0.45
 def _fog(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:
     """Mix in the light of the air by Koschmieder's law: the farther away, the more.
 
-    The distance is that of a flat road; all that is near or above the horizon is one distance away.
+    The distance is that of a flat road; everything near or above the horizon has the same distance.
     """
     rows = (np.arange(image.shape[0]) + 0.5) / image.shape[0]
     distance = np.minimum(0.1 / np.maximum(rows - _HORIZON, 1e-6), 1)

@@ -124,7 +124,7 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
 def write_kitti_flow(path: Path, flow: np.ndarray) -> None:
     """Write (H, W, 2) float32, px, as KITTI's 16-bit PNG, making its folder.
 
-    Steps are 1/64 px. NaN, and what is beyond 512 px, becomes unknown.
+    Steps are 1/64 px. NaN, and flow beyond 512 px, becomes unknown.
     """
     stored = np.rint(np.nan_to_num(flow, nan=np.inf) * 64 + 2 ** 15)
     known = ((stored >= 1) & (stored < 2 ** 16)).all(axis=2)

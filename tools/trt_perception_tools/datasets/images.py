@@ -38,7 +38,7 @@ def read_ids(path: Path, kind: str) -> np.ndarray:
     """Return an image of ids as (H, W) uint8.
 
     Raises:
-        ConfigError: it is no image of one channel, or holds colours.
+        ConfigError: it is not an image of one channel, or has colours.
     """
     ids = _decoded(path, cv2.IMREAD_UNCHANGED)
     if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
@@ -53,7 +53,7 @@ def _decoded(path: Path, flags: int) -> np.ndarray | None:
     try:
         data = np.frombuffer(read_regular(str(path), _MOST_BYTES), np.uint8)
         if data[:8].tobytes().startswith((b'\xff\xd8\xff', b'\x89PNG')):
-            decode_compressed(data, 0, '')  # OpenCV fills what is missing with gray, and does not say so.
+            decode_compressed(data, 0, '')  # OpenCV fills missing parts with gray, without an error.
         return cv2.imdecode(data, flags)
     except OSError as error:
         raise ConfigError(f'{path}: {error.strerror}. Restore the file.') from error

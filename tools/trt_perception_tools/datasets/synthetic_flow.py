@@ -34,7 +34,7 @@ class Scenery:
     """Properties of the pairs. Probabilities are 0..1, grey levels 0..255."""
 
     layers: tuple[int, int] = (1, 9)
-    """Fewest and most, besides the background."""
+    """Smallest and largest number, without the background."""
     displacement_px: tuple[float, float] = (2.0, 64.0)
     """Smallest and largest of the pairs' largest displacements; their logarithms are spread evenly."""
     static: float = 0.15
@@ -94,7 +94,7 @@ class SyntheticFlow:
         for layer in range(1, int(rng.integers(self.scenery.layers[0], self.scenery.layers[1] + 1)) + 1):
             radius = math.exp(rng.uniform(math.log(10), math.log(0.5 * max(height, width))))
             centre = rng.uniform(0, 1, 2) * (width, height)
-            # Either the camera's motion at another depth, or one of its own besides.
+            # Either the camera's motion at another depth, or also its own motion.
             own = camera * rng.uniform(-0.5, 1) if rng.random() < 0.3 else self._shift(rng, limit / 2)
             place, outline = self._place(rng), self._place_shape(rng, centre, radius)
             if self.scenery.plain and rng.random() < self.scenery.plain:

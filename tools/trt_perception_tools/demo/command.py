@@ -47,7 +47,7 @@ def execute(args: argparse.Namespace) -> int:
     """Run the demo."""
     shutil.rmtree(args.out, ignore_errors=True)
     args.out.mkdir(parents=True)
-    # A domain of its own, on this machine only: whatever else runs here neither hears nor disturbs the demo.
+    # A separate domain, on this machine only, so that the demo and other programs do not disturb each other.
     os.environ.setdefault('ROS_DOMAIN_ID', str(random.randrange(1, 100)))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     use_shared_memory_profile()
@@ -72,7 +72,7 @@ def running(name: str, *arguments: str) -> Iterator[subprocess.Popen]:
     """Run `trt_perception ARGUMENTS` beside this process, and end it afterwards.
 
     Raises:
-        PerceptionError: it failed; its own output says why.
+        PerceptionError: it failed; the reason is in its output.
     """
     process = subprocess.Popen([*python_command('trt_perception'), *arguments])
     try:
@@ -90,7 +90,7 @@ def running(name: str, *arguments: str) -> Iterator[subprocess.Popen]:
 
 
 def record(bag: Path, params_file: Path | None, out: Path) -> None:
-    """Replay a bag into the node and record what it publishes to OUT/recording."""
+    """Replay a bag to the node, and record the node's topics to OUT/recording."""
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.node import Node
@@ -111,7 +111,7 @@ def record(bag: Path, params_file: Path | None, out: Path) -> None:
 
         def save(data: bytes) -> None:
             nonlocal last
-            if kind is Image:  # Diagnostics go on when no image comes any more.
+            if kind is Image:  # Diagnostics continue when no image comes any more.
                 last = time.monotonic()
             writer.write(connection, time.time_ns(), data)
 

@@ -171,5 +171,5 @@ def estimate(kernels: Iterable[Kernel], board: Board, precision: str, area: floa
 
 
 def total_ms(estimates: Iterable[Estimate]) -> float:
-    """Return how long the kernels take one after the other."""
+    """Return the time of the kernels, one after another."""
     return sum(each.milliseconds for each in estimates)

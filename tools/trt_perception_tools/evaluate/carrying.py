@@ -1,4 +1,4 @@
-"""How far labels carried along the flow, as by the nodes' parameter `propagate`, agree with a model's own."""
+"""Agreement of labels carried along the flow, as by the nodes' parameter `propagate`, with a model's own."""
 from __future__ import annotations
 
 import time
@@ -17,7 +17,7 @@ from .scorer import Carried
 
 
 class CarriedLabels:
-    """A model of which every n-th image of a video is segmented, beside the same model that segments all.
+    """A model that segments every n-th image of a video, compared with the same model that segments all.
 
     Args:
         engine: of the model, shared with the one that segments all.

@@ -75,7 +75,7 @@ class Classes(NamedTuple):
 
 
 def read_classes(text: str) -> Classes:
-    """Return what --classes says: a label set, whose ids the annotations have, or the file of a mapping.
+    """Return the content of --classes: a label set, whose ids the annotations have, or the file of a mapping.
 
     Raises:
         ConfigError: it is neither.

@@ -75,13 +75,13 @@ class Video(NamedTuple):
 
     title: str
     length: int
-    """Number of frames; a video file may hold fewer than it says."""
+    """Number of frames; a video file may have fewer than it claims."""
     frames: Iterator[Frame]
     """To be read once."""
 
 
 def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Dataset:
-    """Return what a folder or a bag holds for a task.
+    """Return the samples of a folder or a bag for a task.
 
     A folder may hold a dataset with truth (Scorer.has_truth). A bag, or a folder with images in it, has none; where a
     network sees two images, each makes a pair with the one before it.

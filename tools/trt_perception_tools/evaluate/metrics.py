@@ -51,14 +51,14 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
 
 
 SPEEDS_PX = (0.0, 10.0, 40.0, math.inf)
-"""Edges of the speeds that Sintel's table tells apart: s0-10, s10-40, s40+ (Butler et al., ECCV 2012)."""
+"""Limits of the speeds in Sintel's table: s0-10, s10-40, s40+ (Butler et al., ECCV 2012)."""
 SPEED_NAMES = ('s0-10', 's10-40', 's40+')
 SUREST = 0.8
 """Share of the pixels that are kept when those with the least confidence are left out."""
 
 
 class FlowScore(NamedTuple):
-    """How far a flow field is from the truth, over the pixels whose true flow is known."""
+    """The error of a flow field over the pixels with known true flow."""
 
     epe: float
     """End-point error: mean length of the difference, px."""

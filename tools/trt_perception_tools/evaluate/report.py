@@ -23,7 +23,7 @@ def parts_rows(scores: Sequence[Score]) -> list[Row]:
 
 
 def summary_rows(scores: Sequence[Score]) -> list[Row]:
-    """Return the rows of all other numbers, likewise."""
+    """Return the rows of all other numbers."""
     scorer = scorer_class(scores[0].task)
     rows = []
     if scores[0].parts:

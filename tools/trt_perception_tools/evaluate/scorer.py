@@ -1,4 +1,4 @@
-"""Scores and how they are accumulated: one subclass of Scorer per task, which also says how they are shown."""
+"""Scores and their accumulation: one subclass of Scorer per task, which also defines their display."""
 from __future__ import annotations
 
 import abc
@@ -73,7 +73,7 @@ class Steadiness(NamedTuple):
     consistency: float
     """Mean IoU of the labels and those of the frame before, carried along the flow, 0..1."""
     consistency_by_class: Mapping[str, float]
-    """IoU of each class, likewise."""
+    """The same for the IoU of each class."""
     followed: float
     """Share of all pixels that can be followed, 0..1."""
     carried: Mapping[int, Carried] = NOTHING
@@ -100,7 +100,7 @@ class Score(NamedTuple):
     reference: str = ''
     """The FP32 contender that it is compared with; empty = it is that itself, or there is none."""
     agreement: float = math.nan
-    """With the reference, as Scorer.agreement says."""
+    """Agreement with the reference, as described by Scorer.agreement."""
     robustness: Robustness | None = None
     steadiness: Steadiness | None = None
 
@@ -161,7 +161,7 @@ class Scorer(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def deviate(result: np.ndarray, reference: np.ndarray) -> float:
-        """Return how far the output of a changed network is from the original's, both as the networks give them."""
+        """Return the difference between the raw outputs of a changed network and the original."""
 
     @staticmethod
     @abc.abstractmethod

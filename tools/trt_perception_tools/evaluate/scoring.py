@@ -50,10 +50,10 @@ class _Bad(NamedTuple):
 
 
 class _Contender:
-    """A model on an engine, and what is known of its results so far."""
+    """A model on an engine, and the statistics of its results so far."""
 
     def __init__(self, model: Model, options: EngineOptions, worst: int, mapping: Classes | None = None) -> None:
-        # What is scored; the engine runs the model as it is.
+        # The model that is scored; the engine runs the original one.
         self.model = model if mapping is None else model._replace(labels=mapping.labels_of(model))
         self.table = None if mapping is None else mapping.model_table(model)
         self.engine = open_engine(model, options)
@@ -239,7 +239,7 @@ def _caption(bad: _Bad, contender: _Contender, dataset: Dataset) -> str:
 
 
 def _panel(frame: Frame, result: np.ndarray, expected: np.ndarray, scorer: Scorer) -> np.ndarray:
-    """Draw the image, and the tiles of the task beside it: (H, W, 3) uint8 RGB."""
+    """Draw the image, with the tiles of the task next to it: (H, W, 3) uint8 RGB."""
     image = FrameDecoder().image(frame, 'rgb', (frame.height, frame.width)).copy()
     tiles = [image, *scorer.tiles(image, result, expected, scorer.model)]
     height = max(1, round(frame.height * _TILE_PX / frame.width))

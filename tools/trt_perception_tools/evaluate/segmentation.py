@@ -107,7 +107,7 @@ class SegmentationScorer(Scorer):
 
     @staticmethod
     def text(scores: Sequence[Score]) -> str:
-        """Return, for each model with a confidence, what it says of each class and what is true."""
+        """Return, for each model with a confidence, the confidence and the share of right labels of each class."""
         blocks = []
         for score in scores:
             rows = _reliability_rows(score)
@@ -186,7 +186,7 @@ def _confusions(score: Score) -> Markup:
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     columns = [*map(str, range(len(shares))), 'none']
     if not counts[:, -1].any():
-        columns.pop()  # The label of every pixel is a class, as it is with our own graphs.
+        columns.pop()  # The label of every pixel is a class, as with our own graphs.
     rows = [[f'{number} {name}', *(f'{share:.1f}' if share >= 0.05 else '' for share in shares[number, :len(columns)])]
             for number, name in enumerate(score.parts)]
     return html.table([score.contender, *columns], rows)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trt_perception.core.errors import ConfigError
 
 _LEAST_OTHERS = 1e-3
-"""Smallest odds of being wrong that are told apart, 1 : 1000: in FP16 a sum near 1 has no finer steps."""
+"""Smallest odds of being wrong that are resolved, 1 : 1000: in FP16 a sum near 1 has no finer steps."""
 
 
 class Calibration(NamedTuple):

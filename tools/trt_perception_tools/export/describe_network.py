@@ -44,7 +44,7 @@ def describe(network: Network, options: dict[str, object], size: Size) -> tuple[
 
 def cost_of_module(module: nn.Module, example: list[Tensor]) -> Cost:
     """Count a module as trained."""
-    # Its graph holds constants too, such as the matrices by which SwiftNet pools.
+    # Its graph also has constants, such as the matrices by which SwiftNet pools.
     parameters = sum(each.numel() for each in module.parameters())
     graph = simplify(to_onnx(module, example, fold=False), fold=False)
     return cost(graph)._replace(parameters=parameters)

@@ -30,7 +30,7 @@ _AROUND_PX = 24
 
 
 class GreyLevels(nn.Module):
-    """(1, H, W, C) uint8 -> (1, C, H, W) float32, normalised as the model's YAML says."""
+    """(1, H, W, C) uint8 -> (1, C, H, W) float32, normalised by the model's YAML."""
 
     mean: Tensor
     std: Tensor

@@ -67,7 +67,7 @@ def take_statistics(module: nn.Module, network: Network, model: Model) -> None:
 
 def write_card(network: Network, options: Mapping[str, Any], module: nn.Module, seed: int, output: Path,
                runtime: str) -> Model:
-    """Write the YAML of a random network beside its `output`, and its label set, and return the model."""
+    """Write the YAML of a random network next to its `output`, and its label set, and return the model."""
     name = ','.join([network.module, *(f'{key}={value}' for key, value in options.items())])
     known = _known_card(network)
     card: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Exports segmentation networks: labels and confidence come out."""
+"""Exports segmentation networks, with labels and confidence as outputs."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -48,7 +48,7 @@ class Format(abc.ABC):
         """Write the sample of an image, where its results make one."""
 
     def close(self) -> None:
-        """Write what is known only at the end."""
+        """Write the files that are known only at the end."""
         return
 
     def _write(self, place: str, pixels: np.ndarray) -> None:

@@ -60,7 +60,7 @@ class _Follower:
 
 
 def review(moments: Iterable[Moment]) -> list[Reviewed]:
-    """Return what is known of each labelled image."""
+    """Return the data of each labelled image."""
     follower = _Follower()
     found = []
     for moment in moments:
@@ -125,7 +125,7 @@ def _strip(pictures: Sequence[np.ndarray], width: int) -> np.ndarray:
 
 
 def _tiles(run: RunMoments, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], dict[str, np.ndarray]]:
-    """Return, of each wanted image, what is drawn of it: (h, w, 3) uint8 RGB each."""
+    """Return the drawings of the selected images: (h, w, 3) uint8 RGB each."""
     follower = _Follower()
     tiles = {}
     for moment in run:
@@ -155,7 +155,7 @@ def _draw(moment: Moment, classes: LabelSet | None, changes: tuple[np.ndarray, T
 
 
 def _captioned(each: Reviewed, tiles: dict[str, np.ndarray], title: str) -> np.ndarray:
-    """Return the labels, and beside them why the image was chosen, with a line of text below."""
+    """Return the labels, next to the reason why the image was chosen, with a line of text below."""
     value = f'mean confidence {each.confidence:.2f}' if title == LEAST_CERTAIN else \
         f'{each.flicker:.1%} of the labels changed'
     time = datetime.fromtimestamp(each.stamp_ns * 1e-9, timezone.utc).strftime('%H:%M:%S.%f')[:-3]

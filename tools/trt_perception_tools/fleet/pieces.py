@@ -1,4 +1,4 @@
-"""Cuts bags into pieces of a time range each, and gives each an address: a digest of all that decides its results."""
+"""Cuts bags into pieces by time, and gives each an address: a digest of everything that decides its results."""
 from __future__ import annotations
 
 import hashlib
@@ -41,7 +41,7 @@ def describe_models(job: Job) -> dict[str, dict[str, str]]:
 
 
 def request_digest(job: Job, models: dict[str, dict[str, str]]) -> str:
-    """Return a digest of what is the same for every bag: networks, engines, precisions, options, version."""
+    """Return a digest of what all bags share: networks, engines, precisions, options, version."""
     options = job._replace(bag='', output='', start_ns=0, end_ns=None)._asdict()
     options['settings'] = {name: value for name, value in job.settings.items() if name not in _PLACES}
     return _digest([__version__, models, options])

@@ -1,4 +1,4 @@
-"""Runs the worker on pieces: here, one after the other, or by Ray Data on many processes and machines."""
+"""Runs the worker on pieces: here, one after another, or by Ray Data on many processes and machines."""
 from __future__ import annotations
 
 import contextlib
@@ -30,14 +30,14 @@ class Resources(NamedTuple):
 
 
 def run_here(pieces: Sequence[Piece], worker: Worker) -> Iterator[dict[str, Any]]:
-    """Yield the result of each piece, as soon as it is there."""
+    """Yield the result of each piece when it is finished."""
     with contextlib.closing(worker):
         for piece in pieces:
             yield json.loads(worker(as_row(piece))['result'])
 
 
 def run_on_ray(pieces: Sequence[Piece], constructor: Sequence[Any], resources: Resources) -> Iterator[dict[str, Any]]:
-    """Yield the result of each piece, as soon as it is there, in any order. Needs `connected`.
+    """Yield the result of each piece when it is finished, in any order. Needs `connected`.
 
     Ray Data replaces workers that die, and gives the piece to the next.
 

@@ -82,7 +82,7 @@ def _bags_at(place: str) -> list[SourceBag]:
 
 
 def _below(system: fsspec.AbstractFileSystem, path: str) -> list[SourceBag]:
-    """Return the bags that a path is or holds."""
+    """Return the bag at a path, or the bags in a folder."""
     if system.isfile(path):
         return [_bag(system, path, [path])] if path.endswith(ALONE) else []
     bags = []

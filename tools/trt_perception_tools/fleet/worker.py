@@ -1,4 +1,4 @@
-"""Processes one piece after the other, in a process of its own. Faults of a piece are returned, not raised."""
+"""Processes one piece after another, in a separate process. Faults of a piece are returned, not raised."""
 from __future__ import annotations
 
 import fcntl
@@ -27,7 +27,7 @@ class Worker:
     """Called with a row per piece, by Ray or directly.
 
     Args:
-        job: what is asked of every bag.
+        job: the request for every bag.
         root: of the store.
         run: name of the run, by which attempts are counted.
         attempts: how often a piece may be started before it counts as failed.
@@ -41,7 +41,7 @@ class Worker:
         self._engines = Engines()  # Open until the process ends: with short bags, opening takes a third of the time.
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:
-        """Process the piece in `row['piece']`; return its result likewise as JSON."""
+        """Process the piece in `row['piece']`; return its result as JSON, too."""
         values = json.loads(row['piece'])
         piece = Piece(values[0], SourceBag(values[1][0], tuple(values[1][1])), *values[2:])
         return {'result': json.dumps({'address': piece.address, **self.process(piece)})}

@@ -227,7 +227,7 @@ class _Graph:
         text = {'mode': 'nearest', **{name: value.decode() if isinstance(value, bytes) else value
                                       for name, value in values.items()}}
         for name, allowed in {**_RESIZE_OPTIONS, 'mode': self._rules.resize_modes}.items():
-            # nearest_mode has a default that says nothing about a linear Resize.
+            # nearest_mode has a default that has no effect on a linear Resize.
             if name in text and text[name] not in allowed and (name != 'nearest_mode' or text['mode'] == 'nearest'):
                 yield f'Resize with {name} {text[name]}'
 

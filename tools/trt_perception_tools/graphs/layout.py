@@ -40,7 +40,7 @@ def image_axes(shape: Sequence[Side], channels: Sequence[int], pair: bool) -> It
 
     Args:
         channels: that one image can have, the likeliest first.
-        pair: it holds two images, in an axis of their own or with the channels of both in one.
+        pair: whether it has two images, in a separate axis or with the channels of both in one.
     """
     for patterns, counts in ((PAIR_AXES, channels), (IMAGE_AXES, [2 * each for each in channels])) if pair \
             else ((IMAGE_AXES, channels),):

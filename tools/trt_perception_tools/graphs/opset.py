@@ -55,7 +55,7 @@ def _raised(network: ModelProto, where: str) -> ModelProto:
         if opset <= _ASYMMETRIC_UP_TO:
             _make_asymmetric(converted.graph)
         onnx.checker.check_model(converted, full_check=True)
-    except Exception as error:  # The converter has no class of its own for operators that it cannot convert.
+    except Exception as error:  # The converter has no separate error class for operators that it cannot convert.
         raise ConfigError(f'{where}: got opset {opset}, expected {OPSET} or newer, and ONNX {onnx.__version__} cannot '
                           f'convert it: {str(error).splitlines()[0]}. Ask its author for opset {OPSET}; or end the '
                           'network before that operator with --output-name, which takes any tensor of the file.'
@@ -140,12 +140,12 @@ def _shapes_and_types(network: ModelProto) -> tuple[dict[str, tuple[int, ...]], 
 
 
 def _drop_newer_defaults(graph: GraphProto, opset: int) -> None:
-    """Remove attributes that opset 13 does not have and that say what it does anyway."""
+    """Remove attributes that opset 13 does not have, if they ask for its only behaviour."""
     for node in all_nodes(graph):
         if node.domain in STANDARD and onnx.defs.has(node.op_type) and node.attribute:
             try:
                 old = onnx.defs.get_schema(node.op_type, OPSET).attributes
-            except onnx.defs.SchemaError:  # 13 does not have the operator: the checker says so.
+            except onnx.defs.SchemaError:  # Opset 13 does not have the operator: the checker reports it.
                 continue
             new = onnx.defs.get_schema(node.op_type, opset).attributes
             for each in [each for each in node.attribute if each.name in new and each.name not in old]:

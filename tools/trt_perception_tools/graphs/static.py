@@ -1,4 +1,4 @@
-"""A graph for one image size, with the shape of every tensor: what is counted, estimated and slimmed."""
+"""A graph for one image size, with the shape of every tensor, for counting, estimating and slimming."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -57,7 +57,7 @@ def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
     """Parse and build an ONNX file in a child process.
 
     Args:
-        progress: what it raises ends the build.
+        progress: an exception of it ends the build.
 
     Raises:
         ConfigError: TensorRT for RTX is not installed.
@@ -72,7 +72,7 @@ def trial_build(file: Path, progress: Progress = lambda text: None) -> Trial:
 
 
 def progress_line(text: str) -> None:
-    """Show how far a build is, on a terminal."""
+    """Show the progress of a build on a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f'\r{text[:119]:<119}\r')
 

@@ -42,7 +42,7 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
 
     Args:
         network: static.
-        classes: labels are the argmax over so many scores; those behind them are not seen.
+        classes: number of scores for the argmax; further scores are ignored.
         runtime: for tensorrt, whose 8.2 has no bytes: float32 NCHW images, INT32 labels and confidence.
         lower: to opset 13 where the operators allow it.
 
@@ -54,7 +54,7 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
     del narrowed.graph.output[:]
     kind = onnx.helper.np_dtype_to_tensor_dtype(output.dtype)
     narrowed.graph.output.extend(onnx.helper.make_tensor_value_info(name, kind, output.shape) for name in output.names)
-    edit.prune(narrowed)  # Before the conversion: what is not needed cannot hinder it.
+    edit.prune(narrowed)  # Before the conversion, so that unneeded parts cannot hinder it.
     fitted = _folded(narrowed)
     if lower or opset_of(fitted) < OPSET:
         fitted = to_opset_13(fitted, where)
@@ -62,7 +62,7 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
     if tensorrt and images.dtype == np.uint8 and widen_bytes(fitted):
         images = images._replace(dtype=np.dtype(np.float32))
     graph = fitted.graph
-    # All that the file has is out of the way of what is added.
+    # The names of the file must not collide with those that are added.
     own = {name: f'file/{name}' for name in edit.tensor_names(graph)}
     edit.rename(graph, own)
     image_names = [own[name] for name in images.names]

@@ -51,7 +51,7 @@ class Importer(abc.ABC):
 
     def check(self, output: Output, results: Mapping[str, np.ndarray], network: onnx.ModelProto, named: bool,
               size: Size, where: str) -> Output:
-        """Return the output with what its size and those beside it tell.
+        """Return the output with what its size and that of other outputs reveal.
 
         Args:
             named: it was asked for by name.
@@ -67,7 +67,7 @@ class Importer(abc.ABC):
 
         Args:
             makers: operators that make them.
-            arrays: what it gave for frames that were fed as a node does.
+            arrays: its results for frames that are preprocessed as in a node.
         """
 
     @abc.abstractmethod
@@ -90,14 +90,14 @@ class Importer(abc.ABC):
 
 
 def graph_text(given: Sequence[str], results: Sequence[str], steps: Sequence[str]) -> str:
-    """Return a part of a graph in ONNX's notation: what it takes, what it gives, its nodes."""
+    """Return a part of a graph in ONNX's notation: inputs, outputs and nodes."""
     lines = '\n'.join(steps)
     return (f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
             f'part ({", ".join(given)}) => ({", ".join(results)}) {{\n{lines}\n}}')
 
 
 def read_grids(output: Output, cast: bool) -> tuple[list[str], list[str], list[str]]:
-    """Return the beginning of a head: what it takes, nodes that bring each output onto its grid, their results.
+    """Return the beginning of a head: inputs, nodes that resample each output to its grid, their results.
 
     Args:
         cast: to float32, where it is another type.

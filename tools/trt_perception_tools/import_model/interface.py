@@ -83,10 +83,10 @@ class Images(NamedTuple):
 
 
 def find_images(network: onnx.ModelProto, task: str, names: Sequence[str], where: str) -> list[Images]:
-    """Find out how the network wants its images: the ways that fit what it declares, the likeliest first.
+    """Find the possible image inputs of the network: those that fit its declarations, the most likely first.
 
     Args:
-        names: of the inputs, earlier image first; () = all that the file has.
+        names: names of the inputs, earlier image first; () = all inputs of the file.
 
     Raises:
         ConfigError: the inputs are none of the task, or not clear.
@@ -178,10 +178,10 @@ def make_static(network: onnx.ModelProto, images: Images, size: Size, where: str
 
 def settle(network: onnx.ModelProto, ways: Sequence[Images], size: Size, where: str
            ) -> tuple[Images, onnx.ModelProto, dict[str, np.ndarray]]:
-    """Return the first way in which the network runs, the network made static for it, and what it then gives.
+    """Return the first interface with which the network runs, the static network for it, and its results.
 
     Raises:
-        ConfigError: it runs in none of them; where the size is free, the text says at which it would.
+        ConfigError: it runs with none of them; if the size is free, the text has one that works.
     """
     errors = []
     for images in ways:

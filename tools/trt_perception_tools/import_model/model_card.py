@@ -53,7 +53,7 @@ class Question(NamedTuple):
     """Option of the command that answers it."""
     text: str
     parse: Callable[[str], Any]
-    """Text -> answer; ValueError says what is expected."""
+    """Text -> answer; a ValueError has the expected form."""
     default: str = ''
     """Offered on a terminal."""
     assumed: bool = False
@@ -209,7 +209,7 @@ def read_label_set(text: str, stem: str) -> LabelSet:
     """Return a label set: a name of config/labels, a YAML, or class names in a JSON or text file.
 
     Raises:
-        ValueError: `text` is none of these; the message says what is wrong.
+        ValueError: `text` is none of these; the message has the reason.
     """
     path = Path(text).expanduser()
     if path.suffix not in ('.yaml', '.yml') and path.is_file():

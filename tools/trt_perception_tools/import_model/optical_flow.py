@@ -29,7 +29,7 @@ _PARTS = (re.compile(r'(?:^|[^a-z])(?:flow_?)?(?:u|x|dx|vx|fx|hor[a-z]*)(?:_?flo
 
 
 class OpticalFlowImporter(Importer):
-    """Leaves the flow as it is, in float32."""
+    """Leaves the flow unchanged, in float32."""
 
     task = OPTICAL_FLOW
     result = 'flow'
@@ -69,7 +69,7 @@ class OpticalFlowImporter(Importer):
         return output
 
     def decide(self, output: Output, makers: set[str], arrays: Sequence[np.ndarray]) -> Output:
-        """Return it as it is: its unit is asked for."""
+        """Return it unchanged, because its unit is asked for."""
         return output
 
     def head(self, output: Output, classes: int, byte: np.dtype) -> str:

@@ -66,7 +66,7 @@ def find_output(results: Mapping[str, np.ndarray], network: onnx.ModelProto, imp
     Args:
         names: of the output; () = the only one that can be it; two: those that are it together.
         images: how the network takes them, for the remedy.
-        size: of the network's image: what it gives has the same proportions.
+        size: size of the network's image; its outputs have the same proportions.
 
     Raises:
         ConfigError: none of them can be it, or several; the text lists them.
@@ -94,7 +94,7 @@ def find_output(results: Mapping[str, np.ndarray], network: onnx.ModelProto, imp
 
 def decide(output: Output, network: onnx.ModelProto, samples: Sequence[Mapping[str, np.ndarray]], importer: Importer,
            where: str) -> Output:
-    """Decide what the values are, by what makes them and by what it gave for frames that were fed as a node does.
+    """Decide what the values mean, by the operators that produce them, and by results for frames as in a node.
 
     Raises:
         ConfigError: some are no numbers.

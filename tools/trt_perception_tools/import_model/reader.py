@@ -27,7 +27,7 @@ from ..graphs.read import read_graph
 from .left_over import replace_left_over
 
 _RUNTIME_DOMAINS = ('com.microsoft', 'com.microsoft.nchwc', 'com.ms.internal.nhwc', 'ai.onnx.ml')
-"""Operators that ONNX Runtime has besides: of files that it has optimised, and of classical machine learning."""
+"""Further operators of ONNX Runtime: those of files that it has optimised, and of classical machine learning."""
 _CONVERTED = 18
 """Opset that tf2onnx is asked for, its newest: in 13 it writes operators that 13 does not have (HardSwish)."""
 _MOVES = ('Identity', 'Reshape', 'Squeeze', 'Transpose', 'Unsqueeze')

@@ -29,7 +29,7 @@ def widen_bytes(network: ModelProto) -> bool:
             output.type.tensor_type.elem_type = TensorProto.INT32
     try:
         onnx.checker.check_model(widened, full_check=True)
-    except Exception:  # E.g. arithmetic with constants that are bytes: it stays as it is, and is said.
+    except Exception:  # E.g. arithmetic with constants that are bytes: it stays unchanged, and is reported.
         return False
     network.CopyFrom(widened)
     return True

@@ -31,7 +31,7 @@ class _Stage(NamedTuple):
 
 _STAGES = (_Stage(1, 3, 1, 1, 16), _Stage(2, 3, 2, 6, 24), _Stage(2, 5, 2, 6, 40), _Stage(3, 3, 2, 6, 80),
            _Stage(3, 5, 1, 6, 112), _Stage(4, 5, 2, 6, 192))
-"""The last stage, 1 block to 320 channels, is left out: a fifth of all weights for nothing but classes of images."""
+"""The last stage, 1 block to 320 channels, is left out: a fifth of all weights, only useful for classes of images."""
 _SKIPS = (1, 2, 4, 5)
 """The stages that end at 1/4, 1/8, 1/16 and 1/32."""
 

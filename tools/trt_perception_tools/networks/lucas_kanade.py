@@ -1,4 +1,4 @@
-"""Lucas and Kanade's step (IJCAI 1981) between two feature maps: how far the second must move to meet the first."""
+"""Lucas and Kanade's step (IJCAI 1981) between two feature maps: the motion that aligns the second with the first."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 def window_mean(x: Tensor, radius: int) -> Tensor:
-    """Return the mean of (N, C, H, W) over the square window around each pixel, of what is inside the image."""
+    """Return the mean of (N, C, H, W) over the part of a square window around each pixel that is inside the image."""
     side = 2 * radius + 1
     rows = functional.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
     return functional.avg_pool2d(rows, (side, 1), 1, (radius, 0), count_include_pad=False)
@@ -21,7 +21,7 @@ class LucasKanade(nn.Module):
     Args:
         radii: of the windows, px; a window has 2 radius + 1 pixels a side.
         floor: added to the diagonal of the normal equations, so that a window without texture moves nothing.
-        largest: motion in either direction, px, beyond which the linear model says nothing.
+        largest: motion in either direction, px, beyond which the linear model is invalid.
     """
 
     def __init__(self, radii: Sequence[int], floor: float = 1e-3, largest: float = 2.0) -> None:
@@ -33,7 +33,7 @@ class LucasKanade(nn.Module):
 
         Args:
             first: (N, C, H, W) features.
-            second: likewise, already warped by what is known of the motion.
+            second: the same, already warped by the known motion.
         """
         motion: Tensor = self.coordinates(first, second)
         return motion

@@ -163,7 +163,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor) -> Tensor:
-    # What all places have in common tells none apart.
+    # Values that all places have in common do not distinguish them.
     x = x - x.mean((2, 3), keepdim=True)
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
 

@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def constants() -> Iterator[None]:
-    """Let what is computed from sizes inside this context become constants: a graph is exported for one size."""
+    """Make values that are computed from sizes inside this context constants: a graph is exported for one size."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', torch.jit.TracerWarning)
         yield

@@ -18,7 +18,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz or of a torch state dict (.pth, .pt) by name. Runs no code of the file.
 
     Raises:
-        ConfigError: no such file, or it holds something else.
+        ConfigError: no such file, or it has other contents.
     """
     if path.suffix not in SUFFIXES:
         raise ConfigError(f'{path}: got weights in a {path.suffix or "nameless"} file, expected one of '

@@ -50,7 +50,7 @@ METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
 """Name -> ONNX Runtime's calibrator and its options.
 
 entropy: the range that changes the distribution least (Kullback-Leibler divergence); percentile: without the outermost
-0.005 % on each side; minmax: all that was seen.
+0.005 % on each side; minmax: the whole range.
 """
 
 _SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.ppm', '.tif', '.tiff', '.webp'})
@@ -168,14 +168,14 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
         signed: whether both signs get as many levels, even where a tensor has only one.
     """
     kind, options = METHODS[method]
-    # ONNX Runtime prints what it does.
+    # ONNX Runtime prints each step.
     with TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         file = Path(folder) / 'network.onnx'
         onnx.save(network, str(file))
         calibrator = create_calibrator(file, list(operators), str(Path(folder) / 'all_outputs.onnx'), kind,
                                        extra_options=options)
         calibrator.infer_session = _Session(calibrator.infer_session)
-        # One by one: it keeps every tensor of all that it is given at once.
+        # One by one, because it keeps every tensor of its whole input.
         for each in tqdm(feeds, f'calibration, {method}', unit='image', leave=False, disable=None):
             calibrator.collect_data(_Reader(each))
         if method == 'entropy':
@@ -188,7 +188,7 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
             ranges = TensorsData(kind, {})  # No node of these operators.
         else:
             ranges = calibrator.compute_data()
-    # With a range of its own, the result of a MaxPool would be dequantised and quantised again.
+    # With a separate range, the result of a MaxPool would be dequantised and quantised again.
     known = set(ranges.keys())
     for node in network.graph.node:
         if node.op_type == 'MaxPool' and {node.input[0], node.output[0]} <= known:
@@ -238,7 +238,7 @@ def entropy_range(counts: np.ndarray, edges: np.ndarray, lowest: float, highest:
 
 
 def _divergence(magnitudes: np.ndarray, bins: int, levels: int) -> float:
-    """Return how much is lost when the first bins are all, and are merged into so many levels."""
+    """Return the loss of information if only the first bins are used, merged into a number of levels."""
     inside = magnitudes[:bins].copy()
     level = np.arange(bins) * levels // bins
     filled = inside > 0

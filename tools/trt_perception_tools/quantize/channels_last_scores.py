@@ -1,6 +1,6 @@
-"""Decide on scores whose classes lie beside each other: the last steps of a segmentation graph, faster on a CPU.
+"""The last steps of a segmentation graph on scores with channels last, which is faster on a CPU.
 
-Knows the steps that export/heads.py exports around an interpolation, and leaves a graph with others as it is.
+Knows the steps that export/heads.py exports around an interpolation, and leaves other graphs unchanged.
 """
 from __future__ import annotations
 

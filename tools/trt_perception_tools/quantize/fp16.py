@@ -87,7 +87,7 @@ def _give_own_constants(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
 
 
 def _from(tensors: Iterable[str], nodes: Iterable[NodeProto]) -> set[str]:
-    """Return these tensors and all that are computed from them."""
+    """Return these tensors and all tensors computed from them."""
     found = set(tensors)
     for node in nodes:
         if found & set(node.input):

@@ -23,7 +23,7 @@ from .channels_last_scores import decide_channels_last
 
 CONVOLUTIONS = ('Conv', 'ConvTranspose')
 ACTIVATIONS = ('Relu', 'Clip')
-"""Clip is ReLU6: a range of bytes that ends at 6 stands for it."""
+"""Clip is ReLU6: a quantisation range that ends at 6 replaces it."""
 OPERATORS = (*CONVOLUTIONS, *ACTIVATIONS)
 """Quantised operators. ONNX Runtime converts additions, concatenations and poolings between two of them itself."""
 _FOR_TENSORRT = {'ActivationSymmetric': True, 'QuantizeBias': False, 'AddQDQPairToWeight': True}
@@ -34,7 +34,7 @@ _DEFAULT_EPSILON = 1e-5
 
 
 def prepare(model: ModelProto, runtime: Runtime) -> ModelProto:
-    """Return the graph as it is best quantised, with the same results, and with all shapes.
+    """Return the graph in the form that is best quantised, with the same results, and with all shapes.
 
     The same but for the border of an image whose channels have different means: there the padding of the first
     convolution is their mean instead of each one's own.
@@ -70,7 +70,7 @@ def quantise(prepared: ModelProto, ranges: TensorsData, runtime: Runtime,
 
     Args:
         ranges: of the tensors that its convolutions take and give.
-        keep_fp32: names of convolutions, besides the last ones.
+        keep_fp32: names of convolutions, in addition to the last ones.
     """
     chosen = [name for name in quantisable(prepared) if name not in keep_fp32]
     others = [node.name for node in prepared.graph.node if node.op_type in CONVOLUTIONS and node.name not in chosen]
@@ -191,7 +191,7 @@ def _join_pairs(graph: ir.Graph) -> None:
 
 
 def _arrays(values: Iterable[ir.Value | None]) -> list[np.ndarray]:
-    """Return what is in those of the values that are constants."""
+    """Return the contents of those values that are constants."""
     return [value.const_value.numpy() for value in values if value is not None and value.const_value is not None]
 
 

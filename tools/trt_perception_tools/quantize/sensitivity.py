@@ -38,7 +38,7 @@ def run(network: ModelProto, model: Model, feeds: Sequence[Feeds]) -> list[np.nd
 
 
 def difference(model: Model, reference: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> float:
-    """Return how far results are from those in FP32, as Scorer.deviate of the task says, flow in px."""
+    """Return the difference of results from FP32, see Scorer.deviate of the task; flow in px."""
     deviate = scorer_class(model.task).deviate
     deviations = [deviate(result, other) for result, other in zip(results, reference, strict=True)]
     return float(np.mean(deviations)) * abs(model.output.flow_scale)

@@ -1,6 +1,6 @@
 """Parts of a self-contained HTML page: no script, nothing loaded. Knows no measurement.
 
-Every function escapes what it is given and returns markup; `page` puts markup together.
+Every function escapes its input and returns markup; `page` puts markup together.
 """
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], align: str = 
 
     Args:
         header: a text per column; all empty = no such row.
-        align: a character per column: < left, > right, ^ centred; what is missing: the first left, the others right.
+        align: a character per column: < left, > right, ^ centred; by default the first is left, the others right.
     """
     sides = [_ALIGN[align[i]] if i < len(align) else 'r' if i else 'l' for i in range(len(header))]
     return Markup(_TABLE.render(caption=caption, header=list(zip(sides, header, strict=True)) if any(header) else [],

@@ -115,7 +115,7 @@ def _toned(image: np.ndarray, how: Augmentation, random: np.random.Generator) ->
                                   for each in (how.brightness, how.contrast, how.saturation))
     if (gain, contrast, saturation) == (1, 1, 1):
         return image
-    # All three are linear in the colours: one 3 x 4 matrix. The mean stands for the middle of contrast.
+    # All three are linear in the colours: one 3 x 4 matrix. The mean is the centre of the contrast.
     mean = float(image.mean()) * gain
     mix = saturation * np.eye(3) + (1 - saturation) / 3
     matrix = np.hstack([gain * contrast * mix, np.full((3, 1), mean * (1 - contrast))])

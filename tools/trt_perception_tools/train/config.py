@@ -1,4 +1,4 @@
-"""Turns the mappings of a training recipe into checked dataclasses. Knows no field of its own."""
+"""Converts the mappings of a training recipe to checked dataclasses. Has no fields of its own."""
 from __future__ import annotations
 
 import dataclasses

@@ -47,11 +47,11 @@ class FlowSettings:
     """Processes that draw pairs; 0 = the training process itself."""
     scenery: Scenery = field(default_factory=Scenery)
     images: tuple[Path, ...] = ()
-    """Folders of images whose grey levels serve as textures besides the synthetic ones."""
+    """Folders of images whose grey levels are textures, in addition to the synthetic ones."""
     validation_images: tuple[Path, ...] = ()
     """Those of the held-out pairs, from other recordings than `images`."""
     recorded: tuple[Path, ...] = ()
-    """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from besides the synthetic ones."""
+    """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from as well."""
     recorded_share: float = 0.5
     """Share of recorded pairs, 0..1, if `recorded` names some."""
     exponent: float = 0.7

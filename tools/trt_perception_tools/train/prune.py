@@ -80,7 +80,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.epochs > 0:
         optimiser = replace(recipe.optimiser, learning_rate=_LEARNING_RATE * recipe.optimiser.learning_rate)
         recipe = replace(recipe, epochs=args.epochs, start=None, validate_every=1, optimiser=optimiser)
-        # The Trainer goes on only with a run of the same settings.
+        # The Trainer continues only a run of the same settings.
         trainer = Trainer(task, recipe, {**settings, 'pruned': {'ratio': args.ratio, 'weights': str(args.weights)}})
         trainer.run()
         assert trainer.best is not None

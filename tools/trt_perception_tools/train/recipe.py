@@ -50,7 +50,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The fields of CONFIG, besides the section with the task's name."""
+    """The fields of CONFIG, without the section with the task's name."""
 
     task: str
     output: Path
@@ -66,7 +66,7 @@ class Recipe:
     clip: float = 0.0
     """Largest norm of all gradients; 0 = no limit."""
     ema: float = 0.0
-    """Decay per step of the moving average of the weights, which is what is validated and kept; 0 = none."""
+    """Decay per step of the moving average of the weights, which is validated and kept; 0 = none."""
     validate_every: int = 1
     """Epochs; the last one is always validated."""
     start: Path | None = None

@@ -142,7 +142,7 @@ class SegmentationTask:
         self.teacher = _teacher(self.settings.distill, self.classes, f'{where}: distill')
         self._weights = class_weights((self._train[number].labels for number in range(len(self._train))),
                                       self.classes, self.settings.loss.weight_power)
-        # Images come as levels 0..255; these are beside the network, whose own weights are all that is kept.
+        # Images are levels 0..255; these are not in the network, of which only the weights are kept.
         self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (data.mean, data.std))
 
     def batches(self, epoch: int) -> Iterator[Batch]:

@@ -51,7 +51,7 @@ class Task(Protocol):
         """Return the loss, a scalar, or several: 'loss' among them is minimised, the others are only noted."""
 
     def validate(self) -> float:
-        """Score the network as it is."""
+        """Score the network."""
 
 
 def make_task(recipe: Recipe, settings: Mapping[str, object], where: str) -> Task:

@@ -28,7 +28,7 @@ class Consistency:
     size: tuple[int, int]
     """(height, width) that their images are resized to, px."""
     pairs: int = 2
-    """Pairs of successive frames beside each batch of labelled images."""
+    """Pairs of successive frames for each batch of labelled images."""
     factor: float = 1.0
     """Factor of the consistency loss."""
     every: int = 2

@@ -1,4 +1,4 @@
-"""Live topics in the viewer: finds what nodes publish, and subscribes as it is offered."""
+"""Live topics in the viewer: finds the topics of nodes, and subscribes with the offered QoS."""
 from __future__ import annotations
 
 import functools

@@ -32,7 +32,7 @@ def log_diagnostics(stream: rr.RecordingStream, array: Any, said: dict[str, str]
 
 
 def numbers(key: str, value: str) -> list[tuple[tuple[str, str], float]]:
-    """Return ((group, name), value) for each number that a value of the nodes' diagnostics holds.
+    """Return ((group, name), value) for each number in a value of the nodes' diagnostics.
 
     'age p50/p95/p99/max (ms)': '1 / 2 / 3 / 4' gives four in the group 'ms'; other numbers are of the unit in brackets.
     """

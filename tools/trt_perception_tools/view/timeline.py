@@ -77,7 +77,7 @@ class Timeline:
         if topic.type == COMPRESSED_IMAGE:
             file = read_image_file(np.frombuffer(message.data, np.uint8).tobytes())
             self._sizes[topic.camera] = (file.height, file.width)
-            if file.kind == JPEG:  # Shown as it is: the viewer decodes it.
+            if file.kind == JPEG:  # Shown unchanged: the viewer decodes it.
                 self._stream.log(place, rr.EncodedImage(contents=file.data, media_type='image/jpeg'))
                 return
         frame = recorded.frame_of(topic, message)
