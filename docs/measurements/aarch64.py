@@ -1,10 +1,10 @@
-"""The tests that need no ROS on aarch64, without a Jetson: emulated by QEMU, on a Cortex-A57, as the TX2 has.
+"""Runs the tests that need no ROS on aarch64 without a Jetson: on a Cortex-A57, as in the TX2, emulated by QEMU.
 
     docs/measurements/aarch64.py FOLDER [PYTEST ARGUMENT ...]      (default: test/core, and the contract of the engines)
 
-As root, with Debian's packages debootstrap and qemu-user-static. FOLDER gets a Debian root of that architecture with
-Python 3.11, and the wheels for it; both are kept for the next time. Where the kernel's binfmt_misc knows aarch64, as
-that package of QEMU tells systemd, tests may start children. Exit status: pytest's.
+Run it as root, with Debian's packages debootstrap and qemu-user-static. FOLDER gets a Debian root of that architecture
+with Python 3.11 and the wheels for it, which are kept for the next run. Tests can start child processes if the kernel's
+binfmt_misc supports aarch64, which qemu-user-static sets up with systemd. The exit status is pytest's.
 """
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Several cameras on one node, over DDS: are the turns fair, how old are results, does flow stay within a camera?
+"""Several cameras on one node, over DDS: fairness of the turns, age of results, and flow within each camera.
 
-Fake cameras run in one process, the node in another, as a user starts it. The scene of each camera moves by its own
-number of pixels an image, so that a flow field tells which camera its two images are from.
+Simulated cameras run in one process, the node in another. The scene of each camera moves by a different number of
+pixels per image, so that a flow field reveals from which camera its images are.
 
 usage: cameras.py [--cameras 8] [--hz 10] [--together] [--seconds 30] [--size 120x160] [--task perception]
-Prints a line per camera, and what the issue asks for; `--json` prints the numbers alone.
+Prints a line per camera, and whether the goals are met; `--json` prints only the numbers.
 """
 import argparse
 import contextlib

@@ -1,8 +1,8 @@
-"""Expected times on boards you do not have, by roofline (trt_perception_tools estimate), and what reaches 30 Hz.
+"""Expected times on boards you do not have, by roofline (trt_perception_tools estimate), and sizes that reach 30 Hz.
 
     .venv/bin/python docs/measurements/expected_times.py
 
-Prints Markdown tables; expected_times.md holds them. Networks by name have random weights.
+Prints the Markdown tables of expected_times.md. Networks that are not shipped have random weights.
 """
 from trt_perception_tools.estimate.boards import BOARDS
 from trt_perception_tools.estimate.command import MARGIN, row, subjects_of

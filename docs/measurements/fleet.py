@@ -1,9 +1,9 @@
-"""What a fleet costs over the bare pipelines, what a warm and an incremental run cost, and what kills cost.
+"""Many bags on Ray: overhead over the bare pipelines, cost of repeated and incremental runs, and effect of kills.
 
     .venv/bin/python docs/measurements/fleet.py [--bags 200 --images 40 --kills 20] [--video solidWhiteRight.mp4]
 
-Bags are cut from the demo's clip and, where there is one, from a video; each has other images. Ray runs on this
-machine, with two workers of one thread. On a busy machine, trust the rates per CPU second.
+Bags are cut from the demo's clip and optionally from a video; each has different images. Ray runs on this machine,
+with two workers of one thread. On a busy machine, only the rates per CPU second are reliable.
 """
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What warping and the cost volume take as plain operators: estimated on the TX2, measured on this CPU.
+"""Time of warping and the cost volume as standard operators: estimated for the TX2, measured on this CPU.
 
     .venv/bin/python docs/measurements/flow_layers.py
 
-Prints a Markdown table; flow_layers.md holds it. Random weights. Of the CPU: ONNX Runtime's own profile, 2 threads,
-shares only.
+Prints the Markdown table of flow_layers.md. Weights are random. CPU shares are from ONNX Runtime's profile, with 2
+threads.
 """
 import json
 import re

@@ -1,10 +1,10 @@
-"""The shipped networks on this machine's GPU: network alone, our loop around it, transfers, whole pipeline.
+"""Times of the shipped networks on this machine's GPU: network alone, with our loop, transfers, whole pipeline.
 
     python3 docs/measurements/gpu.py [ENGINE_CACHE]        (make test-gpu and tools/gpu_bundle run it, too)
 
-Prints Markdown tables, medians over 900 iterations in rounds that take turns. Nothing is measured yet: there was no GPU
-where this was written. Python 3.6 - 3.13, so that it runs on boards. FP16 for TensorRT 11, and INT8, of the models that
-tools/gpu_bundle/networks.py put into out/gpu_networks.
+Prints Markdown tables: medians over 900 interleaved iterations. There are no results yet: no GPU was available.
+For Python 3.6 - 3.13, so that it runs on boards. FP16 for TensorRT 11 and INT8 use the networks that
+tools/gpu_bundle/networks.py wrote to out/gpu_networks.
 """
 import os
 import sys

@@ -1,8 +1,8 @@
-"""What the last layers of segmentation cost and give: upsampling, where the argmax is taken, and on which side.
+"""Cost and accuracy of the last layers of segmentation: upsampling, and the place of the argmax.
 
     .venv/bin/python docs/measurements/heads.py [--data ../shared/data/camvid] [--rounds 60]
 
-Prints Markdown tables; heads.md holds them. ONNX Runtime, 2 threads; the variants take turns. Needs the weights of the
+Prints the Markdown tables of heads.md. ONNX Runtime, 2 threads, interleaved variants. Needs the weights of the
 default model (tools/configs/swiftnet_camvid.yaml makes them) and CamVid.
 """
 import argparse

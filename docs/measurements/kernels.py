@@ -1,8 +1,8 @@
-"""Each CUDA kernel on this machine's GPU, against the time that copying as many bytes takes there.
+"""Times of the CUDA kernels on this machine's GPU, relative to copying the same number of bytes.
 
     .venv/bin/python docs/measurements/kernels.py
 
-Prints a Markdown table of medians. Nothing is measured yet: there was no GPU where this was written.
+Prints a Markdown table of medians. There are no results yet, because no GPU was available.
 """
 import itertools
 import sys

@@ -1,8 +1,8 @@
-"""What the choices in the message path are worth: each beside what it replaced, interleaved, in one run.
+"""The design choices in the message path, each compared with the alternative, interleaved, in one run.
 
     .venv/bin/python docs/measurements/message_path.py
 
-Prints a Markdown table of medians; message_path.md holds one.
+Prints the Markdown table of medians of message_path.md.
 """
 import subprocess
 import sys

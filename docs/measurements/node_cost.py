@@ -1,9 +1,9 @@
-"""What an image costs the deployed node beyond the bare one, step by step, and beside the node of other checkouts.
+"""Time of an image in the deployed node beyond the bare one, step by step, compared with nodes of other checkouts.
 
     python docs/measurements/node_cost.py [--images 400] [--other CHECKOUT ...]
 
-Between the bare node of `bench` and the deployed one stand nodes that do one thing more each. All run a network of
-256x512 that does nearly nothing, get 640x480 images one at a time and take turns of 20. The whole path is from the
+Between the bare node of `bench` and the deployed one are nodes that do one thing more each. All run a network of
+256x512 with hardly any computation, get 640x480 images one at a time, and take turns of 20. The whole path is from the
 image's stamp to the reception of the labels, in another process; CPU times are of the node's process, by thread, from
 /proc/PID/task/*/schedstat. Prints a Markdown table of medians.
 """

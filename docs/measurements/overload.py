@@ -1,11 +1,11 @@
-"""A camera several times faster than the network, for minutes: do memory, age and counters stay as they were?
+"""A camera several times faster than the network, for minutes: checks memory, age and counters.
 
-Camera, node and planner are three processes over DDS. Every result must be of an image that was sent, each at most once
-and in order; every image must be counted; memory, descriptors and threads of the node must not grow, nor the age of the
-results.
+Camera, node and planner are three processes over DDS. Every result must belong to an image that was sent, at most once
+and in order. Every image must be counted. Memory, descriptors and threads of the node must not grow, nor the age of
+the results.
 
 usage: overload.py [--minutes 11] [--factor 5] [--size 480x640] [--best-effort] [--json FILE] [-- -p NAME:=VALUE ...]
-Exit status 1: something grew, or a number does not add up.
+The exit status is 1 if something grew, or if the counts do not add up.
 """
 import argparse
 import contextlib

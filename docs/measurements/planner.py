@@ -1,11 +1,11 @@
-"""How right planner_node's free space, times to contact and moving obstacles are, on rendered scenes with exact truth.
+"""Accuracy of planner_node's free space, times to contact and moving obstacles, on rendered scenes with ground truth.
 
     .venv/bin/python docs/measurements/planner.py [--scenes 120] [--flows exact noise ... tinypwc:0.25]
     .venv/bin/python docs/measurements/planner.py --interval 0.0333 [--follow 0]
     .venv/bin/python docs/measurements/planner.py --times
 
-Prints Markdown tables; planner.md holds them. Each scene has up to six boxes, still or moving, a vehicle that drives,
-turns and nods, and a camera that looks slightly down. Label maps are exact, or as of a network at half the resolution.
+Prints the Markdown tables of planner.md. Each scene has up to six boxes, still or moving, a vehicle that drives, turns
+and pitches, and a camera that looks slightly down. Label maps are exact, or have half the resolution.
 `MODEL:0.25` is a model with optical_flow.min_confidence 0.25.
 """
 import argparse

@@ -1,10 +1,10 @@
-"""What FP16 and INT8 do to accuracy and time on a CPU: every variant of a model, in one run.
+"""Accuracy and time of FP16 and INT8 on a CPU: every variant of a model, in one run.
 
     .venv/bin/python docs/measurements/precision.py [--rounds 60] [--threads 2] [--limit N] [MODEL ...]
 
 Makes the variants with `quantize`, scores them with `evaluate` on ../shared/data, and times the networks interleaved.
-INT8 is calibrated on CamVid's training images, or, for flow, on the demo's clip. Prints a Markdown table;
-precision.md holds one.
+INT8 is calibrated on CamVid's training images, or, for flow, on the demo's clip. Prints the Markdown
+table of precision.md.
 """
 import argparse
 import json

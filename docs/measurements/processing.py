@@ -1,10 +1,10 @@
-"""What `trt_perception process` promises, tried with the shipped networks on the demo's clip.
+"""Verifies the guarantees of `trt_perception process`, with the shipped networks on the demo's clip.
 
     .venv/bin/python docs/measurements/processing.py [--duration 8] [--kills 20] [--threads 1] [--trials NAME ...]
 
 Prints the table of processing.md: the bytes of a second run; a run that is killed with SIGKILL at random moments; the
-messages beside those of a node that gets the same images over DDS; a disk that is full; the time beside that of the
-pipelines alone. Where something is not as it should be, the exit status is 1.
+messages compared with those of a node that gets the same images over DDS; a full disk; the time compared with that of
+the pipelines alone. The exit status is 1 if a check fails.
 """
 import argparse
 import hashlib

@@ -1,8 +1,8 @@
-"""Label maps at the camera's rate: how many images get one, by the parameter `propagate`, and what it costs.
+"""Label maps at the camera's rate: the share of images that get one with `propagate`, and the CPU time.
 
     .venv/bin/python docs/measurements/propagate_rate.py [--hz 30] [--seconds 10] [--propagate 1 3 5 0]
 
-Publishes the demo's clip to segmentation_node, a process of its own with one thread for the network, over DDS; prints a
+Publishes the demo's clip over DDS to segmentation_node, a separate process with one thread for the network; prints a
 Markdown table.
 """
 import argparse

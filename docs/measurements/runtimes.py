@@ -1,10 +1,10 @@
-"""The CPU runtimes side by side: TensorFlow Lite, ONNX Runtime and OpenVINO, their precisions, time and accuracy.
+"""Comparison of the CPU runtimes: TensorFlow Lite, ONNX Runtime and OpenVINO; precisions, time and accuracy.
 
     .venv/bin/python docs/measurements/runtimes.py [--rounds 3] [--tflite out/tflite] [--data ../shared/data]
 
-Prints two Markdown tables; runtimes.md holds them, and how to make the TFLite files. First the table of the TF-Lite
-report: seconds to read a folder of images, to compute the flow of each from the one before it, and to write that as
-images. Then every shipped model on ONNX Runtime and OpenVINO. The contenders of a table take turns at each image.
+Prints the two Markdown tables of runtimes.md, which also says how to make the TFLite files. The first has the seconds
+to read a folder of images, to compute the flow of each from the previous one, and to write it as images. The second
+has every shipped model on ONNX Runtime and OpenVINO. The contenders of a table are interleaved, image by image.
 """
 import argparse
 import time

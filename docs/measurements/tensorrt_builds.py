@@ -1,9 +1,9 @@
-"""Every network in FP32, FP16 and INT8, parsed and built by NVIDIA's own parser and builder, without a GPU.
+"""Builds every network in FP32, FP16 and INT8 with NVIDIA's own parser and builder, without a GPU.
 
     make tensorrt        or        .venv/bin/python docs/measurements/tensorrt_builds.py [SUBJECT ...]
 
-Prints a Markdown table, which tensorrt_builds.md holds; ends with status 1 where a graph is refused. Networks by name
-have random weights, and INT8 ranges of noise: neither matters to a build.
+Prints the Markdown table of tensorrt_builds.md; the exit status is 1 if a graph is refused. Networks that are not
+shipped have random weights, and INT8 ranges from noise, which does not matter for a build.
 """
 import contextlib
 import io

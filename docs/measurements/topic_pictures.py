@@ -1,9 +1,9 @@
-"""Draws docs/topics.jpg: the image topics of perception_node and camera_node, as a subscriber gets them over DDS.
+"""Draws docs/topics.jpg: the image topics of perception_node and camera_node, as received over DDS.
 
     python docs/measurements/topic_pictures.py
 
-Publishes two images of the demo's clip to the node until all topics have come with the stamp of the second one. Ids of
-`label_map` are multiplied by 20, to be seen at all.
+Publishes two images of the demo's clip to the node until all topics have arrived with the stamp of the second one. The
+ids of `label_map` are multiplied by 20 to be visible.
 """
 import contextlib
 import subprocess

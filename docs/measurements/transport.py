@@ -1,6 +1,6 @@
-"""How many images of a camera reach the node: a camera in its own process, without a Fast DDS profile, or with one.
+"""Share of a camera's images that reach the node. The camera is a separate process, with or without a Fast DDS profile.
 
-The node is started as a user starts it, with nothing set. usage: transport.py [--images 300] [--hz 30] [--size 480x640]
+The node runs with its defaults. usage: transport.py [--images 300] [--hz 30] [--size 480x640]
 Prints a Markdown table: images that the node received, the camera's own rate, and CPU time of both per image.
 """
 import argparse

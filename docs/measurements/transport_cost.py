@@ -1,7 +1,7 @@
-"""What images over UDP cost beside images over shared memory: age, and CPU time of camera and subscriber.
+"""Cost of images over UDP compared with shared memory: age, and CPU time of camera and subscriber.
 
 usage: transport_cost.py [--images 60] [--hz 30] [--turns 2] [--size 480x640 720x1280]
-Both processes have one of the shipped profiles, the profiles take turns; best effort, depth 1. Prints a Markdown table.
+Both processes have one of the shipped profiles, interleaved; best effort, depth 1. Prints a Markdown table.
 """
 import argparse
 import os
