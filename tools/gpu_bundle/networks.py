@@ -1,7 +1,7 @@
 """Make the shipped networks in FP16 and INT8 for TensorRT: `python tools/gpu_bundle/networks.py FOLDER`.
 
-FOLDER gets each model's YAML, which names them beside the shipped FP32. TensorRT 11 takes precisions from the file
-alone.
+FOLDER gets a YAML per model, which names them together with the shipped FP32 network. TensorRT 11 takes precisions
+only from the network file.
 """
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ def make(name: str, folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Make all, unless they are there."""
+    """Make all networks that do not exist yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in MODELS:
         if not (folder / f'{name}.yaml').exists():

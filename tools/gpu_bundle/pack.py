@@ -1,11 +1,11 @@
-"""Pack all that the tests on a GPU need, for a machine with an NVIDIA driver and no network, in pieces.
+"""Pack what the tests on a GPU need, in pieces, for a machine with an NVIDIA driver and no internet access.
 
     make gpu-bundle      or      .venv/bin/python tools/gpu_bundle/pack.py FOLDER [--piece MB] [--python PYTHON3.10]
 
-Into FOLDER come bundle.tar.gz.000 ..., SHA256SUMS and run.sh, which verifies, unpacks and runs there: Python 3.10,
-TensorRT 8.5.3.1 with the TX2's bindings API, NVRTC, pycuda (compiled here, against headers and a library of empty
-functions), ONNX Runtime, this repository with its models, and FP16 and INT8 networks made now. cuBLAS and cuDNN
-(1 GB) are left out, and the tactics that need them switched off.
+FOLDER gets bundle.tar.gz.000 ..., SHA256SUMS, and run.sh, which verifies, unpacks and runs the bundle on that machine.
+It contains Python 3.10, TensorRT 8.5.3.1 with the TX2's bindings API, NVRTC, pycuda (compiled here, with headers and a
+library of empty functions), ONNX Runtime, this repository with its models, and FP16 and INT8 networks. cuBLAS and
+cuDNN (1 GB) are left out, and the tactics that need them are switched off.
 """
 import argparse
 import hashlib

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Verify the pieces of the bundle in this folder, unpack them into ./bundle, and run: `sh run.sh [all|tests|measure]`.
-# Needs an NVIDIA GPU with a driver >= 520, tar and gzip; nothing else, no network. Results: ./results.
+# Verify the pieces of the bundle in this folder, unpack them to ./bundle, and run: `sh run.sh [all|tests|measure]`.
+# Needs only an NVIDIA GPU with a driver >= 520, tar and gzip, and no network. Results: ./results.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 what=${1:-all}
