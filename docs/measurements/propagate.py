@@ -86,13 +86,13 @@ def frames_of(clip: Clip) -> list[Frame]:
     return [frame_from_array(image, number * clip.interval_ns) for number, image in enumerate(clip.images)]
 
 
-def record(clip: Clip, options: EngineOptions) -> Recorded:
-    """Run the network and every method of flow on a clip."""
+def record(clip: Clip, options: EngineOptions, methods: Iterable[str] = FLOWS) -> Recorded:
+    """Run the network and methods of flow on a clip."""
     model = load_model(MODEL)
     segmentation = SegmentationPipeline(open_engine(model, options), model)
-    results = Recorded([], [], {name: [] for name in FLOWS})
     flows = {name: OpticalFlowPipeline(open_engine(load_model(name), EngineOptions('auto', '', 1)), load_model(name),
-                                       {'output_size': 'network'}) for name in FLOWS}
+                                       {'output_size': 'network'}) for name in methods}
+    results = Recorded([], [], {name: [] for name in flows})
     for frame in frames_of(clip):
         result = segmentation.process(frame)
         results.labels.append(result.labels.copy())
