@@ -36,11 +36,14 @@ def load_calibration(path: str) -> CameraCalibration:
     model = fields.take('distortion_model', str, 'one of ' + ', '.join(name for name in _MODELS if name))
     if model not in _MODELS:
         raise fields.error('distortion_model', model, 'one of ' + ', '.join(name for name in _MODELS if name))
-    k = _matrix(fields, 'camera_matrix', 3, 3)
+    counts = _MODELS[model]
+    d = _numbers(fields, 'distortion_coefficients', '{} numbers for {}'.format(
+        ' or '.join(str(count) for count in counts), model), counts)
+    k, r, p = (_numbers(fields, name, '3x{} numbers, row by row'.format(columns), (3 * columns,)) for name, columns in (
+        ('camera_matrix', 3), ('rectification_matrix', 3), ('projection_matrix', 4)))
     if k[0] <= 0 or k[4] <= 0:
         raise fields.error('camera_matrix', list(k), 'positive focal lengths')
-    return CameraCalibration(height, width, model, _coefficients(fields, model), k,
-                             _matrix(fields, 'rectification_matrix', 3, 3), _matrix(fields, 'projection_matrix', 3, 4))
+    return CameraCalibration(height, width, model, d, k, r, p)
 
 
 def _side(fields: Fields, name: str) -> int:
@@ -50,17 +53,8 @@ def _side(fields: Fields, name: str) -> int:
     return value
 
 
-def _matrix(fields: Fields, name: str, rows: int, columns: int) -> Tuple[float, ...]:
-    return _numbers(fields.section(name), '{}x{} numbers, row by row'.format(rows, columns), (rows * columns,))
-
-
-def _coefficients(fields: Fields, model: str) -> Tuple[float, ...]:
-    counts = _MODELS[model]
-    return _numbers(fields.section('distortion_coefficients'), '{} numbers for {}'.format(
-        ' or '.join(str(count) for count in counts), model), counts)
-
-
-def _numbers(matrix: Fields, expected: str, counts: Tuple[int, ...]) -> Tuple[float, ...]:
+def _numbers(fields: Fields, name: str, expected: str, counts: Tuple[int, ...]) -> Tuple[float, ...]:
+    matrix = fields.section(name)
     values: Any = matrix.take('data', list, expected)
     if len(values) not in counts or not all(is_number(value) for value in values):
         raise matrix.error('data', values, expected)

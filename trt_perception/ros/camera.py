@@ -88,8 +88,11 @@ class Camera:
         for subscription in (self.image, self.info):
             subscription.update()
         now_s = time.monotonic()
-        self._look_at_publishers()
-        seen = self.received, len(self.image.publishers)
+        publishers = self.image.publishers
+        if len(publishers) > 1 and not self.is_mixed:
+            self._node.get_logger().warning(_MIXED.format(len(publishers), self.image.topic_name, self._names()))
+        self.is_mixed = len(publishers) > 1
+        seen = self.received, len(publishers)
         if seen != self._seen:  # An image or a publisher has come; the latter may take its time.
             self._seen, self._since_s = seen, now_s
         if self._stopped_clock(now_s):
@@ -100,13 +103,7 @@ class Camera:
             if now_s - self._since_s > _SILENCE_S:
                 self._explain_silence(now_s - self._since_s)
             elif self.is_mixed:
-                self.complaint = _MIXED.format(len(self.image.publishers), self.image.topic_name, self._names())
-
-    def _look_at_publishers(self) -> None:
-        publishers = self.image.publishers
-        if len(publishers) > 1 and not self.is_mixed:
-            self._node.get_logger().warning(_MIXED.format(len(publishers), self.image.topic_name, self._names()))
-        self.is_mixed = len(publishers) > 1
+                self.complaint = _MIXED.format(len(publishers), self.image.topic_name, self._names())
 
     def _names(self) -> str:
         return ', '.join(_name(each) for each in self.image.publishers)

@@ -31,5 +31,4 @@ class FrameWriter:
 
 def camera_info(calibration: CameraCalibration, stamp: Header) -> CameraInfo:
     """Return a calibration as a message."""
-    return CameraInfo(header=stamp, **{name: list(value) if isinstance(value, tuple) else value
-                                       for name, value in calibration._asdict().items()})
+    return CameraInfo(header=stamp, **calibration._asdict())

@@ -8,13 +8,6 @@ from .node_sink import optional_types
 from .qos import NO_PUBLISHER_EVENTS, RELIABLE
 
 
-def _stamped() -> Optional[type]:
-    """Return the message of a stamped number that is installed; None = none is."""
-    found = (getattr(optional_types(package), 'Float64Stamped', None)
-             for package in ('autoware_internal_debug_msgs', 'tier4_debug_msgs'))
-    return next(filter(None, found), None)
-
-
 class DebugTopics:
     """Publishes ~/debug/processing_time_ms, pipeline_latency_ms and cyclic_time_ms of one camera, while watched.
 
@@ -27,7 +20,9 @@ class DebugTopics:
 
     def __init__(self, node: Node, camera: str) -> None:
         self.is_watched = False
-        self._stamped = _stamped()
+        # Whichever is installed; None = neither.
+        self._stamped = next(filter(None, (getattr(optional_types(package), 'Float64Stamped', None) for package in (
+            'autoware_internal_debug_msgs', 'tier4_debug_msgs'))), None)
         prefix = '~/debug/{}/'.format(camera) if camera else '~/debug/'
         self._publishers: Dict[str, Any] = {
             name: node.create_publisher(self._stamped or Float64, prefix + name, RELIABLE,

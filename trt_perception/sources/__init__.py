@@ -1,7 +1,7 @@
 """Sources of images for `camera_node`: CSI and V4L2 cameras, videos, GStreamer pipelines, a test pattern."""
 import importlib
 import os
-from typing import Any, Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Tuple
 
 from ..core.errors import ConfigError
 from ..core.image_source import ImageSource, SourceOptions
@@ -73,25 +73,22 @@ def open_source(options: SourceOptions, now_ns: Callable[[], int], reader: str =
     if reader != AUTOMATIC and reader not in kind.readers:
         raise ConfigError('reader: got {!r}, expected {} for a {}.'.format(reader, ' or '.join(
             (AUTOMATIC,) + kind.readers), kind.name))
-    reasons = []
-    for name in kind.readers if reader == AUTOMATIC else [reader]:
-        try:
-            source_class = _source_class(name)
-        except (ImportError, ValueError) as error:  # ValueError: PyGObject is there, but no typelib of GStreamer.
-            reasons.append('{} ({})'.format(name, error))
-            continue
-        return source_class(options, now_ns)
+    readers = kind.readers if reader == AUTOMATIC else (reader,)
+    missing = unavailable(readers)
+    for name in readers:
+        if name not in missing:
+            return _source_class(name)(options, now_ns)
     raise ConfigError('a {} needs {}, which cannot be imported. For GStreamer: {}.'.format(
-        kind.name, ' or '.join(reasons), INSTALL_GSTREAMER))
+        kind.name, ' or '.join('{} ({})'.format(*each) for each in missing.items()), INSTALL_GSTREAMER))
 
 
-def unavailable() -> Dict[str, str]:
-    """Return the readers that cannot be imported here, and why."""
+def unavailable(readers: Iterable[str] = tuple(READERS)) -> Dict[str, str]:
+    """Return which of these readers cannot be imported here, and why."""
     reasons = {}
-    for reader in READERS:
+    for reader in readers:
         try:
             _source_class(reader)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError) as error:  # ValueError: PyGObject is there, but no typelib of GStreamer.
             reasons[reader] = str(error)
     return reasons
 
