@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Process the bags, one after the other, and print the summary."""
     wanted = job_of(args)
-    from ..process import Engines, process
+    from ..process import Engines, output_folders, process
     jobs = [wanted._replace(bag=bag, output=output)
-            for bag, output in zip(args.bags, _outputs(args.bags, args.output))]
+            for bag, output in zip(args.bags, output_folders(args.bags, args.output))]
     began_s = time.monotonic()
     results: List[Dict[str, Any]] = []
     with Engines() as engines:
@@ -114,15 +114,3 @@ def _cameras(topics: List[str]) -> Tuple[Tuple[str, Optional[str]], ...]:
         if not topic or rule and not namespace:
             raise ConfigError('--topics {}{}{}: expected TOPIC or TOPIC:=NAMESPACE.'.format(topic, rule, namespace))
     return tuple((topic, namespace if rule else None) for topic, rule, namespace in pairs)
-
-
-def _outputs(bags: List[str], folder: str) -> List[str]:
-    """Return the folder for the results of each bag, named after it."""
-    names = [os.path.basename(os.path.abspath(bag)) for bag in bags]
-    names = [os.path.splitext(name)[0] if os.path.splitext(name)[1] in ('.mcap', '.db3', '.bag') else name
-             for name in names]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError('BAG: {} have the name {!r}, and would have the same folder in {}. Process them one by '
-                              'one.'.format(names.count(name), name, folder))
-    return [os.path.join(folder, name) for name in names]

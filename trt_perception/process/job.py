@@ -1,6 +1,9 @@
 """A job, its progress and its outcome, as values."""
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+import os
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..core.errors import ConfigError
 from ..core.tasks import TASKS
 
 DEFAULT_OUTPUTS = ('*/label_map', '*/label_info*', 'segmentation/confidence', '*/camera_info', '*/flow', '*/flow_info',
@@ -38,6 +41,20 @@ class Job(NamedTuple):
     """Whether the images and calibrations that were processed are written, too."""
     split: int = 500
     """Images per file of the output. A run that is killed loses its unfinished file."""
+
+
+def output_folders(bags: Sequence[str], folder: str) -> List[str]:
+    """Return the folder for the results of each bag, named after it.
+
+    Raises:
+        ConfigError: two have one name.
+    """
+    names = [re.sub(r'(?<=.)\.(mcap|db3|bag)$', '', os.path.basename(os.path.abspath(bag))) for bag in bags]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError('BAG: {} have the name {!r}, and would have the same folder in {}. Process them one by '
+                              'one.'.format(names.count(name), name, folder))
+    return [os.path.join(folder, name) for name in names]
 
 
 class Progress(NamedTuple):
