@@ -28,6 +28,7 @@ def test_what_people_write_is_read(file):
     assert read_yaml(file('mean: &m [1, 2.5]\nstd: *m\ntext: "é"\nmore: {a: true, b: null}\n')) == {
         'mean': [1, 2.5], 'std': [1, 2.5], 'text': 'é', 'more': {'a': True, 'b': None}}
     assert read_yaml(file('')) is None
+    assert read_yaml(file('[1e-05, -9.8E-5, 1e3, 1.e2, 1e, e5]')) == [1e-5, -9.8e-5, 1000.0, 100.0, '1e', 'e5']
     assert read_yaml(file('base: &b {a: 1}\nmine: {<<: *b, c: 2}')) == {'base': {'a': 1}, 'mine': {'a': 1, 'c': 2}}
 
 

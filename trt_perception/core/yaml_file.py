@@ -1,4 +1,5 @@
 """Reads external YAML files within limits, turning every fault into a ConfigError; and writes values as YAML."""
+import re
 from typing import Any, Dict, List, Tuple
 
 import yaml
@@ -32,12 +33,20 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         _check_growth(where, text)
-        return yaml.safe_load(text)
+        return _Loader(text).get_single_data()
     except ConfigError:
         raise
     except Exception as error:  # Besides its own errors, PyYAML raises any error for invalid dates and numbers.
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ConfigError('{}: not valid YAML: {}'.format(where, reason)) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-05 as the number that ROS, C++ and YAML 1.2 take it for."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789'))
 
 
 def yaml_text(value: Any) -> str:
