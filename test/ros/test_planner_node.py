@@ -219,7 +219,7 @@ def test_a_gyro_that_does_not_measure_is_told_and_the_rotation_is_that_of_the_fl
         message.angular_velocity.z = rate
         message.angular_velocity_covariance[0] = covariance
         imu.publish(message)
-    warned(rig, node, 'imu: got angular velocities [0.0, 0.0, {}] with the covariance {:g}, '.format(rate, covariance))
+    warned(rig, node, 'imu: got angular velocities [0.0, 0.0, {}] with the covariance {:g} '.format(rate, covariance))
     perception.show(view, 10**9)
     rig.until(lambda: found, 'the obstacles')
     own = json.loads(found[0].data)['own_motion']

@@ -59,8 +59,8 @@ class Gyro:
         stamp = stamp_ns(message)
         if message.angular_velocity_covariance[0] == -1 or not (abs(velocity) < _FASTEST).all():  # Nor NaN.
             self._node.get_logger().warning(
-                'imu: got angular velocities {} with the covariance {:g}, expected rad/s below {:g}, and a covariance '
-                'other than -1, which means not measured. Correct the IMU driver, or remap imu.'.format(
+                'imu: got angular velocities {} with the covariance {:g} (-1 = not measured), expected rad/s below '
+                '{:g}. Correct the IMU driver, or remap imu.'.format(
                     velocity.tolist(), message.angular_velocity_covariance[0], _FASTEST), throttle_duration_sec=30.0)
             return
         if turn is None:
