@@ -1,6 +1,5 @@
 """Segmentation and optical flow of one or several cameras: in one process, or each in its own."""
 import os
-import re
 from typing import List
 
 from launch import LaunchDescription
@@ -13,6 +12,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_perception.core.errors import did_you_mean
 from trt_perception.core.model import PRECISIONS
+from trt_perception.core.parameter_file import means
 from trt_perception.core.share import share_path
 from trt_perception.core.tasks import TASKS
 from trt_perception.core.yaml_file import read_yaml
@@ -106,12 +106,6 @@ def nodes_in(parameters, above=''):
             yield name
         else:
             yield from nodes_in(value, name)
-
-
-def means(name, node):
-    """Return whether a name in a parameter file means a node; ** is any namespace, * one part of it."""
-    parts = [{'**': '(/[^/]+)*', '*': '/[^/]+'}.get(part, '/' + re.escape(part)) for part in name.split('/') if part]
-    return re.fullmatch(''.join(parts), node) is not None
 
 
 def misspelt(given):

@@ -1,3 +1,5 @@
+import sys
+
 import networks
 import pytest
 import rclpy
@@ -80,6 +82,29 @@ def test_a_wrong_value_stops_with_the_allowed_ones(node_of, argument, text):
     with pytest.raises(ConfigError) as caught:
         declare_settings(node_of('-p', argument), settings_for(TASKS))
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(('first', 'then', 'text'), [
+    ('0.2', 'soon', "got 'soon', expected a number from 0 to 3600."), ('1', 'soon', "got 'soon', expected a number"),
+    ('1', '0.5', 'got 0.5 after 1, which ROS keeps, as it is of another type. Give both in the same type: 1.0, not 1.'),
+    ('true', '0.5', 'got True, expected a number from 0 to 3600.')])
+def test_a_value_that_ros_ignores_because_of_its_type_stops_the_node(monkeypatch, node_of, tmp_path, first, then, text):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('/**: {{ros__parameters: {{max_frame_age: {}}}}}'.format(first))
+    arguments = ['--params-file', str(path), '-p', 'max_frame_age:=' + then]
+    monkeypatch.setattr(sys, 'argv', ['perception_node', '--ros-args'] + arguments)
+    with pytest.raises(ConfigError) as caught:
+        declare_settings(node_of(*arguments), settings_for(TASKS))
+    assert str(caught.value).startswith('parameter max_frame_age: ' + text)
+
+
+@pytest.mark.parametrize(('first', 'then', 'age'), [('0.2', '1', 1.0), ('1', '2', 2.0), ('0.2', '1e-01', 0.1)])
+def test_a_later_value_of_a_type_that_ros_takes_wins(monkeypatch, node_of, tmp_path, first, then, age):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('/**: {{ros__parameters: {{max_frame_age: {}}}}}'.format(first))
+    arguments = ['--params-file', str(path), '-p', 'max_frame_age:=' + then]
+    monkeypatch.setattr(sys, 'argv', ['perception_node', '--ros-args'] + arguments)
+    assert declare_settings(node_of(*arguments), settings_for(TASKS))['max_frame_age'] == age
 
 
 @pytest.mark.parametrize(('argument', 'name', 'limits'), [

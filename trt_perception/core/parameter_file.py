@@ -1,14 +1,10 @@
 """Reads parameters of the nodes without ROS: ROS parameter files, and NAME:=VALUE."""
-from typing import Any, Dict, Iterator, Tuple
+import re
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 from .errors import ConfigError
 from .settings import find_setting
 from .yaml_file import parse_yaml, read_yaml
-
-_NODES = ('/**', 'perception', '/perception', '/**/perception')
-"""Sections of a parameter file for the node; later ones override earlier ones."""
-_OTHERS = ('use_sim_time',)
-"""Parameters of every ROS node, which have no effect without ROS."""
 
 
 def read_parameters(path: str) -> Dict[str, Any]:
@@ -17,15 +13,12 @@ def read_parameters(path: str) -> Dict[str, Any]:
     Raises:
         ConfigError: no such file, not a parameter file, or a parameter is unknown or wrong.
     """
-    content = read_yaml(path)
-    sections = [content[name] for name in _NODES if name in content] if isinstance(content, dict) else []
-    if not sections or not all(isinstance(each, dict) and isinstance(each.get('ros__parameters'), dict)
-                               for each in sections):
+    values = last_given(('--params-file', path), '/perception')
+    if not values:
         raise ConfigError('{}: got no parameters of a node, expected a section /** or perception, and in it '
                           'ros__parameters.'.format(path))
-    values = {name: value for section in sections for name, value in _flat(section['ros__parameters'])}
     try:
-        return {name: find_setting(name).check(value) for name, value in values.items() if name not in _OTHERS}
+        return {name: find_setting(name).check(value) for name, value in values.items() if name != 'use_sim_time'}
     except ConfigError as error:
         raise ConfigError('{}: {}'.format(path, error)) from error
 
@@ -43,9 +36,34 @@ def read_parameter(text: str) -> Tuple[str, Any]:
     return name, find_setting(name).check('' if parsed is None else parsed)
 
 
-def _flat(values: Dict[Any, Any], prefix: str = '') -> Iterator[Tuple[str, Any]]:
-    """Yield dotted names with their values."""
-    for name, value in values.items():
+def last_given(arguments: Sequence[str], node: str) -> Dict[str, Any]:
+    """Return what ROS arguments, as of the command line, give the parameters of a node: the last value of each.
+
+    Args:
+        node: its name, with its namespace.
+    """
+    given: Dict[str, Any] = {}
+    for option, text in zip(arguments, arguments[1:]):
+        if option == '--params-file':
+            for path, value in _flat(read_yaml(text)):
+                section, _, name = path.rpartition('.ros__parameters.')
+                if means(section.replace('.', '/'), node):
+                    given[name] = value
+        elif option in ('-p', '--param'):
+            name, _, value = text.partition(':=')
+            given[name.split(':')[-1]] = parse_yaml(value, text)
+    return given
+
+
+def means(name: str, node: str) -> bool:
+    """Return whether a name in a parameter file means a node; ** is any namespace, * one part of it."""
+    parts = [{'**': '(/[^/]+)*', '*': '/[^/]+'}.get(part, '/' + re.escape(part)) for part in name.split('/') if part]
+    return re.fullmatch(''.join(parts), node) is not None
+
+
+def _flat(values: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
+    """Yield dotted names with their values; nothing if it is no mapping."""
+    for name, value in values.items() if isinstance(values, dict) else ():
         if isinstance(value, dict):
             yield from _flat(value, '{}{}.'.format(prefix, name))
         else:

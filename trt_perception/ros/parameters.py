@@ -1,4 +1,5 @@
 """Declares the settings table as ROS parameters, and accepts or refuses changes at run time."""
+import sys
 from typing import Callable, Iterable, List
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -8,9 +9,10 @@ from rclpy.parameter import Parameter
 
 from ..core.camera_node_settings import CAMERA_NODE_SETTINGS
 from ..core.errors import ConfigError, did_you_mean
+from ..core.parameter_file import last_given
 from ..core.planner_settings import PLANNER_SETTINGS
 from ..core.setting import Setting
-from ..core.settings import Settings, settings_for
+from ..core.settings import Settings, find_setting, settings_for
 
 
 def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
@@ -20,12 +22,17 @@ def declare_settings(node: Node, table: Iterable[Setting]) -> Settings:
         ConfigError: a value from the command line or a parameter file is wrong.
     """
     settings = {}
+    given = last_given(sys.argv, node.get_fully_qualified_name())
     for setting in table:
         try:
             value = node.declare_parameter(setting.name, setting.default, _descriptor(setting)).value
         except ParameterException as error:
             raise ConfigError('parameter {}: {} Expected {}.'.format(setting.name, error, setting.expected)) from error
         settings[setting.name] = setting.check(value)
+        last = given.get(setting.name, value)
+        if setting.check(last) != settings[setting.name] and type(last) is not type(value):
+            raise ConfigError('parameter {}: got {!r} after {!r}, which ROS keeps, as it is of another type. Give both '
+                              'in the same type: 1.0, not 1.'.format(setting.name, last, value))
     _warn_of_unknown(node)
     return settings
 
@@ -36,11 +43,9 @@ def on_change(node: Node, settings: Settings, changed: Callable[[], None]) -> No
     Args:
         changed: may raise ConfigError for values that do not fit the model; they are then reverted.
     """
-    known = {setting.name: setting for setting in settings_for()}
-
     def callback(parameters: List[Parameter]) -> SetParametersResult:
         try:
-            values = {p.name: known[p.name].check(p.value) for p in parameters if p.name in settings}
+            values = {p.name: find_setting(p.name).check(p.value) for p in parameters if p.name in settings}
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         before = {name: settings[name] for name in values}
