@@ -53,14 +53,14 @@ class Confidence(nn.Module):
 
 
 def read_calibration(path: Path, names: Sequence[str]) -> Calibration:
-    """Return what `calibrate` found.
+    """Return the result of `calibrate`.
 
     Args:
         path: a YAML file, class name -> [slope, offset].
-        names: of the classes, in the order of their ids.
+        names: names of the classes, in the order of their ids.
 
     Raises:
-        ConfigError: the file cannot be read, or is of other classes.
+        ConfigError: the file cannot be read, or is for other classes.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print a table, and which batch normalisations are left."""
+    """Print a table, and the batch normalisations that are left."""
     rows, remarks = [], []
     for text in args.networks:
         if text.endswith('.onnx'):

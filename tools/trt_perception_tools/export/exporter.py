@@ -31,11 +31,11 @@ class HeadOptions(NamedTuple):
 
 PLAIN = HeadOptions()
 FLAGS = {'full_size_flow': '--upsample', 'decision': '--head', 'calibration': '--calibration'}
-"""Field of HeadOptions -> the option of `export`."""
+"""Field of HeadOptions -> option of `export`."""
 
 
 class Exporter(abc.ABC):
-    """Builds what stands around the networks of a task, and compares what graphs give."""
+    """Builds the head around the networks of a task, and compares results of graphs."""
 
     options: ClassVar[frozenset[str]]
     """Fields of HeadOptions that the task takes."""
@@ -43,7 +43,7 @@ class Exporter(abc.ABC):
     @abc.abstractmethod
     def head(self, model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime,
              options: HeadOptions) -> nn.Module:
-        """Return a network with what stands around it when it is deployed.
+        """Return a network with its head, as deployed.
 
         Raises:
             ConfigError: model, weights and options do not fit the network.
@@ -51,7 +51,7 @@ class Exporter(abc.ABC):
 
     @abc.abstractmethod
     def bare_head(self, network: Network, module: nn.Module, image: ModelInput) -> nn.Module:
-        """Return a network with the least that gives its result, for TensorRT."""
+        """Return a network with the smallest head that gives its result, for TensorRT."""
 
     @abc.abstractmethod
     def difference(self, got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:

@@ -1,8 +1,8 @@
 """Input and output layers around a network in its exported graph: images in, labels or flow out.
 
-Two graphs of one network. For onnxruntime, bytes in and out: uint8 NHWC, normalised inside. For tensorrt, what
-TensorRT 8.2 has, which is no uint8: float32 NCHW that the engine has normalised, INT32 labels. Both have the argmax
-inside, so that bytes are copied instead of scores.
+A network has two graphs. The one for onnxruntime has bytes as input and output: uint8 NHWC, normalised in the graph.
+TensorRT 8.2 has no uint8, so the one for tensorrt has float32 NCHW, normalised by the engine, and INT32 labels. Both
+contain the argmax, so that bytes are copied instead of scores.
 """
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..networks.tracing import constants
 from .confidence import Calibration, Confidence
 
 Decision = Literal['labels', 'quarter', 'logits']
-"""Where a segmentation graph decides: at full resolution; at 1/4, enlarged by nearest neighbour; not at all."""
+"""Place of the argmax of a segmentation graph: full resolution; 1/4, upsampled by nearest neighbour; none."""
 DECISIONS: tuple[Decision, ...] = ('labels', 'quarter', 'logits')
 _AROUND_PX = 24
-"""Half a side of the window of the flow's deviation, px of the input."""
+"""Half the side of the window for the deviation of the flow, px of the input."""
 
 
 class GreyLevels(nn.Module):
@@ -55,7 +55,7 @@ def _feed(image: ModelInput, runtime: Runtime) -> nn.Module:
 
 
 def network_inputs(images: Sequence[np.ndarray], image: ModelInput, runtime: Runtime) -> tuple[Tensor, ...]:
-    """Return what an engine of this runtime feeds of (1, H, W, C) uint8 images in the YAML's colour order."""
+    """Return the input from an engine of this runtime for (1, H, W, C) uint8 images in the YAML's colour order."""
     tensors = tuple(torch.from_numpy(pixels) for pixels in images)
     return tensors if runtime == 'onnxruntime' else tuple(GreyLevels(image)(tensor) for tensor in tensors)
 
@@ -63,18 +63,18 @@ def network_inputs(images: Sequence[np.ndarray], image: ModelInput, runtime: Run
 class SegmentationHead(nn.Module):
     """An image -> labels (1, H, W), and confidence (1, H, W), 255 = certain.
 
-    Takes (1, H, W, 3) uint8 in the YAML's colour order and gives uint8; for tensorrt it takes (1, 3, H, W) float32,
-    normalised, and gives INT32, both outputs, so that the engine narrows them to bytes by one kernel.
+    Takes (1, H, W, 3) uint8 in the YAML's colour order and returns uint8. For tensorrt, it takes (1, 3, H, W) float32,
+    normalised, and both outputs are INT32, so that one kernel of the engine converts them to bytes.
 
-    Labels are the argmax over the first `classes` outputs; outputs beyond them (CamVid's void) are not seen, so that
-    every pixel gets a class. Measured for ESPNet on CamVid test: mIoU 56.95 % and pixel accuracy 87.5 %, against
-    56.88 % and 85.6 % with pixels given up as void.
-    Confidence is the softmax probability of the best class among the same outputs, calibrated where that is known. A
-    network that has its scores at 1/4 first gets it there, and only the confidence is enlarged: finding it at full size
-    took 8.5 % (FP32) to 15 % (INT8) of the network's time, wanted or not.
+    Labels are the argmax over the first `classes` outputs; further outputs (CamVid's void) are ignored, so that every
+    pixel gets a class. ESPNet on CamVid test then has mIoU 56.95 % and pixel accuracy 87.5 %; with void pixels, 56.88 %
+    and 85.6 %.
+    Confidence is the softmax probability of the best class among the same outputs, calibrated if possible. If the
+    network has scores at 1/4 first, the confidence is computed there and then upsampled: at full size it took 8.5 %
+    (FP32) to 15 % (INT8) of the network's time, wanted or not.
 
-    With the decision 'quarter', labels are found at 1/4 too: every block of 4x4 pixels has one. With 'logits' the only
-    output is the scores, (1, classes, H, W) float32, which no pipeline takes: for measurements of what others do.
+    With the decision 'quarter', labels are at 1/4, too: one per block of 4x4 pixels. With 'logits' the only output is
+    the scores, (1, classes, H, W) float32, which no pipeline takes: for measurements of other methods.
     """
 
     certain: Tensor
@@ -92,7 +92,7 @@ class SegmentationHead(nn.Module):
         self.register_buffer('certain', torch.tensor(255.0))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return labels, and confidence where it is wanted; or the scores."""
+        """Return labels, and confidence if it is wanted; or the scores."""
         network: Any = self.network
         x = self.feed(image)
         if not hasattr(network, 'quarter'):
@@ -115,7 +115,7 @@ class SegmentationHead(nn.Module):
     def _known(self, scores: Tensor) -> Tensor:
         with constants():
             outputs = int(scores.shape[1])
-        # Without the question the graph would copy all scores.
+        # Without this condition the graph would copy all scores.
         return scores[:, :self.classes] if outputs > self.classes else scores
 
 
@@ -126,7 +126,7 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _enlarged(labels: Tensor, factor: int) -> Tensor:
-    # Of integers, which interpolate() does not take.
+    # For integers, which interpolate() does not take.
     with constants():
         height, width = int(labels.shape[1]), int(labels.shape[2])
     blocks = labels.view(1, height, 1, width, 1).expand(1, height, factor, width, factor)
@@ -138,10 +138,10 @@ class FlowHead(nn.Module):
 
     Takes (1, H, W, C) uint8 in the YAML's colour order; for tensorrt (1, C, H, W) float32, normalised.
 
-    On demand it also gives the confidence, (1, h, w) uint8, for tensorrt INT32: 255 / (1 + 2 s), where s is the mean
-    deviation of the flow, px, from its mean around the pixel. Errors are at the borders of what moves: on
-    held-out synthetic pairs the 80 % surest pixels of TinyPwc had 0.83 of the mean error, where sorting by the error
-    itself gives 0.62; a layer that learnt the expected error gave 0.92.
+    Optionally it also returns the confidence, (1, h, w) uint8, for tensorrt INT32: 255 / (1 + 2 s), where s is the mean
+    deviation of the flow, px, from its mean around the pixel. Errors occur at the borders of moving things. On held-out
+    synthetic pairs the 80 % most confident pixels of TinyPwc had 0.83 of the mean error, where the true error gives
+    0.62; a layer that learnt the expected error gave 0.92.
     """
 
     certain: Tensor
@@ -152,8 +152,8 @@ class FlowHead(nn.Module):
 
         Args:
             flow_px: the network's unit of flow, px of the input.
-            size: (height, width) of the result, bilinear; None = as the network gives it.
-            confidence: whether to give it.
+            size: (height, width) of the result, bilinear; None = that of the network.
+            confidence: whether to return it.
         """
         super().__init__()
         self.feed = _feed(image, runtime)
@@ -166,8 +166,8 @@ class FlowHead(nn.Module):
         self.register_buffer('certain', torch.tensor(255.0))
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        """Return the flow on the first image's grid, and its confidence where it is wanted."""
-        # torch.cat of uint8 would be exported as a detour over int64.
+        """Return the flow on the first image's grid, and its confidence if it is wanted."""
+        # torch.cat of uint8 would be exported with casts to int64.
         pair = torch.cat([self.feed(first), self.feed(second)], 1)
         flow = self.network(pair)
         if self.flow_px != 1:

@@ -1,4 +1,4 @@
-"""Exports optical-flow networks: two images in, flow in px out."""
+"""Exports optical-flow networks, from two images to flow in px."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class OpticalFlowExporter(Exporter):
 
     def head(self, model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime,
              options: HeadOptions) -> nn.Module:
-        """Return the network with its unit turned into px; see Exporter."""
+        """Return the network with flow converted to px; see Exporter."""
         if model.output.flow_scale != 1:
             raise ConfigError(f'{model.path}: output: flow_scale: got {model.output.flow_scale}, expected 1: exported '
                               'graphs give pixels. Remove the field.')
@@ -34,7 +34,7 @@ class OpticalFlowExporter(Exporter):
                         model.output.confidence is not None)
 
     def bare_head(self, network: Network, module: nn.Module, image: ModelInput) -> nn.Module:
-        """Return the network with its unit turned into px."""
+        """Return the network with flow converted to px."""
         return FlowHead(module, image, network.flow_px, runtime='tensorrt')
 
     def difference(self, got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:

@@ -1,4 +1,4 @@
-"""Networks with random weights, and their model cards: to measure speed where there is no checkpoint."""
+"""Networks with random weights, and their YAMLs, to measure speed without a checkpoint."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ _CARDS = (Path(share_path('config', 'models')), Path(__file__).parents[2] / 'con
 
 
 def seed_of(text: str) -> int | None:
-    """Return the seed that `random` or `random:SEED` means; None = the text means something else.
+    """Return the seed of `random` or `random:SEED`; None = the text is something else.
 
     Raises:
-        ConfigError: a seed that is no whole number.
+        ConfigError: the seed is not a whole number.
     """
     word, colon, seed = text.partition(':')
     if word != PREFIX:
@@ -50,9 +50,9 @@ def random_module(network: Network, options: Mapping[str, Any], seed: int) -> nn
 
 
 def take_statistics(module: nn.Module, network: Network, model: Model) -> None:
-    """Let batch normalisation normalise: its statistics become those of one image of noise.
+    """Set the statistics of batch normalisation to those of one image of noise.
 
-    Without them values shrink or grow from layer to layer, until every pixel has one label.
+    Otherwise values shrink or grow from layer to layer, until every pixel has the same label.
     """
     norms = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
@@ -81,7 +81,7 @@ def write_card(network: Network, options: Mapping[str, Any], module: nn.Module, 
         classes = [f'class {number}' for number in range(_count_outputs(module, network))]
         labels.write_text(labels_text(label_set(classes, labels.stem)))
         card['labels'] = labels.name
-    # Exported graphs give px.
+    # Exported graphs return px.
     output_fields = {key: value for key, value in known['output'].items() if key != 'flow_scale'}
     card.update(input=known['input'], output=output_fields)
     card.update({key: known[key] for key in ('keep_fp32',) if key in known})
@@ -91,7 +91,7 @@ def write_card(network: Network, options: Mapping[str, Any], module: nn.Module, 
 
 
 def _known_card(network: Network) -> dict[str, Any]:
-    """Return a YAML of this network: how it is fed and read does not depend on its weights."""
+    """Return a YAML of this network, whose input and output do not depend on its weights."""
     for folder in _CARDS:
         for path in sorted(folder.glob(f'{network.module}*.yaml')):
             return dict(yaml.safe_load(path.read_text()))

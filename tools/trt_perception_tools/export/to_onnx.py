@@ -44,7 +44,7 @@ from .heads import DECISIONS, network_inputs
 from .random_network import random_module, seed_of, take_statistics, write_card
 
 _CHECKED_FOR = '8.2'
-"""The oldest TensorRT, whose operators all others have too."""
+"""The oldest TensorRT, whose operators all others have, too."""
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -53,7 +53,7 @@ def export(model: Model, network: Network, weights: Path, size: Size, output: Pa
     """Write the network with the weights of a file as ONNX, and return its difference from torch; see `export_module`.
 
     Args:
-        options: of the network, as its `load` takes them.
+        options: options of the network's `load`.
     """
     check_fit(model, network, size)
     module = network.load(read_weights(weights), str(weights), **options)
@@ -67,20 +67,20 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
     """Write `output`, an ONNX file for a back-end of the runtime, and return its difference from torch.
 
     The file appears when it is complete and has been checked, or not at all. RepVGG branches are merged, batch
-    normalisation is folded, what can be computed once is computed.
+    normalisation is folded, and constants are computed in advance.
 
     Args:
-        source: where the weights come from; goes into the file's metadata.
-        options: of the head.
+        source: origin of the weights, for the file's metadata.
+        options: options of the head.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
-        PerceptionError: ONNX Runtime computes something else than torch, or TensorRT 8.2 lacks what the graph needs.
+        PerceptionError: ONNX Runtime and torch differ, or TensorRT 8.2 does not support the graph.
     """
     head = build_head(model, network, module, size, runtime, options)
     example = network_inputs(_example(network, len(model.input.names), size), model.input, runtime)
     names = exporter_of(model.task).outputs(model, options)
-    # The last word on what was merged and folded is the comparison with the network as it was trained.
+    # The comparison with the network as trained verifies merging and folding.
     graph = simplify(to_onnx(merge(head), example, model.input.names, names))
     onnx.helper.set_model_props(graph, {'model': model.name, 'license': model.license, 'runtime': runtime, **source})
     onnx.checker.check_model(graph, full_check=True)
@@ -104,7 +104,7 @@ def export_module(model: Model, network: Network, module: nn.Module, source: Map
 
 def build_head(model: Model, network: Network, module: nn.Module, size: Size, runtime: Runtime = 'onnxruntime',
                options: HeadOptions = PLAIN) -> nn.Module:
-    """Return a network with what stands around it when it is deployed, in evaluation mode; see `export_module`.
+    """Return a network with its head, as deployed, in evaluation mode; see `export_module`.
 
     Raises:
         ConfigError: model, weights and size do not fit the network.
@@ -122,13 +122,13 @@ def to_onnx(module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str] 
     """Return a module as an ONNX graph of the example's size.
 
     Args:
-        fold: batch normalisation into convolutions; False = as the module has it.
+        fold: whether to fold batch normalisation into convolutions.
     """
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         file = Path(folder, 'graph.onnx')
         # The TorchScript exporter is deprecated; its successor writes opset 18 and needs another package.
         warnings.simplefilter('ignore', DeprecationWarning)
-        # What it does not compute in advance, `simplify` does.
+        # `simplify` computes the remaining constants.
         warnings.filterwarnings('ignore', '(?i).*constant folding')
         training = torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE
         torch.onnx.export(module, tuple(example), file, input_names=list(inputs), output_names=list(outputs),
@@ -154,7 +154,7 @@ def check_fit(model: Model, network: Network, size: Size) -> None:
 
 
 def _example(network: Network, count: int, size: Size) -> list[np.ndarray]:
-    # Soft blobs that move by a few pixels: on white noise no network is sure of anything.
+    # Soft blobs that move by a few pixels: on white noise no network is certain of anything.
     height, width = size
     noise = np.random.default_rng(0).integers(0, 256, (height // 8 + 2, width // 8 + 2, network.channels), np.uint8)
     image = cv2.resize(noise, (width + 16, height + 16), interpolation=cv2.INTER_CUBIC)
@@ -201,7 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Export, and report the graph's size and how close it is to torch."""
+    """Export, and report the graph's size and its difference from torch."""
     seed = seed_of(args.weights)
     if seed is None:
         model = load_model(args.model)
@@ -217,7 +217,7 @@ def execute(args: argparse.Namespace) -> int:
         size = args.size or network.size
         module = random_module(network, options, seed)
         with TemporaryDirectory() as folder:
-            # No pipeline takes scores: a YAML of them would be of no use.
+            # No pipeline takes scores, so a YAML would be useless.
             beside = Path(folder, args.output.name) if args.head == 'logits' else args.output
             model = write_card(network, options, module, seed, beside, args.runtime)
             take_statistics(module, network, model)

@@ -49,14 +49,14 @@ class Conversion(NamedTuple):
     """The result of a conversion."""
 
     precision: str
-    """In which the engine runs the file: the key under `files: tflite` in the model's YAML."""
+    """Precision of the file: its key under `files: tflite` in the model's YAML."""
     difference: float
     """Difference from torch, on the first calibration frames or a synthetic image. Segmentation: share of pixels
     with another label. Flow: mean difference, px of the input."""
 
 
 class _Channels(nn.Module):
-    """The tensorrt head, with images as TFLite wants them, (1, H, W, C), and labels as bytes."""
+    """The tensorrt head, with images for TFLite, (1, H, W, C), and labels as bytes."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
 
     Args:
         quantise: one of QUANTISATIONS.
-        frames: to calibrate INT8 with: one frame each, or the previous one and the current one.
-        options: of the network, as its `load` takes them.
+        frames: frames for the calibration of INT8: one each, or the previous one and the current one.
+        options: options of the network's `load`.
 
     Raises:
         ConfigError: model, weights and size do not fit the network; the extra is missing; there are no frames.
-        PerceptionError: TFLite computes something else than torch.
+        PerceptionError: TFLite and torch differ.
     """
     if quantise in _IN_INT8 and not frames:
         raise ConfigError(f'--quantise {quantise}: got no images, expected some like those that the network will '
@@ -97,7 +97,7 @@ def to_tflite(model: Model, network: Network, weights: Path, size: Size, output:
         [inputs] = feed(model, specs, [example], str(output))
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # Of torch, about what the converter calls.
+            warnings.simplefilter('ignore')  # Warnings of torch about functions that the converter calls.
             converter.convert(merge(head).eval(), tuple(tensors.values())).export(str(file))
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         _label(schema, file, model, f'{model.name}, weights {weights.name}, sha256 {digest}, licence: {model.license}')
@@ -186,7 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Convert, and say how close the result is to torch and what to write into the YAML."""
+    """Convert, and print the difference from torch and the lines for the YAML."""
     model = load_model(args.model)
     network, options = parse_network(args.network) if args.network else (network_of(model.name), {})
     size = args.size or network.size

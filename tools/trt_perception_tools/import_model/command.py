@@ -65,11 +65,11 @@ class Import(NamedTuple):
     removed: tuple[str, ...]
     """Names of further outputs of the file."""
     unseen: int
-    """Scores behind those of the label set's classes."""
+    """Number of scores after those of the label set's classes."""
     unknown_ids: tuple[int, ...]
     """Labels of the frames that the label set does not have."""
     only: int | None
-    """The one label that all example frames got everywhere."""
+    """The label that all pixels of all example frames have, if there is one."""
     milliseconds: float
     """Time of a frame in the pipeline."""
 
@@ -85,12 +85,12 @@ class _Tried(NamedTuple):
     """Results of the file's own network for the example frames."""
 
     planes: list[list[np.ndarray]]
-    """Per frame and image: (1, H, W, C) as an engine feeds it."""
+    """Per frame and image: (1, H, W, C), as preprocessed by an engine."""
     results: list[dict[str, np.ndarray]]
 
 
 def import_model(args: argparse.Namespace, interview: Interview) -> Import:
-    """Import a network as the options and the answers say. Nothing is left behind when it fails.
+    """Import a network by the options and the answers. Nothing is left behind if it fails.
 
     Raises:
         ConfigError: file, options or answers are not usable.
@@ -201,7 +201,7 @@ def _faults(network: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def _run(model: Model, size: Size) -> tuple[set[int], float]:
-    """Run frames, or pairs, through the pipeline; return the labels that there were, and the last one's time, ms."""
+    """Run frames, or pairs, through the pipeline; return the occurring labels, and the time of the last one, ms."""
     engine = open_engine(model, EngineOptions('onnxruntime'))
     pipeline: Pipeline[Any] = pipeline_class(model.task)(engine, model, RESTING)
     seen: set[int] = set()
@@ -264,7 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Import, and say what was done and how to use it."""
+    """Import, and print the result and how to use it."""
     with foreign(args.file, 'import-model'):
         done = import_model(args, Interview())
     model = done.model

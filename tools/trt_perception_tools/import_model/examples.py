@@ -1,4 +1,4 @@
-"""Example frames for third-party networks, fed as a node feeds them."""
+"""Example frames for third-party networks, preprocessed as in a node."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ..datasets.images import read_image
 _SHIFT_PX = 3
 _SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm'})
 _MOST = 4
-"""Recorded frames that are tried."""
+"""Number of recorded frames that are tried."""
 
 
 def example_frames(size: Size) -> list[list[np.ndarray]]:
@@ -24,7 +24,7 @@ def example_frames(size: Size) -> list[list[np.ndarray]]:
     Blobs of every colour; the same at night; a road under a sky; and one colour alone.
     """
     height, width = size
-    # On white noise no network is sure of anything.
+    # On white noise no network is certain of anything.
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
     wide = width + 16
@@ -53,7 +53,7 @@ def recorded_frames(folder: Path, size: Size) -> list[list[np.ndarray]]:
 
 
 def as_fed(image: np.ndarray, color: str, mean: Sequence[float], std: Sequence[float], fed: np.dtype) -> np.ndarray:
-    """Return what an engine feeds of an (H, W, 3) RGB image: (1, H, W, C) of type `fed`."""
+    """Return the input from an engine for an (H, W, 3) RGB image: (1, H, W, C) of type `fed`."""
     if color == 'gray':
         image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., np.newaxis]
     elif color == 'bgr':

@@ -1,7 +1,7 @@
 """Adapts the graph of a third-party ONNX network to the package's contract.
 
-Static shapes and batch 1; images in, of uint8 or float32; labels and confidence as uint8, or flow as float32, out;
-nothing else. How grey levels are normalised is left to the model's YAML.
+Static shapes and batch 1; uint8 or float32 images as input; labels and confidence as uint8, or flow as float32, as
+output; nothing else. The normalisation of grey levels is described by the model's YAML.
 """
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NARROWEST, _WIDEST = 0.1, 700.0
 
 
 class UnequalError(PerceptionError):
-    """A fitted network does not do what the file does."""
+    """A fitted network has other results than the file."""
 
 
 def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Importer, size: Size, classes: int,
@@ -43,8 +43,8 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
     Args:
         network: static.
         classes: number of scores for the argmax; further scores are ignored.
-        runtime: for tensorrt, whose 8.2 has no bytes: float32 NCHW images, INT32 labels and confidence.
-        lower: to opset 13 where the operators allow it.
+        runtime: tensorrt, whose 8.2 has no uint8, gets float32 NCHW images, and INT32 labels and confidence.
+        lower: whether to lower to opset 13 if the operators allow it.
 
     Raises:
         ConfigError: the operators are too old.
@@ -87,7 +87,7 @@ def fit(network: onnx.ModelProto, images: Images, output: Output, importer: Impo
 
 
 def _folded(network: onnx.ModelProto, fold: bool = False) -> onnx.ModelProto:
-    """Return it with constants computed, where that needs no operators of ONNX Runtime's own.
+    """Return it with constants computed, if that needs no private operators of ONNX Runtime.
 
     Exporters compute sizes with Shape and Gather where axes were dynamic; TensorRT 8 refuses a Resize to such a size.
     """
@@ -98,12 +98,12 @@ def _folded(network: onnx.ModelProto, fold: bool = False) -> onnx.ModelProto:
 def compare_each(fitted: onnx.ModelProto, planes: Sequence[Sequence[np.ndarray]],
                  references: Sequence[Mapping[str, np.ndarray]], output: Output, importer: Importer, classes: int,
                  where: str) -> Difference:
-    """Run the fitted network on what gave `references`, the foreign network's own outputs.
+    """Run the fitted network on the inputs of `references`, the third-party network's own outputs.
 
     Returns the largest difference.
 
     Args:
-        planes: per frame and image (1, H, W, C), as an engine feeds it.
+        planes: per frame and image (1, H, W, C), as preprocessed by an engine.
 
     Raises:
         UnequalError: they differ by more than rounding.
@@ -121,7 +121,7 @@ def compare_each(fitted: onnx.ModelProto, planes: Sequence[Sequence[np.ndarray]]
 
 
 def check_range(network: onnx.ModelProto, images: Images, values: Normalisation, where: str) -> None:
-    """Refuse a normalisation that the network's own, in its first nodes, makes senseless.
+    """Refuse a normalisation that contradicts the network's own, in its first nodes.
 
     Raises:
         ConfigError: grey levels are normalised twice, or not where the network expects it.
@@ -175,7 +175,7 @@ def _as_input(tensor: Tensor, plane: np.ndarray) -> np.ndarray:
 
 
 def _front(images: Images, fed: np.dtype, channels_last: bool, size: Size, public: Sequence[str]) -> str:
-    """Return what stands between the package's images and the network, as ONNX text; '' = nothing."""
+    """Return the nodes between the package's images and the network, as ONNX text; '' = none."""
     steps: list[str] = []
     names = list(public)
 
@@ -199,7 +199,7 @@ def _front(images: Images, fed: np.dtype, channels_last: bool, size: Size, publi
         steps.append(f'pair = Concat <axis = {axis}> ({", ".join(names)})')
         names = ['pair']
     if images.dtype == np.int8:
-        # Of a quantised network: the grey level 0 is -128.
+        # In a quantised network, the grey level 0 is -128.
         steps.append('middle = Constant <value = int32 {128}> ()')
         step('Cast', 'to = 6')
         step('Sub', '', ', middle')

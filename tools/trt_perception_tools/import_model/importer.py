@@ -22,7 +22,7 @@ Tensors = Mapping[str, tuple[np.dtype, Sequence[int]]]
 
 
 class Importer(abc.ABC):
-    """Finds the result of a foreign network, and fits it to the package's contract."""
+    """Finds the result of a third-party network, and fits it to the package's contract."""
 
     task: ClassVar[str]
     result: ClassVar[str]
@@ -30,22 +30,22 @@ class Importer(abc.ABC):
     words: ClassVar[str]
     """Description of the result, human-readable."""
     kinds: ClassVar[str]
-    """Outputs that can be it, with their shapes."""
+    """Possible outputs, with their shapes."""
 
     @abc.abstractmethod
     def interpret(self, name: str, array: np.ndarray, size: Size) -> Output | None:
-        """Return an output as the result, by its shape and type; None where it cannot be it.
+        """Return an output as the result, by its shape and type; None if it cannot be the result.
 
         Args:
-            array: of an example run.
+            array: its value in an example run.
             size: (height, width) of the network's image, px.
         """
 
     def join(self, results: Mapping[str, np.ndarray], names: Sequence[str], size: Size) -> Output | None:
-        """Return several outputs that are the result together; None where none are.
+        """Return several outputs that are the result together; None if there are none.
 
         Args:
-            names: that were asked for; () = any.
+            names: names that were requested; () = any.
         """
         return None
 
@@ -54,10 +54,10 @@ class Importer(abc.ABC):
         """Return the output with what its size and that of other outputs reveal.
 
         Args:
-            named: it was asked for by name.
+            named: whether it was requested by name.
 
         Raises:
-            ConfigError: the package cannot take it.
+            ConfigError: the package cannot use it.
         """
         return output
 
@@ -66,13 +66,13 @@ class Importer(abc.ABC):
         """Return the output with the meaning of its values.
 
         Args:
-            makers: operators that make them.
+            makers: operators that produce them.
             arrays: its results for frames that are preprocessed as in a node.
         """
 
     @abc.abstractmethod
     def head(self, output: Output, classes: int, byte: np.dtype) -> str:
-        """Return what stands between `raw_0`, ..., the network's outputs, and the package's, as ONNX text."""
+        """Return the nodes between `raw_0`, ..., the network's outputs, and the package's, as ONNX text."""
 
     @abc.abstractmethod
     def outputs(self, output: Output, byte: np.dtype) -> Tensors:
@@ -81,7 +81,7 @@ class Importer(abc.ABC):
     @abc.abstractmethod
     def difference(self, got: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], output: Output,
                    classes: int) -> Difference:
-        """Compare what the fitted graph gives with the foreign network's own outputs."""
+        """Compare the results of the fitted graph with the third-party network's own outputs."""
 
     @abc.abstractmethod
     def ask(self, interview: Interview, output: Output, name: str,
@@ -100,7 +100,7 @@ def read_grids(output: Output, cast: bool) -> tuple[list[str], list[str], list[s
     """Return the beginning of a head: inputs, nodes that resample each output to its grid, their results.
 
     Args:
-        cast: to float32, where it is another type.
+        cast: whether to cast to float32.
     """
     given = [f'{NOTATION[output.dtype]}[{", ".join(map(str, output.shape))}] raw_{number}'
              for number in range(len(output.names))]

@@ -1,4 +1,4 @@
-"""Finds out how a third-party ONNX network takes its images, and makes it static for one size. Never asks the user."""
+"""Finds the image inputs of a third-party ONNX network, and makes it static for one size. Never asks the user."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,11 @@ FED_INSTEAD = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float3
 """Type that the package cannot feed -> type that it feeds, with a Cast after it."""
 _CHANNELS = (3, 1)
 _STEPS = (32, 64, 128, 16, 8)
-"""Multiples that sizes are tried at when the given one fails."""
+"""Multiples of sizes to try if the given size fails."""
 
 
 class Tensor(NamedTuple):
-    """An input as the file declares it."""
+    """An input as declared in the file."""
 
     name: str
     shape: tuple[Side, ...] | None
@@ -33,7 +33,7 @@ class Tensor(NamedTuple):
 
 
 class Images(NamedTuple):
-    """How the foreign network takes its image, or its pair of them."""
+    """The inputs of a third-party network for its image or pair of images."""
 
     names: tuple[str, ...]
     """Names of the inputs: one, or two for a pair that is not in one tensor; the earlier image first."""
@@ -44,7 +44,7 @@ class Images(NamedTuple):
     joined: bool
     """One input has both images of a pair."""
     size: tuple[Side, Side]
-    """(height, width), px; None where it is open."""
+    """(height, width), px; None if it is open."""
     dtype: np.dtype
     order: str = ''
     """How the order of two inputs was found, in words."""
@@ -56,7 +56,7 @@ class Images(NamedTuple):
 
     @property
     def channels_last(self) -> bool:
-        """Whether the channels are behind rows and columns."""
+        """Whether the channels are after rows and columns."""
         return 'C' in self.axes and self.axes.index('C') > self.axes.index('W')
 
     def shape(self, size: Size) -> tuple[int, ...]:
@@ -64,10 +64,10 @@ class Images(NamedTuple):
         return full_shape(self.axes, size, self.channels * (2 if self.joined and 'T' not in self.axes else 1))
 
     def feeds(self, planes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the foreign network's inputs: the reference for the nodes that fit.py puts before it.
+        """Return the third-party network's inputs: the reference for the nodes that fit.py adds before it.
 
         Args:
-            planes: (1, H, W, C), one per image, as an engine feeds them.
+            planes: (1, H, W, C), one per image, as preprocessed by an engine.
         """
         size = planes[0].shape[1:3]
         if self.dtype == np.int8:
@@ -89,7 +89,7 @@ def find_images(network: onnx.ModelProto, task: str, names: Sequence[str], where
         names: names of the inputs, earlier image first; () = all inputs of the file.
 
     Raises:
-        ConfigError: the inputs are none of the task, or not clear.
+        ConfigError: the inputs do not fit the task, or are ambiguous.
     """
     inputs = network_inputs(network)
     by_name = {each.name: each for each in inputs}
@@ -140,13 +140,13 @@ def with_constants(network: onnx.ModelProto, given: Sequence[str], where: str) -
 
 
 def network_inputs(network: onnx.ModelProto) -> list[Tensor]:
-    """Return what must be fed: inputs without an initial value."""
+    """Return the necessary inputs: those without an initial value."""
     constants = {each.name for each in network.graph.initializer}
     return [_tensor(each) for each in network.graph.input if each.name not in constants]
 
 
 def make_static(network: onnx.ModelProto, images: Images, size: Size, where: str) -> onnx.ModelProto:
-    """Return a copy for images of `size`, batch 1, with the outputs that need nothing else.
+    """Return a copy for images of `size`, batch 1, with the outputs that need no other inputs.
 
     Shapes inside it and of its outputs are left open.
 
@@ -216,7 +216,7 @@ def _runs(network: onnx.ModelProto, images: Images, size: Size, where: str) -> b
 
 
 def _likely_images(inputs: Sequence[Tensor], most: int) -> list[Tensor]:
-    """Return the inputs that can be images, where that leaves fewer: scalars and lists of numbers are none."""
+    """Return the inputs that can be images, if that leaves fewer: no scalars and lists of numbers."""
     images = [each for each in inputs if each.shape is None or len(each.shape) > 2]
     return images if 1 <= len(images) <= most else list(inputs)
 

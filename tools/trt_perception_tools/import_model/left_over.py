@@ -9,7 +9,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 
 def replace_left_over(network: onnx.ModelProto) -> None:
-    """Replace them in a network, which is float32 where they are."""
+    """Replace them in a network, which is float32 at these nodes."""
     nodes: list[NodeProto] = []
     for node in network.graph.node:
         rule = _RULES.get(node.op_type) if node.domain in ('', 'ai.onnx') else None
@@ -20,7 +20,7 @@ def replace_left_over(network: onnx.ModelProto) -> None:
 
 
 def lost_slopes(network: onnx.ModelProto) -> list[str]:
-    """Return a line about LeakyRelu layers of slope 0, which are plain Relu; nothing where there are none."""
+    """Return a line about LeakyRelu layers of slope 0, which are plain Relu; none if there are none."""
     lost = [node.output[0] for node in network.graph.node if node.op_type == 'LeakyRelu'
             and any(each.name == 'alpha' and each.f == 0 for each in node.attribute)]
     if not lost:
@@ -45,7 +45,7 @@ def _gelu(node: NodeProto) -> list[NodeProto]:
 
 
 class _Chain:
-    """The nodes that take the place of one."""
+    """The nodes that replace one."""
 
     def __init__(self, node: NodeProto) -> None:
         self._node = node

@@ -1,6 +1,6 @@
-"""Writes the YAML of a model, and of its label set, from answers: options of a command, or what a person types.
+"""Writes the YAML of a model, and of its label set, from answers: options of a command, or typed answers.
 
-Knows the fields of config/models and config/labels, and nothing of networks.
+Knows the fields of config/models and config/labels, but no networks.
 """
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CUSTOM = 'custom'
 
 
 class Question(NamedTuple):
-    """One thing that cannot be read off a network."""
+    """A property that cannot be read from a network."""
 
     option: str
     """Option of the command that answers it."""
@@ -57,11 +57,11 @@ class Question(NamedTuple):
     default: str = ''
     """Offered on a terminal."""
     assumed: bool = False
-    """The default is taken without a terminal too: being wrong in it does no harm."""
+    """Whether the default is also used without a terminal, because a wrong value does no harm."""
 
 
 class Interview:
-    """Answers questions from options, and asks on the terminal for those that no option answers."""
+    """Answers questions by options, and asks the others on the terminal."""
 
     def __init__(self, terminal: bool | None = None) -> None:
         self._terminal = sys.stdin.isatty() if terminal is None else terminal
@@ -182,7 +182,7 @@ def _std(count: int) -> Callable[[str], tuple[float, ...]]:
 
 def ask_normalisation(interview: Interview, color: str, preset: str | None, mean: Sequence[str] | None,
                       std: Sequence[str] | None) -> Normalisation:
-    """Return how the network wants its grey levels: a preset, or mean and standard deviation.
+    """Return the normalisation of grey levels: a preset, or mean and standard deviation.
 
     Raises:
         ConfigError: as `Interview.ask`; both a preset and numbers.
@@ -227,7 +227,7 @@ def read_label_set(text: str, stem: str) -> LabelSet:
 
 
 def class_names(given: Sequence[str]) -> list[str]:
-    """Return class names as people write them: words, one text with commas, a JSON list, or {"0": "road", ...}.
+    """Return class names in common notations: words, one text with commas, a JSON list, or {"0": "road", ...}.
 
     Raises:
         ValueError: a JSON is neither, or its ids are not 0, 1, 2 ...
@@ -256,7 +256,7 @@ def class_names(given: Sequence[str]) -> list[str]:
 
 
 def label_set(names: Sequence[str], stem: str) -> LabelSet:
-    """Return a label set of names, with ids 0, 1, 2 ... and colours that depend on the id alone.
+    """Return a label set of names, with ids 0, 1, 2 ... and colours that depend only on the id.
 
     Raises:
         ValueError: no names, too many, or one twice.

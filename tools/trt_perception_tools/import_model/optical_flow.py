@@ -44,7 +44,7 @@ class OpticalFlowImporter(Importer):
         return Output((name,), array.shape, array.dtype, found[0], FLOW) if found else None
 
     def join(self, results: Mapping[str, np.ndarray], names: Sequence[str], size: Size) -> Output | None:
-        """Return u and v where two outputs hold them: as named, or as their own names say."""
+        """Return u and v if they are two outputs: as given, or by their names."""
         single = {each: grid for each, array in results.items() if array.dtype in NOTATION and array.dtype.kind == 'f'
                   for grid in grids(array.shape, size) if grid.channels == 1}
         pairs = [(names[0], names[1])] if len(names) == 2 else [
@@ -61,7 +61,7 @@ class OpticalFlowImporter(Importer):
 
     def check(self, output: Output, results: Mapping[str, np.ndarray], network: onnx.ModelProto, named: bool,
               size: Size, where: str) -> Output:
-        """Refuse a field whose border is missing."""
+        """Refuse a field without its border."""
         if margins(output.grid.size, size) is not None and not is_whole_stride(output.grid.size, size):
             raise ConfigError(f'{where}: got flow of {output.grid.size[0]}x{output.grid.size[1]} for images of '
                               f'{size[0]}x{size[1]}: its convolutions have no padding, and the border is missing. Only '
@@ -73,7 +73,7 @@ class OpticalFlowImporter(Importer):
         return output
 
     def head(self, output: Output, classes: int, byte: np.dtype) -> str:
-        """Return a cast to float32, where it is another type, and u and v joined, where they are apart."""
+        """Return a cast to float32 if it is another type, and u and v joined if they are separate."""
         given, steps, parts = read_grids(output, cast=True)
         steps.append(f'flow = Concat <axis = {output.grid.axis}> ({", ".join(parts)})' if len(parts) > 1
                      else f'flow = Identity ({parts[0]})')

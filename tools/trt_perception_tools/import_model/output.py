@@ -28,19 +28,19 @@ _KEEPS_VALUES = frozenset({
     'Identity', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Cast', 'Resize', 'Upsample', 'Slice',
     'Split', 'Concat', 'QuantizeLinear', 'DequantizeLinear', 'Pad', 'Dropout', 'Gather', 'DepthToSpace', 'Expand',
     'AveragePool', 'MaxPool'})
-"""Operators whose results are, or lie between, values that they take."""
+"""Operators whose results are values of their inputs, or lie between them."""
 
 
 class Output(NamedTuple):
-    """The output that the package uses, as the foreign network gives it."""
+    """The output that the package uses, in the form of the third-party network."""
 
     names: tuple[str, ...]
-    """One, or the two that hold u and v."""
+    """One name, or the two of u and v."""
     shape: tuple[int, ...]
     """Shape of each."""
     dtype: np.dtype
     grid: Grid
-    """How each is read; of labels one value per pixel."""
+    """Layout of each; labels have one value per pixel."""
     kind: str = LABELS
     """LABELS, LOGITS, PROBABILITIES, RANKS or FLOW."""
     why: str = ''
@@ -61,15 +61,15 @@ class Output(NamedTuple):
 
 def find_output(results: Mapping[str, np.ndarray], network: onnx.ModelProto, importer: Importer, names: Sequence[str],
                 images: Images, size: Size, where: str) -> Output:
-    """Find the output by the shapes of what a run gave. What its values mean is left to `decide`.
+    """Find the output by the shapes of the results of a run. `decide` finds the meaning of its values.
 
     Args:
-        names: of the output; () = the only one that can be it; two: those that are it together.
-        images: how the network takes them, for the remedy.
+        names: name of the output; () = the only possible one; two names are one result together.
+        images: the image inputs, for the remedy.
         size: size of the network's image; its outputs have the same proportions.
 
     Raises:
-        ConfigError: none of them can be it, or several; the text lists them.
+        ConfigError: none of them is possible, or several are; the text lists them.
     """
     given = [Tensor(each, array.shape, array.dtype) for each, array in results.items()]
     for name in names:
@@ -97,7 +97,7 @@ def decide(output: Output, network: onnx.ModelProto, samples: Sequence[Mapping[s
     """Decide what the values mean, by the operators that produce them, and by results for frames as in a node.
 
     Raises:
-        ConfigError: some are no numbers.
+        ConfigError: some values are NaN.
     """
     arrays = [sample[name] for sample in samples for name in output.names]
     bad = max(float(np.mean(~np.isfinite(array))) for array in arrays)
@@ -109,7 +109,7 @@ def decide(output: Output, network: onnx.ModelProto, samples: Sequence[Mapping[s
 
 
 def makers_of(graph: GraphProto, name: str) -> set[str]:
-    """Return the operators that make a tensor's values, behind those that only move or average them."""
+    """Return the operators that produce a tensor's values, skipping those that only move or average them."""
     makers = {output: node for node in graph.node for output in node.output}
     found: set[str] = set()
     open_names, seen = [name], set()

@@ -19,7 +19,7 @@ from .output import Output
 
 
 def ask_size(interview: Interview, images: Images, args: argparse.Namespace) -> Size:
-    """Return the (height, width) of the image that the network sees, px."""
+    """Return the (height, width) of the network's image, px."""
     height, width = images.size
     given = None if args.size is None else ' '.join(args.size)
     if height and width:
@@ -35,7 +35,7 @@ def ask_size(interview: Interview, images: Images, args: argparse.Namespace) -> 
 
 
 def ask_colors(interview: Interview, images: Images, args: argparse.Namespace) -> tuple[str, Normalisation]:
-    """Return the channel order, and the normalisation of a network that does not do it itself."""
+    """Return the channel order, and the normalisation if the network does not contain it."""
     colors = ('gray',) if images.channels == 1 else ('rgb', 'bgr')
     color = interview.ask(Question('--color', 'Channel order that the network was trained on: rgb or bgr',
                                    model_card.one_of(colors), 'rgb'),
@@ -67,7 +67,7 @@ def ask_fields(interview: Interview, importer: Importer, images: Images, output:
 
 
 def _labels_reference(labels: LabelSet, name: str, args: argparse.Namespace) -> str:
-    # A label set that ships is named; any other travels with the model.
+    # A shipped label set is named; any other is written next to the model.
     shipped = labels.name if args.class_names is None and labels.name != f'{name}_labels' else ''
     try:
         from_name = model_card.load_labels(shipped) if shipped else None

@@ -1,6 +1,6 @@
 """Reads third-party networks - ONNX, TensorFlow frozen graphs, TFLite - as ONNX graphs, otherwise unchanged.
 
-Knows nothing of tasks. TensorFlow and tf2onnx are imported only for their own files.
+Independent of tasks. TensorFlow and tf2onnx are imported only for their own files.
 """
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from .left_over import replace_left_over
 _RUNTIME_DOMAINS = ('com.microsoft', 'com.microsoft.nchwc', 'com.ms.internal.nhwc', 'ai.onnx.ml')
 """Further operators of ONNX Runtime: those of files that it has optimised, and of classical machine learning."""
 _CONVERTED = 18
-"""Opset that tf2onnx is asked for, its newest: in 13 it writes operators that 13 does not have (HardSwish)."""
+"""Opset for tf2onnx, its newest: for 13 it writes operators that 13 does not have (HardSwish)."""
 _MOVES = ('Identity', 'Reshape', 'Squeeze', 'Transpose', 'Unsqueeze')
 SUFFIXES = ('.onnx', '.pb', '.tflite')
 _INSTALL = "Run: pip install -e './tools[tensorflow]' (best in a separate environment), or give an .onnx file."
 
 
 def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> onnx.ModelProto:
-    """Return the network of a file as ONNX; bytes of results become floats.
+    """Return the network of a file as ONNX, with quantised results as floats.
 
     Args:
-        inputs, outputs: for a frozen graph, the tensors between which the network lies; default: its placeholders, and
-            what nothing else consumes.
+        inputs, outputs: for a frozen graph, the first and last tensors of the network; default: its placeholders, and
+            tensors without consumers.
 
     Raises:
         ConfigError: no such file, not a network, or TensorFlow is needed and missing.
@@ -61,7 +61,7 @@ def read_network(file: Path, inputs: Sequence[str] = (), outputs: Sequence[str] 
 
 
 def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
-    """Let the network end at these tensors, where one of them is no output of it yet; what follows is dropped."""
+    """Make these tensors the outputs of the network, unless they are already; drop what follows."""
     made = {name for node in network.graph.node for name in node.output}
     if set(outputs) <= {each.name for each in network.graph.output} or not set(outputs) <= made:
         return network
@@ -73,7 +73,7 @@ def cut(network: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
 
 
 def with_float_results(network: onnx.ModelProto) -> onnx.ModelProto:
-    """Give results that a QuantizeLinear makes, and perhaps a Transpose moves, as the floats that they stand for."""
+    """Return results of a QuantizeLinear, perhaps with a Transpose after it, as floats."""
     makers = {name: node for node in network.graph.node for name in node.output}
     users = Counter(name for node in network.graph.node for name in node.input)
     for output in network.graph.output:
@@ -102,7 +102,7 @@ def _read_tflite(file: Path) -> onnx.ModelProto:
     with _quiet():
         try:
             network, _ = tf2onnx.convert.from_tflite(str(file), opset=_CONVERTED)
-        except Exception as error:  # tf2onnx raises whatever its parsers raise.
+        except Exception as error:  # tf2onnx raises any error of its parsers.
             raise _not_converted(file, tf2onnx, error) from error
     return _checked(network, file)
 

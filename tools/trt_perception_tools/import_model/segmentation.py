@@ -1,4 +1,4 @@
-"""Imports segmentation networks: class ids, or scores of which labels and confidence are made."""
+"""Imports segmentation networks: class ids, or scores from which labels and confidence are computed."""
 from __future__ import annotations
 
 import argparse
@@ -27,13 +27,13 @@ _MOST_CLASSES = 255
 _LIMITS = {'labels': 1e-3, 'confidence': 2}
 _DECIDING = frozenset({'ArgMax', 'ArgMin', 'TopK', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'Equal', 'Where',
                        'Round'})
-"""Operators that make class ids."""
+"""Operators that produce class ids."""
 _UNBOUNDED = frozenset({'Add', 'BatchNormalization', 'Conv', 'ConvTranspose', 'Einsum', 'Gemm', 'InstanceNormalization',
                         'LeakyRelu', 'MatMul', 'PRelu', 'Relu', 'Sum', 'Tanh'})
-"""Operators whose results are no probabilities, even where they happen to lie within 0..1."""
+"""Operators whose results are no probabilities, even if they happen to lie within 0..1."""
 _SIGMOIDS = frozenset({'Sigmoid', 'HardSigmoid'})
 _PROTOTYPES = 32
-"""Masks from which YOLO's and YOLACT's instances are mixed: no classes."""
+"""Prototype masks of YOLO and YOLACT, which are not classes."""
 
 
 class SegmentationImporter(Importer):
@@ -72,7 +72,7 @@ class SegmentationImporter(Importer):
         return output._replace(border=missing)
 
     def decide(self, output: Output, makers: set[str], arrays: Sequence[np.ndarray]) -> Output:
-        """Tell class ids, logits and probabilities apart; see Importer."""
+        """Distinguish class ids, logits and probabilities; see Importer."""
         scores = output.grid.channels > 1
         if output.dtype.kind != 'f':
             return output._replace(kind=RANKS if scores else LABELS, why=f'of type {output.dtype.name}'
@@ -112,7 +112,7 @@ class SegmentationImporter(Importer):
         return graph_text(given, [f'{sides} {name}' for name in results], steps)
 
     def outputs(self, output: Output, byte: np.dtype) -> Tensors:
-        """Return labels, and confidence where there are scores."""
+        """Return labels, and confidence if there are scores."""
         names = ('labels',) if output.kind in (LABELS, RANKS) else ('labels', 'confidence')
         return dict.fromkeys(names, (byte, (1, *output.size)))
 
@@ -120,7 +120,7 @@ class SegmentationImporter(Importer):
                    classes: int) -> Difference:
         """Return the share of labels that differ, and the largest difference of the confidence, of 255."""
         labels, confidence = _decode(reference[output.names[0]], output, classes)
-        # Of INT32 the engine keeps the lowest byte too.
+        # The engine also keeps the lowest byte of INT32.
         wrong = float((got['labels'].astype(np.uint8).reshape(labels.shape) != labels).mean())
         off = 0 if confidence is None else int(np.abs(
             got['confidence'].reshape(labels.shape).astype(int) - confidence).max())
@@ -171,12 +171,12 @@ def _labels_steps(steps: list[str], scores: str, output: Output, classes: int) -
     """Add what makes `labels_wide`, and where there is one `confidence_wide`; return which of the two there are."""
     axis, certain = output.grid.axis, output.kind == PROBABILITIES
     if output.kind == LABELS:
-        # By way of integers: -1 becomes 255, and what becomes of a negative float is undefined.
+        # Through integers: -1 becomes 255, but the cast of a negative float is undefined.
         steps.append(f'labels_wide = Cast <to = 6> ({scores})')
         return ['labels']
     steps += ['full = Constant <value = float {255}> ()', 'one = Constant <value = float {1}> ()']
     if output.channels == 1:
-        # Of two classes, the second one's score.
+        # For two classes, the second one's score.
         steps += [f'share = Identity ({scores})' if certain else f'share = Sigmoid ({scores})',
                   'half = Constant <value = float {0.5}> ()', 'labels_wide = Greater (share, half)',
                   'opposite = Sub (one, share)', 'sure = Max (share, opposite)']

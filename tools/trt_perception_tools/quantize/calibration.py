@@ -1,6 +1,6 @@
-"""Shows a network images, prepared as deployed, and finds the range of every tensor: what quantisation needs.
+"""Runs a network on images, preprocessed as deployed, and finds the range of every tensor for quantisation.
 
-ONNX Runtime's calibrators collect; its search by entropy is replaced, see `entropy_range`.
+ONNX Runtime's calibrators collect the values; its search by entropy is replaced, see `entropy_range`.
 """
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from ..datasets.images import read_image
 
 _BINS = 2048
 _SMALLEST = 1e-30
-"""Far below what a network computes with, and far enough above the denormals, 1.2e-38, to be cut into bins."""
+"""Far below the values of networks, and far enough above the denormals, 1.2e-38, to be divided into bins."""
 _KEPT = 0.999
-"""Share of the values that a range by entropy has at least."""
+"""Smallest share of the values within a range by entropy."""
 
 Feeds = dict[str, np.ndarray]
 """Inputs of a network for one image or pair: input name -> tensor."""
@@ -60,7 +60,7 @@ def folder_frames(folder: Path, count: int, pairs: bool) -> list[list[Frame]]:
     """Read images, in the order of their names, evenly spread: each alone, or each with the one before it.
 
     Args:
-        count: how many of them; fewer where the folder has fewer.
+        count: number of images; fewer if the folder has fewer.
 
     Raises:
         ConfigError: there is no such folder, no image in it, or for pairs only one.
@@ -118,16 +118,16 @@ def _groups(total: int, count: int, pairs: bool, where: str) -> list[list[int]]:
 
 
 def prepare(model: Model, network: onnx.ModelProto, groups: Sequence[Sequence[Frame]], where: str) -> list[Feeds]:
-    """Return what an engine would feed the network for these frames.
+    """Return the network's inputs from an engine for these frames.
 
-    A flow network sees (current, previous), as nodes run it.
+    A flow network gets (current, previous), as in the nodes.
 
     Args:
         groups: one frame each, or the previous frame and the current one.
         where: the network's file, for errors.
 
     Raises:
-        ConfigError: the network is not the one that the model describes, or a frame cannot be decoded.
+        ConfigError: the network does not agree with the model, or a frame cannot be decoded.
     """
     specs = {each.name: TensorSpec(each.name, tuple(side.dim_value for side in each.type.tensor_type.shape.dim),
                                    onnx.helper.tensor_dtype_to_np_dtype(each.type.tensor_type.elem_type))
@@ -139,7 +139,7 @@ def prepare(model: Model, network: onnx.ModelProto, groups: Sequence[Sequence[Fr
 
 
 def feed(model: Model, specs: Mapping[str, TensorSpec], groups: Sequence[Sequence[Frame]], where: str) -> list[Feeds]:
-    """Return what an engine with these inputs would feed its network; see `prepare`."""
+    """Return the network's inputs from an engine with these inputs; see `prepare`."""
     decoder = FrameDecoder()
     feeds = []
     for group in groups:
@@ -161,11 +161,11 @@ class _Reader(CalibrationDataReader):
 
 def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str, operators: Sequence[str],
                   signed: bool = False) -> TensorsData:
-    """Find the range of every tensor that a node of these operators takes or gives.
+    """Find the range of every input and output of nodes with these operators.
 
     Args:
         method: a key of METHODS.
-        signed: whether both signs get as many levels, even where a tensor has only one.
+        signed: whether both signs get the same number of levels, even if a tensor has only one sign.
     """
     kind, options = METHODS[method]
     # ONNX Runtime prints each step.
@@ -197,7 +197,7 @@ def tensor_ranges(network: onnx.ModelProto, feeds: Sequence[Feeds], method: str,
 
 
 class _Session:
-    """An inference session whose smallest results are 0: a histogram has no bins for a range of almost nothing."""
+    """An inference session that rounds tiny results to 0, because a histogram has no bins for a range of almost 0."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -216,14 +216,14 @@ def entropy_range(counts: np.ndarray, edges: np.ndarray, lowest: float, highest:
     """Return the range within which a tensor is best quantised: NVIDIA's method (Migacz, GTC 2017), changed twice.
 
     Zeros count like their neighbours, as in NVIDIA's pytorch-quantization: a ReLU makes half of all values zero, and
-    zero stays exactly zero. ONNX Runtime's own search takes them for a part of the distribution that is spoilt, and
-    cuts 1 % of the other values off: 58.3 % mIoU for swiftnet_camvid instead of 59.9 %. And no more than 0.1 % is ever
-    cut off: other peaks, such as batch normalisation makes of zeros, mislead the search likewise.
+    zero stays exactly zero. ONNX Runtime's own search counts them as a part of the distribution that is degraded, and
+    cuts off 1 % of the other values: 58.3 % mIoU for swiftnet_camvid instead of 59.9 %. In addition, at most 0.1 % is
+    cut off, because other peaks, such as zeros after batch normalisation, mislead the search in the same way.
 
     Args:
         counts, edges: (bins,) and (bins + 1,), a histogram of the values, symmetric around 0.
         lowest, highest: the values themselves.
-        levels: how many there are for magnitudes.
+        levels: number of levels for magnitudes.
     """
     middle = len(counts) // 2
     magnitudes = (counts[middle:] + counts[:middle][::-1]).astype(float)

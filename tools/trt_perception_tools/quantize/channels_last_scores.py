@@ -48,19 +48,19 @@ class _Steps(NamedTuple):
     """The nodes of a segmentation graph after its scores."""
 
     resize: NodeProto
-    """Enlarges them."""
+    """Upsamples the scores."""
     classes: int
-    """So many of them are seen."""
+    """Number of scores that are used."""
     results: dict[str, str]
-    """labels, perhaps confidence -> name of the graph's output."""
+    """labels, and perhaps confidence -> name of the graph's output."""
 
 
 def decide_channels_last(model: ModelProto) -> bool:
-    """Let the enlarged scores be (1, H, W, C) instead of (1, C, H, W), in place; return whether the graph has such.
+    """Make the upsampled scores (1, H, W, C) instead of (1, C, H, W), in place; return whether the graph has them.
 
-    Labels stay the same, confidence to within 1 of 255. The largest score is subtracted before the scores are enlarged,
-    not after: interpolation weighs all classes of a pixel alike, so their softmax is the same, for less work. The graph
-    then has opset 17, which runtimes refuse that cannot run it.
+    Labels stay the same, and confidence to within 1 of 255. The largest score is subtracted before upsampling, not
+    after: interpolation weighs all classes of a pixel equally, so the softmax is the same, with less work. The graph then
+    has opset 17, which runtimes that cannot run it refuse.
     """
     graph = model.graph
     steps = _steps(graph)
@@ -88,7 +88,7 @@ def decide_channels_last(model: ModelProto) -> bool:
 
 
 def _steps(graph: GraphProto) -> _Steps | None:
-    """Find the steps that end in the graph's outputs; None when they are others."""
+    """Find the steps that end in the graph's outputs; None if they are others."""
     makers = {output: node for node in graph.node for output in node.output}
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     results, scores = {}, set()
@@ -115,7 +115,7 @@ def _steps(graph: GraphProto) -> _Steps | None:
 
 
 def _before(makers: dict[str, NodeProto], name: str, kinds: Sequence[str]) -> str | None:
-    """Return what goes into a chain of these operators that gives `name`; None when there is no such chain."""
+    """Return the input of a chain of these operators that ends in `name`; None if there is no such chain."""
     for kind in kinds:
         node = makers.get(name)
         if node is None or node.op_type != kind:

@@ -31,14 +31,14 @@ from .int8 import CONVOLUTIONS, OPERATORS, quantisable, quantise
 from .int8 import prepare as prepare_graph
 
 _COMPARED = 24
-"""Images on which results are compared."""
+"""Number of images on which results are compared."""
 _CHECKED_FOR = '8.2'
 _QUANTISED = frozenset({'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'ConvInteger', 'MatMulInteger',
                         'QLinearConv', 'QLinearMatMul'})
 
 
 def read_network(file: Path) -> ModelProto:
-    """Read an FP32 network; nodes without a name of their own get one, by which they can be kept.
+    """Read an FP32 network; nodes without a name get one, by which they can be kept.
 
     Raises:
         ConfigError: ONNX Runtime cannot run the file, or it is in FP16 or INT8 already.
@@ -68,7 +68,7 @@ def read_network(file: Path) -> ModelProto:
 
 
 def runtime_of(network: ModelProto) -> Runtime:
-    """Return the runtime that a graph was exported for: as `export` wrote it, else onnxruntime."""
+    """Return the runtime for which `export` wrote a graph, else onnxruntime."""
     written = {each.key: each.value for each in network.metadata_props}.get('runtime')
     return 'tensorrt' if written == 'tensorrt' else 'onnxruntime'
 
@@ -77,7 +77,7 @@ def save(network: ModelProto, output: Path, runtime: Runtime, properties: dict[s
     """Write a network: complete and checked, or not at all.
 
     Raises:
-        PerceptionError: ONNX Runtime cannot open it, or TensorRT 8.2 lacks what it needs, if it is for TensorRT.
+        PerceptionError: ONNX Runtime cannot open it, or it is for TensorRT, and TensorRT 8.2 does not support it.
     """
     known = {each.key: each.value for each in network.metadata_props}
     onnx.helper.set_model_props(network, {**known, 'runtime': runtime, **properties})

@@ -1,7 +1,7 @@
-"""FP16 in an ONNX graph: half precision where it is safe, FP32 where it is not, inputs and outputs as they were.
+"""FP16 in an ONNX graph: half precision where it is safe, FP32 elsewhere, inputs and outputs unchanged.
 
-Done in the graph, so that one file gives the same arithmetic on ONNX Runtime, where its accuracy is measured, and on a
-TensorRT with or without builder flags.
+The precision is in the graph, so that the file has the same arithmetic with ONNX Runtime, which measures its accuracy,
+and with TensorRT, with or without builder flags.
 """
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from trt_perception.core.errors import ConfigError
 from ..graphs.edit import needed_tensors, rename
 from .int8 import CONVOLUTIONS
 
-COORDINATES = '/coordinates'  # And coordinates_1, as torch calls a module that runs for the second time.
-"""In the names of nodes that compute where an image is read: half a pixel is lost on coordinates above 1024."""
+COORDINATES = '/coordinates'  # And coordinates_1, torch's name of a module that runs for the second time.
+"""In the names of nodes that compute coordinates of an image: above 1024, FP16 loses half a pixel."""
 FP32_OPERATORS = (*float16.DEFAULT_OP_BLOCK_LIST, 'ReduceMean', 'ReduceSum', 'ReduceL2', 'Exp', 'Log', 'Sqrt', 'Pow',
                   'Reciprocal', 'Softmax', 'LogSoftmax', 'InstanceNormalization', 'LayerNormalization', 'ArgMax',
                   'GridSample')
@@ -28,11 +28,10 @@ _SMALLEST = 6e-8
 
 
 def to_fp16(model: ModelProto, keep_fp32: Sequence[str] = (COORDINATES,)) -> ModelProto:
-    """Return the graph with FP16 inside, and FP32 before the first, after the last convolutions and at coordinates.
+    """Return the graph in FP16, with FP32 before the first and after the last convolutions, and for coordinates.
 
     Args:
-        keep_fp32: parts of the names of nodes that stay FP32, with what they are computed from: `keep_fp32` of a
-            model's YAML.
+        keep_fp32: parts of the names of nodes that stay FP32 together with their inputs: `keep_fp32` of a model's YAML.
 
     Raises:
         ConfigError: it has FP16 already.
@@ -42,7 +41,7 @@ def to_fp16(model: ModelProto, keep_fp32: Sequence[str] = (COORDINATES,)) -> Mod
     kept = fp32_nodes(copy.graph, keep_fp32)
     _give_own_constants(copy.graph, kept)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # Of weights that are cut to FP16's range: those of 1e-9 become 6e-8.
+        warnings.simplefilter('ignore')  # Warns of weights that are limited to FP16's range: 1e-9 becomes 6e-8.
         try:
             converted: ModelProto = float16.convert_float_to_float16(
                 copy, _SMALLEST, _LARGEST, keep_io_types=True, op_block_list=list(FP32_OPERATORS),
@@ -54,7 +53,7 @@ def to_fp16(model: ModelProto, keep_fp32: Sequence[str] = (COORDINATES,)) -> Mod
 
 
 def _restore_outputs(graph: GraphProto, original: GraphProto) -> None:
-    # Where the last node stays FP32, the converter narrows its result none the less.
+    # Even if the last node stays FP32, the converter narrows its result.
     for output, before in zip(graph.output, original.output, strict=True):
         if output.type.tensor_type.elem_type != before.type.tensor_type.elem_type:
             cast = next(node for node in graph.node if output.name in node.output)
@@ -65,7 +64,7 @@ def _restore_outputs(graph: GraphProto, original: GraphProto) -> None:
 
 
 def fp32_nodes(graph: GraphProto, keep_fp32: Sequence[str]) -> list[NodeProto]:
-    """Return the nodes that stay FP32 for where they are: see `to_fp16`."""
+    """Return the nodes that stay FP32 because of their place: see `to_fp16`."""
     heavy = [node for node in graph.node if node.op_type in (*CONVOLUTIONS, 'MatMul', 'Gemm')]
     behind = _from({name for node in heavy for name in node.output}, graph.node)
     before = needed_tensors(graph, *(name for node in heavy for name in node.input))

@@ -1,8 +1,8 @@
 """INT8 in an ONNX graph: QuantizeLinear and DequantizeLinear around its convolutions, weights as bytes.
 
-Two forms, as each runtime wants it. For onnxruntime: uint8 activations with a zero point, which take in the Relu; the
-images' bytes as they are; batch normalisation as a convolution. For tensorrt: int8 activations without zero point.
-Weights are int8 with a scale per output channel in both.
+There are two forms. For onnxruntime: uint8 activations with a zero point, which include the Relu; the images' bytes
+unchanged; batch normalisation as a convolution. For tensorrt: int8 activations without zero point. Weights are int8
+with a scale per output channel in both.
 """
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ ACTIVATIONS = ('Relu', 'Clip')
 OPERATORS = (*CONVOLUTIONS, *ACTIVATIONS)
 """Quantised operators. ONNX Runtime converts additions, concatenations and poolings between two of them itself."""
 _FOR_TENSORRT = {'ActivationSymmetric': True, 'QuantizeBias': False, 'AddQDQPairToWeight': True}
-"""It has no zero points, takes biases as floats, and quantises weights itself."""
+"""TensorRT has no zero points, takes biases as floats, and quantises weights itself."""
 _BYTES = '/bytes'
-"""Ends the name of the node that takes an image's bytes."""
+"""Suffix of the name of the node that takes an image's bytes."""
 _DEFAULT_EPSILON = 1e-5
 
 
 def prepare(model: ModelProto, runtime: Runtime) -> ModelProto:
     """Return the graph in the form that is best quantised, with the same results, and with all shapes.
 
-    The same but for the border of an image whose channels have different means: there the padding of the first
-    convolution is their mean instead of each one's own.
+    Results differ only at the border of an image whose channels have different means: there the padding of the first
+    convolution is the mean of all channels.
     """
     prepared = simplify(model)
     if runtime == 'onnxruntime':
@@ -54,7 +54,7 @@ def prepare(model: ModelProto, runtime: Runtime) -> ModelProto:
 def quantisable(model: ModelProto) -> list[str]:
     """Return the names of the convolutions that are quantised unless they are kept: all but the last ones.
 
-    The last are those that no other convolution needs: what comes behind them is the result itself, and they are small.
+    The last ones are those that no other convolution needs: they produce the result, and are small.
     """
     convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
     feeding: set[str] = set()
@@ -69,7 +69,7 @@ def quantise(prepared: ModelProto, ranges: TensorsData, runtime: Runtime,
     """Return a prepared graph in INT8.
 
     Args:
-        ranges: of the tensors that its convolutions take and give.
+        ranges: ranges of the inputs and outputs of its convolutions.
         keep_fp32: names of convolutions, in addition to the last ones.
     """
     chosen = [name for name in quantisable(prepared) if name not in keep_fp32]
@@ -99,7 +99,7 @@ def _activations_behind(graph: GraphProto, names: Collection[str]) -> list[str]:
 
 
 def _batch_norms_to_convolutions(graph: ir.Graph) -> None:
-    """Write each batch normalisation that is left as a convolution of one weight per channel: it stays in INT8."""
+    """Write each remaining batch normalisation as a convolution with one weight per channel, so that it is in INT8."""
     for norm in [node for node in graph if node.op_type == 'BatchNormalization']:
         numbers = _arrays(norm.inputs[1:])
         if len(numbers) < 4:
@@ -122,7 +122,7 @@ class _Normalisation(NamedTuple):
 
 
 def _read_bytes(graph: ir.Graph, image: ir.Value) -> None:
-    """Let the network take an image's bytes as quantised numbers, its normalisation being their scale.
+    """Let the network take an image's bytes as quantised numbers, with its normalisation as their scale.
 
     Sub and Div of whole images took a sixth of the time of a SwiftNet in INT8.
     """
@@ -166,7 +166,7 @@ def _normalisation(image: ir.Value) -> _Normalisation | None:
 
 
 def _scale_inputs(graph: ir.Graph, node: ir.Node, factor: np.ndarray, shift: np.ndarray) -> bool:
-    """Let a convolution take x where it took factor * x + shift, per channel; return whether it can."""
+    """Let a convolution take x instead of factor * x + shift, per channel; return whether it can."""
     numbers = _arrays(node.inputs[1:])
     if node.op_type != 'Conv' or len(numbers) < len(node.inputs) - 1 or node.attributes.get_int('group', 1) != 1:
         return False
@@ -182,7 +182,7 @@ def _scale_inputs(graph: ir.Graph, node: ir.Node, factor: np.ndarray, shift: np.
 
 
 def _join_pairs(graph: ir.Graph) -> None:
-    """Remove the quantisation of what has just been dequantised: the bytes of the images."""
+    """Remove the quantisation of the images' bytes, which have just been dequantised."""
     for node in graph:
         maker = node.inputs[0].producer() if node.op_type == 'QuantizeLinear' and node.inputs[0] else None
         if maker is not None and (maker.name or '').endswith(_BYTES):
@@ -196,7 +196,7 @@ def _arrays(values: Iterable[ir.Value | None]) -> list[np.ndarray]:
 
 
 def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """Add a constant to a graph: of bytes as they are, else float32."""
+    """Add a constant to a graph: bytes unchanged, others as float32."""
     tensor = ir.tensor(array if array.dtype == np.uint8 else array.astype(np.float32), name=name)
     value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
     graph.register_initializer(value)

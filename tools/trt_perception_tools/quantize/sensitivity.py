@@ -1,4 +1,4 @@
-"""Which convolutions cost most in INT8: each is quantised alone, and the result compared with FP32."""
+"""Finds the convolutions that cost most accuracy in INT8: each is quantised alone and compared with FP32."""
 from __future__ import annotations
 
 import json
@@ -29,7 +29,7 @@ class Loss(NamedTuple):
 
 
 def run(network: ModelProto, model: Model, feeds: Sequence[Feeds]) -> list[np.ndarray]:
-    """Return what the network gives for every image or pair: (1, H, W) labels; flow, (1, H, W, 2) or (1, 2, H, W)."""
+    """Return the network's result for every image or pair: (1, H, W) labels; flow, (1, H, W, 2) or (1, 2, H, W)."""
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     session = ort.InferenceSession(network.SerializeToString(), settings, providers=['CPUExecutionProvider'])
@@ -45,13 +45,13 @@ def difference(model: Model, reference: Sequence[np.ndarray], results: Sequence[
 
 
 def as_text(model: Model, value: float) -> str:
-    """Say a difference in words."""
+    """Return a difference in words."""
     return scorer_class(model.task).differs.format(value)
 
 
 def measure(prepared: ModelProto, ranges: TensorsData, runtime: Runtime, model: Model,
             feeds: Sequence[Feeds]) -> list[Loss]:
-    """Return what every convolution costs that would be quantised, the worst first."""
+    """Return the cost of every convolution that would be quantised, the worst first."""
     reference = run(prepared, model, feeds)
     names = quantisable(prepared)
     losses = []
@@ -62,7 +62,7 @@ def measure(prepared: ModelProto, ranges: TensorsData, runtime: Runtime, model: 
 
 
 def table(losses: Sequence[Loss], model: Model) -> str:
-    """Lay out what the convolutions cost as text."""
+    """Return the costs of the convolutions as text."""
     measure = scorer_class(model.task).deviation
     width = max(len(each.name) for each in losses)
     lines = [f'{each.name.ljust(width)}  {measure.text(each.difference):>9}' for each in losses]
@@ -70,5 +70,5 @@ def table(losses: Sequence[Loss], model: Model) -> str:
 
 
 def as_json(losses: Sequence[Loss]) -> str:
-    """Return what the convolutions cost as JSON."""
+    """Return the costs of the convolutions as JSON."""
     return json.dumps([each._asdict() for each in losses], indent=2) + '\n'
