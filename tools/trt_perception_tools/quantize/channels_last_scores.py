@@ -59,8 +59,8 @@ def decide_channels_last(model: ModelProto) -> bool:
     """Make the upsampled scores (1, H, W, C) instead of (1, C, H, W), in place; return whether the graph has them.
 
     Labels stay the same, and confidence to within 1 of 255. The largest score is subtracted before upsampling, not
-    after: interpolation weighs all classes of a pixel equally, so the softmax is the same, with less work. The graph then
-    has opset 17, which runtimes that cannot run it refuse.
+    after: interpolation weighs all classes of a pixel equally, so the softmax is the same, with less work. The graph
+    then has opset 17, which runtimes that cannot run it refuse.
     """
     graph = model.graph
     steps = _steps(graph)
