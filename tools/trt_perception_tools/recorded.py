@@ -31,10 +31,10 @@ IMAGE, COMPRESSED_IMAGE, STRING = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/Comp
 LABEL_MAP_PNG = LABEL_MAP + '/compressed'
 FLOW_INFO = 'optical_flow/flow_info'
 DRAWN = ('segmentation/color', OVERLAY, 'optical_flow/color')
-"""Visualisations, which can be made of the results again."""
+"""Visualisations, which can be made from the results again."""
 RESULTS = (LABEL_MAP, LABEL_MAP_PNG, CLASSES, LABEL_CONFIDENCE, FLOW, FLOW_CONFIDENCE, FLOW_INTERVAL, FLOW_INFO)
 CAMERA_IMAGE = 'image'
-"""Role of every image topic that is no result of ours."""
+"""Role of every image topic that is not a result of this package."""
 
 
 class Topic(NamedTuple):
@@ -44,7 +44,7 @@ class Topic(NamedTuple):
     type: str
     """Type as in 'sensor_msgs/msg/Image'."""
     camera: str
-    """The namespace of the results of one camera, without slashes around; '' = none. Of an image: where it would be."""
+    """Namespace of a camera's results, without slashes around it; '' = none. For an image topic, the expected one."""
     role: str
     """One of RESULTS or DRAWN, CAMERA_IMAGE, or '' = something else."""
 
@@ -59,7 +59,7 @@ class Recorded(NamedTuple):
 
 
 def topic_of(name: str, kind: str) -> Topic:
-    """Return what a topic is, by its name and type."""
+    """Return the role of a topic, by its name and type."""
     bare = name.strip('/')
     for role in (*RESULTS, *DRAWN):
         if bare == role or bare.endswith('/' + role):
@@ -72,8 +72,8 @@ def topic_of(name: str, kind: str) -> Topic:
 def with_cameras(topics: Iterable[Topic], image: str = '') -> dict[str, Topic]:
     """Return the topics by name, each image topic and planner's output with the camera to whose results it belongs.
 
-    With one camera, that is the one; with several, the one whose namespace the topic's name begins with. Of a camera's
-    image topics one is shown with its results; the others become cameras of their own.
+    With several cameras, it is the one whose namespace is the beginning of the topic's name. One of a camera's image
+    topics is shown with its results; the others become separate cameras.
 
     Args:
         image: the image topic to show with the results; '' = the first, a raw one if there is.
@@ -120,13 +120,13 @@ def _is_bag(folder: Path) -> bool:
 
 
 class Recording:
-    """The messages of a bag, of topics that are chosen by what they are.
+    """The messages of a bag, of topics that are chosen by their roles.
 
     Args:
         path: a bag, or a folder with one bag in it.
 
     Attributes:
-        path: of the bag.
+        path: path of the bag.
         topics: all readable topics.
 
     Raises:
@@ -139,7 +139,7 @@ class Recording:
         try:
             self._reader = AnyReader([self.path], default_typestore=self._store)
             self._reader.open()
-        except Exception as error:  # A damaged bag makes rosbags raise anything.
+        except Exception as error:  # For a damaged bag, rosbags raises any error.
             raise self._error(error) from error
         self.topics = sorted({topic_of(c.topic, c.msgtype) for c in self._reader.connections})
 
@@ -196,7 +196,7 @@ def frame_of(topic: Topic, message: Any) -> Frame:
     """Return the frame of an image message, of either type.
 
     Raises:
-        FrameError: it is no image of colours or gray that is read here.
+        FrameError: it is not a supported image of colours or gray.
     """
     stamp, frame_id = stamp_of(message) or 0, message.header.frame_id
     data = np.frombuffer(message.data, np.uint8)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Compare, and write what was found."""
+    """Compare, and write the results."""
     criteria = read_criteria(args.criteria) if args.criteria else []
     if args.worst < 0:
         raise ConfigError(f'--worst: got {args.worst}, expected a number from 0.')

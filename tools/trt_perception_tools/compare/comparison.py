@@ -27,10 +27,10 @@ from .run import Key, Result, Run, common_classes
 
 
 class Frame(NamedTuple):
-    """One image that both runs have results of."""
+    """One image with results of both runs."""
 
     key: Key
-    """In the second run."""
+    """Name of the camera in the second run."""
     numbers: dict[str, float]
     """Values by measure."""
 
@@ -47,13 +47,13 @@ class Comparison:
     """Compares two runs on the images that both have; the second is the reference.
 
     Args:
-        keep: how many of the worst frames to keep, by labels and by flow each.
+        keep: number of the worst frames to keep, by labels and by flow each.
 
     Attributes:
-        classes: by camera of the second run, those that its labels are compared by.
+        classes: the classes of the comparison, by camera of the second run.
         frames: in the order of the recording; complete once `pairs` has ended.
-        missing, extra: images that only the second run, or only the first, has results of.
-        other_interval: number of frames whose flow spans another interval, since a run lost images. It is not compared.
+        missing, extra: images with results of only the second run, or only the first.
+        other_interval: number of frames whose flow spans another interval, because a run lost images; not compared.
 
     Raises:
         ConfigError: the runs have no image in common.
@@ -128,7 +128,7 @@ class Comparison:
         return same
 
     def worst(self, measure: str) -> list[Pair]:
-        """Return the kept frames that differ most by AGREEMENT or EPE, the worst first; of equal ones the earliest."""
+        """Return the kept frames that differ most by AGREEMENT or EPE: the worst first, the earliest of equal ones."""
         return [pair for _, _, pair in sorted(self._worst[measure], key=lambda entry: entry[:2], reverse=True)]
 
     def numbers(self) -> dict[str, float]:
@@ -143,7 +143,7 @@ class Comparison:
             names = tuple(each.name for each in self.classes[camera].classes)
             merged[names] = merged.get(names, np.zeros_like(confusion)) + confusion
         for names, confusion in merged.items():
-            if len(merged) == 1 and confusion.any():  # Of cameras with different classes the means are kept.
+            if len(merged) == 1 and confusion.any():  # For cameras with different classes, the means are kept.
                 totals.update(label_numbers(confusion, list(names)))
         return {**totals, MISSING: float(len(self.missing)), EXTRA: float(len(self.extra)),
                 OTHER_INTERVAL: float(self.other_interval)}

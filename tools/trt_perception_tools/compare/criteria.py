@@ -1,4 +1,4 @@
-"""The user's criteria for a comparison: a YAML, read and checked, and numbers judged by it."""
+"""The user's criteria for a comparison: reads and checks a YAML, and judges numbers by it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ from .frame import CLASS_MEASURES, FRAME_MEASURES, RUN_MEASURES
 
 
 class Criterion(NamedTuple):
-    """One bound on one measure."""
+    """A bound on a measure."""
 
     measure: str
     least: float | None
     most: float | None
     """Upper bound; of the absolute value if the measure is a change."""
     frames: float | None
-    """Share of the frames that must meet it, 0..1; None = the number of the whole run must."""
+    """Share of the frames that must meet it, 0..1; None = the value of the whole run must meet it."""
 
     def __str__(self) -> str:
         bound = f'>= {self.least:g}' if self.least is not None else f'<= {self.most:g}'
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
     criterion: Criterion
     passed: bool
     got: float | None
-    """The number of the run, or the share of the frames within the bound; None = there is none."""
+    """The value of the run, or the share of the frames within the bound; None = there is none."""
 
 
 def read_criteria(path: Path) -> list[Criterion]:

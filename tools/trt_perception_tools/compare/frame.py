@@ -14,11 +14,11 @@ AGREEMENT, MEAN_IOU, IOU, SHARE_CHANGE = ('labels.agreement', 'labels.mean_iou',
 CONFIDENCE_CHANGE, EPE, FL_ALL = 'labels.confidence_change', 'flow.epe_px', 'flow.fl_all'
 MISSING, EXTRA, OTHER_INTERVAL = 'frames.missing', 'frames.extra', 'flow.other_interval'
 FRAME_MEASURES = (AGREEMENT, MEAN_IOU, CONFIDENCE_CHANGE, EPE, FL_ALL)
-"""Numbers of one frame; of a run, their means, except that of the IoU, which is that of all pixels."""
+"""Numbers of a frame; for a run their means, except IoUs, which are over all pixels."""
 CLASS_MEASURES = (IOU, SHARE_CHANGE)
-"""With the name of a class behind another point."""
+"""Numbers with the name of a class after another point."""
 RUN_MEASURES = (MISSING, EXTRA, OTHER_INTERVAL)
-"""Numbers of the run alone."""
+"""Numbers of a run only."""
 
 
 def label_numbers(confusion: np.ndarray, names: list[str]) -> dict[str, float]:
@@ -26,7 +26,7 @@ def label_numbers(confusion: np.ndarray, names: list[str]) -> dict[str, float]:
 
     Args:
         confusion: (classes, classes + 1) pixels by class of the second result (row) and of the first (column, the last
-            without a class). Those to which the second gives no class are not judged: in a truth, they are unknown.
+            without a class). Pixels without a class in the second are ignored: in ground truth, they are unknown.
     """
     total = int(confusion.sum())
     if not total:
@@ -43,7 +43,7 @@ def label_numbers(confusion: np.ndarray, names: list[str]) -> dict[str, float]:
 def flow_numbers(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     """Return mean end-point difference (px) and share of outliers of two flow fields, (H, W, 2) float32.
 
-    Pixels that the second does not know are not judged; those that only the first does not know count as no motion.
+    Pixels that are invalid in the second are ignored; those that are invalid only in the first count as no motion.
     """
     score = flow_score(first, second)
     return {} if math.isnan(score.epe) else {EPE: score.epe, FL_ALL: score.fl_all}

@@ -33,7 +33,7 @@ def comparison_page(names: tuple[str, str], comparison: Comparison, numbers: Map
     """Return a self-contained HTML page.
 
     Args:
-        names: of the two runs.
+        names: names of the two runs.
         images: camera images, (H, W, 3) uint8 RGB, of the worst moments, where the recordings have them.
     """
     return html.page(f'{names[0]} compared with {names[1]}', list(_body(names, comparison, numbers, verdicts, images)))
@@ -128,7 +128,7 @@ def _side_by_side(tiles: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page whole, or not at all."""
+    """Write a page atomically."""
     partial = path.with_suffix('.partial')
     partial.write_text(page, encoding='utf-8')
     partial.replace(path)

@@ -28,7 +28,7 @@ _RESULTS = ('labels', 'flow')
 
 
 class Result(NamedTuple):
-    """The results of one image; None = there are none."""
+    """The results of an image; None = none."""
 
     key: Key
     labels: np.ndarray | None = None
@@ -43,11 +43,11 @@ class Run(abc.ABC):
     """The results of one run.
 
     Attributes:
-        path: where they are.
-        classes: what the labels mean, by camera; a camera may be missing.
-        contents: which fields of Result each image has.
-        intervals_ns: time between the two images of a flow field, of those that say it.
-        faults: what could not be read, in words -> how many.
+        path: the bag or folder.
+        classes: the classes of the labels, by camera; a camera may be missing.
+        contents: fields of Result by image.
+        intervals_ns: time between the two images of flow fields, if known.
+        faults: description of unreadable messages -> number.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,7 +103,7 @@ class RecordedRun(Run):
         for topic, stamp_ns, message in self._recording.messages(lambda topic: topic in self._topics):
             key = topic.camera, stamp_ns
             field = _FIELDS[topic.role]
-            if field not in waiting.get(key, ()):  # Not asked for; or the stamp comes again, as in a loop.
+            if field not in waiting.get(key, ()):  # Not wanted; or the stamp is repeated, as in a loop.
                 continue
             waiting[key].discard(field)
             try:
@@ -118,9 +118,9 @@ class RecordedRun(Run):
 
 
 class LabelledFolder(Run):
-    """Truth as files: `labels/STAMP.png` with class ids, `flow/STAMP.flo` or KITTI's `.png`, and `classes.json`.
+    """Ground truth as files: `labels/STAMP.png` with class ids, `flow/STAMP.flo` or KITTI's `.png`, and `classes.json`.
 
-    STAMP is that of the image, ns. The labels are in the layout that `trt_perception_tools export-dataset` writes.
+    STAMP is the image's stamp, ns. The labels have the layout of `trt_perception_tools export-dataset`.
 
     Raises:
         ConfigError: there are no such files, or classes.json is missing or damaged.
@@ -158,14 +158,14 @@ def open_run(path: Path) -> Run:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether results are files in a folder, and no bag."""
+    """Return whether results are files in a folder, not a bag."""
     return any((path / field).is_dir() for field in _RESULTS)
 
 
 def common_classes(first: LabelSet | None, second: LabelSet | None) -> tuple[LabelSet, np.ndarray, np.ndarray]:
-    """Return the classes that two label maps are compared by, and what turns the ids of each into positions among them.
+    """Return the classes of a comparison of two label maps, and tables from the ids of each to positions among them.
 
-    Those of the second, and those that only the first has; classes with one name are one. Without any, ids are names.
+    These are the classes of the second, and those that only the first has, matched by name. Without any, ids are names.
 
     Returns:
         The classes, with their positions as ids; two tables, (256,) uint8, whose 255 is no class.

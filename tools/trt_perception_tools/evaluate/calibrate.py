@@ -107,7 +107,7 @@ def execute(args: argparse.Namespace) -> int:
     if any(part.names != names for part in parts):
         raise ConfigError(f'{", ".join(args.model)}: have different classes, expected the same. Give variants of one '
                           'model.')
-    # Each part weighs as much as the first, however many images it has.
+    # Each part has the weight of the first, whatever its number of images.
     counts = sum(part.counts * (parts[0].counts.sum() / part.counts.sum()) for part in parts)
     calibration = fit_calibration(counts)
     write_calibration(args.output, calibration, names, f'Of {parts[0].model}: confidence = sigmoid(slope * log odds + '

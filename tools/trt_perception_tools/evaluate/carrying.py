@@ -20,10 +20,10 @@ class CarriedLabels:
     """A model that segments every n-th image of a video, compared with the same model that segments all.
 
     Args:
-        engine: of the model, shared with the one that segments all.
-        table: (256,) uint8, what each class id of the model counts as; None = as itself.
-        camera: whose inputs of the engine are free.
-        threads: of the flow; 0 = all cores.
+        engine: engine of the model, shared with the one that segments all.
+        table: (256,) uint8, scored class of each class id of the model; None = itself.
+        camera: a camera of the engine with free inputs.
+        threads: threads of the flow; 0 = all cores.
     """
 
     def __init__(self, model: Model, engine: Engine, table: np.ndarray | None, every: int, camera: int,
@@ -43,7 +43,7 @@ class CarriedLabels:
 
         Args:
             own: its labels, (H, W) uint8, by the model that segments all.
-            own_seconds: what these took.
+            own_seconds: their time.
         """
         carried = self._pipeline.counts.get('carried', 0)
         start = time.perf_counter()
@@ -55,7 +55,7 @@ class CarriedLabels:
             self._counts += confusion_matrix(own, labels, len(self._counts))
 
     def result(self) -> Carried:
-        """Return what was counted."""
+        """Return the results."""
         return Carried(mean_iou(self._counts), self._seconds / self._all_seconds)
 
     def close(self) -> None:

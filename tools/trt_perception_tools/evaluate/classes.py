@@ -2,7 +2,7 @@
 
 A mapping is a YAML:
 
-    truth: {0: sky, 1: building, 3: road, 8: car}      # id in the annotations -> scored class; other ids do not count
+    truth: {0: sky, 1: building, 3: road, 8: car}      # id in the annotations -> scored class; other ids are ignored
     model: {vegetation: tree, truck: car, bus: car}    # class of the models -> scored class; others by their own name
 """
 from __future__ import annotations
@@ -26,17 +26,17 @@ _LOOKED_AT = 16
 
 
 class Classes(NamedTuple):
-    """The scored classes, and how truth and models name them."""
+    """The scored classes, and their names in ground truth and models."""
 
     names: tuple[str, ...]
     """Names of the scored classes 0, 1, ..."""
     truth: Mapping[int, str]
     """Id in the annotations -> scored class."""
     model: Mapping[str, str]
-    """Class of a model -> scored class, where the names differ."""
+    """Class of a model -> scored class, if the names differ."""
 
     def truth_table(self) -> np.ndarray:
-        """Return (256,) uint8: id in the annotations -> number of the scored class; VOID = does not count."""
+        """Return (256,) uint8: id in the annotations -> number of the scored class; VOID = ignored."""
         table = np.full(256, VOID, np.uint8)
         for number, name in self.truth.items():
             table[number] = self.names.index(name)
@@ -110,9 +110,9 @@ def classes_of(labels: LabelSet) -> Classes:
 
 
 def own_classes(model: Model, folder: Path, split: str) -> Classes | None:
-    """Return a model's own classes where annotations in CamVid's layout can only be of them; None = not clear.
+    """Return a model's own classes if annotations in CamVid's layout can only have these; None = ambiguous.
 
-    That is so where it has fewer classes than CamVid and the annotations have no other ids. One more, or 255, is void.
+    This is so if it has fewer classes than CamVid, and the annotations have no other ids. One more, or 255, is void.
     """
     labels = model.labels
     if labels is None or not (folder / f'{split}annot').is_dir() or len(labels.classes) >= CAMVID_CLASSES:

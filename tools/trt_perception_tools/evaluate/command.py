@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Score the models, print the table, and return 1 when one misses the limit."""
+    """Score the models, print the table, and return 1 if one does not meet the limit."""
     models = [load_model(name) for name in args.models]
     task = models[0].task
     for model in models:
@@ -115,7 +115,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _classes(args: argparse.Namespace, model: Model) -> Classes | None:
-    """Return what the ids in the annotations mean, where they are not the dataset's own."""
+    """Return the meaning of the ids in the annotations, if they are not the dataset's own."""
     if args.classes and not (args.data and model.labels):
         raise ConfigError(f'--classes {args.classes}: is for the labels of a dataset, given with --data. Leave it out.')
     if args.classes:
@@ -124,7 +124,7 @@ def _classes(args: argparse.Namespace, model: Model) -> Classes | None:
 
 
 def _limit(args: argparse.Namespace, task: str) -> float | None:
-    """Return the worst total to accept; refuse the option that is for tasks of the other direction."""
+    """Return the worst accepted total; refuse the option for tasks of the other direction."""
     scorer = scorer_class(task)
     options = {'higher': ('--fail-under', args.fail_under), 'lower': ('--fail-above', args.fail_above)}
     option, value = options.pop(scorer.better)
@@ -138,11 +138,11 @@ def _limit(args: argparse.Namespace, task: str) -> float | None:
 
 
 def _gate(scores: Sequence[Score], limit: float) -> int:
-    """Say which scores miss the limit, and return the exit status."""
+    """Print the scores that do not meet the limit, and return the exit status."""
     status = 0
     for score in scores:
         if not score.parts and not score.reference:
-            continue  # The one that the others are compared with.
+            continue  # The reference of the others.
         value = score.total if score.parts else score.agreement
         better = value >= limit if scorer_class(score.task).better == 'higher' else value <= limit
         if not better:

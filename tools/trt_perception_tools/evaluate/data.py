@@ -1,4 +1,4 @@
-"""Evaluation data: images or image pairs, with ground truth where the folder has it; videos."""
+"""Evaluation data: images or image pairs, with ground truth if the folder has it; videos."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +19,10 @@ from ..tasks import scorer_class, tasks_with
 from .classes import Classes
 
 INTERVAL_NS = 100_000_000
-"""Between images that have no stamp."""
+"""Interval of images without stamps."""
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.ppm')
 MOST_OF_BAG = 256
-"""Images of a bag that are read without --limit: they are kept in memory."""
+"""Images of a bag that are read without --limit, since they are kept in memory."""
 _BAGS = ('.mcap', '.db3', '.bag')
 
 
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Samples by name, read when they are asked for."""
+    """Samples by name, read on demand."""
 
     title: str
     names: Sequence[str]
@@ -45,10 +45,10 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... in the truth."""
     mapping: Classes | None = None
-    """Where it was said what the ids in the annotations mean."""
+    """Source of the meaning of the ids in the annotations."""
 
     def some(self, count: int) -> Dataset:
-        """Return `count` samples, evenly spread; all where there are no more."""
+        """Return `count` samples, evenly spread; all if there are no more."""
         if count >= len(self.names):
             return self
         return self._chosen(np.linspace(0, len(self.names) - 1, count).round().astype(int).tolist())
@@ -77,14 +77,14 @@ class Video(NamedTuple):
     length: int
     """Number of frames; a video file may have fewer than it claims."""
     frames: Iterator[Frame]
-    """To be read once."""
+    """The frames, to be iterated once."""
 
 
 def open_dataset(path: Path, task: str, split: str, topic: str, most: int) -> Dataset:
     """Return the samples of a folder or a bag for a task.
 
-    A folder may hold a dataset with truth (Scorer.has_truth). A bag, or a folder with images in it, has none; where a
-    network sees two images, each makes a pair with the one before it.
+    A folder may have a dataset with ground truth (Scorer.has_truth). A bag, or a folder with images, has none; for
+    networks with two images, each image and the previous one are a pair.
 
     Args:
         most: how many images of a bag to take.
@@ -187,7 +187,7 @@ def _of_frames(title: str, names: Sequence[str], frame: Callable[[int], Frame], 
 
 
 def check_size(path: Path, truth: np.ndarray, frame: Frame) -> None:
-    """Refuse a truth, (H, W) or (H, W, 2), read from `path`, of another size than its frame."""
+    """Refuse ground truth, (H, W) or (H, W, 2), read from `path`, of another size than its frame."""
     if truth.shape[:2] != (frame.height, frame.width):
         raise ConfigError(f'{path}: got {truth.shape[0]}x{truth.shape[1]}, expected the size of its image, '
                           f'{frame.height}x{frame.width}. Restore the file.')

@@ -54,7 +54,7 @@ SPEEDS_PX = (0.0, 10.0, 40.0, math.inf)
 """Limits of the speeds in Sintel's table: s0-10, s10-40, s40+ (Butler et al., ECCV 2012)."""
 SPEED_NAMES = ('s0-10', 's10-40', 's40+')
 SUREST = 0.8
-"""Share of the pixels that are kept when those with the least confidence are left out."""
+"""Share of the pixels that is kept, without those of the lowest confidence."""
 
 
 class FlowScore(NamedTuple):
@@ -69,7 +69,7 @@ class FlowScore(NamedTuple):
     speed_pixels: tuple[int, ...]
     """Pixels by their true speed, as in SPEEDS_PX."""
     speed_epe: tuple[float, ...]
-    """End-point error of these pixels, px; NaN where there are none."""
+    """End-point error of these pixels, px; NaN if there are none."""
     surest_epe: float = math.nan
     """End-point error of the SUREST share of the pixels, px; NaN without a confidence."""
 
@@ -77,10 +77,10 @@ class FlowScore(NamedTuple):
 def flow_score(flow: np.ndarray, truth: np.ndarray, confidence: np.ndarray | None = None) -> FlowScore:
     """Compare flow fields, (H, W, 2) float32, px; NaN in `truth` = unknown.
 
-    NaN in `flow` counts as no motion and as an outlier, so that giving a pixel up is never a gain.
+    NaN in `flow` counts as no motion and as an outlier, so that invalid pixels never improve the score.
 
     Args:
-        confidence: of `flow`, (H, W) uint8, 255 = certain.
+        confidence: confidence of `flow`, (H, W) uint8, 255 = certain.
     """
     known = np.isfinite(truth).all(axis=2)
     expected = truth[known].astype(np.float64)
@@ -106,7 +106,7 @@ def label_agreement(labels: np.ndarray, reference: np.ndarray) -> float:
 
 
 def flow_difference(flow: np.ndarray, reference: np.ndarray) -> float:
-    """Return the mean length of the difference of two (H, W, 2) fields over pixels that both know, px; NaN = none."""
+    """Return the mean length of the difference of two (H, W, 2) fields where both are valid, px; NaN = nowhere."""
     return _mean(np.linalg.norm((flow - reference)[np.isfinite(flow + reference).all(axis=2)], axis=1))
 
 

@@ -1,4 +1,4 @@
-"""Scores flow fields: end-point error, outliers, and whether the confidence finds the errors."""
+"""Scores flow fields: end-point error, outliers, and how well the confidence finds the errors."""
 from __future__ import annotations
 
 import math
@@ -120,7 +120,7 @@ def _by_speed(scores: Sequence[FlowScore]) -> dict[str, float]:
 
 
 def _error_map(result: np.ndarray, expected: np.ndarray, longest_px: float) -> np.ndarray:
-    """Paint the length of the difference: black = none, bright = `longest_px` or more, or given up."""
+    """Paint the length of the difference: black = none, bright = `longest_px` or more, or invalid."""
     error = np.nan_to_num(np.linalg.norm(np.nan_to_num(result) - expected, axis=2))
     levels = np.clip(error / longest_px * 255, 0, 255).astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB))

@@ -67,10 +67,10 @@ def draw(pipeline: Pipeline[Any], model: Model, images: Sequence[np.ndarray], al
     Args:
         images: (H, W, 3) uint8 BGR, the earlier one first.
         alpha: weight of the colours, 0..1.
-        longest_px: flow shown fully saturated; 0 = the 99th percentile.
+        longest_px: length of flow that is fully saturated; 0 = the 99th percentile.
 
     Returns:
-        The image with colours over it and their meaning below, uint8 RGB; and the result in words.
+        The image with colours over it and a legend below, uint8 RGB; and a description of the result.
 
     Raises:
         ConfigError: two images have different sizes.
@@ -116,7 +116,7 @@ def label_legend(label_set: LabelSet, shares: Mapping[str, float | None], width:
     """Draw the colours of the classes that occur: (h, width, 3) uint8 RGB.
 
     Args:
-        shares: of the pixels, by class; None = not to be written.
+        shares: share of the pixels by class; None = not written.
     """
     colors = {each.name: each.color for each in label_set.classes}
     columns = max(1, width // _COLUMN_PX)

@@ -21,7 +21,7 @@ def html_page(title: str, scores: Sequence[Score], worst: Mapping[str, Sequence[
 
     Args:
         worst: contender -> (caption, image (H, W, 3) uint8 RGB), the worst first.
-        labels: whose colours are explained; None = the task has none.
+        labels: label set for the legend; None = the task has none.
     """
     return html.page(f'Evaluation on {title}', _body(scores, worst, labels))
 

@@ -1,6 +1,6 @@
 """Reliability of a confidence: of the pixels with 70 % confidence, are 70 % right? Works on arrays.
 
-A confidence has 256 levels, so that counts by level hold all there is to know.
+A confidence has 256 levels, so counts by level have the complete information.
 """
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def confidence_counts(truth: np.ndarray, labels: np.ndarray, confidence: np.ndar
 
     Args:
         truth: (H, W) uint8 class ids; ids from `classes` on are not counted.
-        labels: (H, W) uint8 class ids; ids from `classes` on claim nothing and are not counted.
+        labels: (H, W) uint8 class ids; ids from `classes` on are no class and are not counted.
         confidence: (H, W) uint8, 255 = certain.
 
     Returns:
@@ -77,12 +77,12 @@ def reliability(counts: np.ndarray) -> Reliability:
 
 
 def surest_mean(errors: np.ndarray, confidence: np.ndarray, share: float) -> float:
-    """Return the mean error of the pixels with the most confidence; NaN where there are none.
+    """Return the mean error of the pixels with the highest confidence; NaN if there are none.
 
     Args:
         errors: (N,) float.
-        confidence: (N,) uint8, 255 = certain; of pixels with one level, all have the same part in the result.
-        share: how many of them, 0..1.
+        confidence: (N,) uint8, 255 = certain; pixels of the same level have the same weight.
+        share: share of these pixels, 0..1.
     """
     pixels = np.bincount(confidence, minlength=LEVELS)[::-1].astype(np.float64)
     sums = np.bincount(confidence, errors, LEVELS)[::-1]

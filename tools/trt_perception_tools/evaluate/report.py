@@ -11,7 +11,7 @@ from ..tasks import scorer_class
 from .scorer import Measure, Score
 
 MOST_ROWS = 40
-"""Pairs of a flow dataset that are listed one by one; Sintel has two thousand."""
+"""Largest number of pairs that are listed one by one; Sintel has two thousand."""
 
 Row = list[str]
 
@@ -54,7 +54,7 @@ def corruption_rows(scores: Sequence[Score]) -> list[Row]:
 
 
 def video_rows(scores: Sequence[Score]) -> list[Row]:
-    """Return a header and rows of what labels do in the video: a text per score in each."""
+    """Return a header and rows of the labels' scores in the video: a text per score in each."""
     steady = [score.steadiness for score in scores if score.steadiness]
     if not steady:
         return []
@@ -99,7 +99,7 @@ def _aligned(rows: Sequence[Row]) -> list[str]:
 
 
 def as_json(scores: Sequence[Score]) -> str:
-    """Return scores as JSON; a number that there is not is null."""
+    """Return scores as JSON; missing numbers are null."""
     return json.dumps([_plain(score) for score in scores], indent=2) + '\n'
 
 

@@ -19,7 +19,7 @@ NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Measure(NamedTuple):
-    """How tables show a number."""
+    """Format of a number in tables."""
 
     title: str
     factor: float = 1.0
@@ -55,16 +55,16 @@ class Robustness(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """How labels do that are carried to the images between those that are segmented."""
+    """Scores of labels that are carried to the images between the segmented ones."""
 
     agreement: float
     """Mean IoU with the model's own labels of the images to which they are carried, 0..1."""
     time: float
-    """Over that of segmenting every image."""
+    """Time relative to segmenting every image."""
 
 
 class Steadiness(NamedTuple):
-    """How labels keep from one frame of a video to the next, along the optical flow."""
+    """Stability of labels from one frame of a video to the next, along the optical flow."""
 
     flicker: float
     """Share of the pixels that can be followed whose label changes, 0..1."""
@@ -77,11 +77,11 @@ class Steadiness(NamedTuple):
     followed: float
     """Share of all pixels that can be followed, 0..1."""
     carried: Mapping[int, Carried] = NOTHING
-    """Where labels are carried as well: every how many images one is segmented -> how that does."""
+    """If labels are carried as well: n, of which every n-th image is segmented -> the scores."""
 
 
 class Score(NamedTuple):
-    """How one model did on one engine. What there is no truth for is empty or NaN."""
+    """The scores of a model on an engine. Scores without ground truth are empty or NaN."""
 
     model: str
     task: str
@@ -98,7 +98,7 @@ class Score(NamedTuple):
     measures: Mapping[str, float] = NOTHING
     details: Mapping[str, Any] = NOTHING
     reference: str = ''
-    """The FP32 contender that it is compared with; empty = it is that itself, or there is none."""
+    """The FP32 contender for the comparison; empty = it is this one, or there is none."""
     agreement: float = math.nan
     """Agreement with the reference, as described by Scorer.agreement."""
     robustness: Robustness | None = None
@@ -111,14 +111,14 @@ class Score(NamedTuple):
 
 
 class Scorer(abc.ABC):
-    """Adds up what the results of one contender are worth."""
+    """Accumulates the scores of one contender."""
 
     part: ClassVar[Measure]
     """Score of each class or pair."""
     total: ClassVar[Measure]
-    """The one number that contenders are compared by."""
+    """The number by which contenders are compared."""
     measures: ClassVar[Mapping[str, Measure]]
-    """Key in Totals.measures -> how it is shown."""
+    """Key in Totals.measures -> its format."""
     agreement: ClassVar[Measure]
     """Agreement of two results for the same image."""
     better: ClassVar[Literal['higher', 'lower']]
@@ -136,14 +136,14 @@ class Scorer(abc.ABC):
     layouts: ClassVar[str]
     """Names of the folder layouts that `has_truth` knows."""
     settings: ClassVar[Mapping[str, object]] = NOTHING
-    """Parameters of the pipeline, so that its results are what the truth is."""
+    """Parameters of the pipeline with which its results have the form of the ground truth."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
 
     @abc.abstractmethod
     def add(self, name: str, value: Any, truth: np.ndarray) -> float:
-        """Compare a pipeline's result with the truth, and return its error: 0 = none; NaN = nothing is known.
+        """Compare a pipeline's result with the ground truth, and return its error: 0 = none; NaN = unknown.
 
         Args:
             truth: (H, W) or (H, W, C), as `open_truth` reads it.
@@ -151,7 +151,7 @@ class Scorer(abc.ABC):
 
     @abc.abstractmethod
     def totals(self) -> Totals:
-        """Return what all samples so far are worth."""
+        """Return the totals of all samples so far."""
 
     @staticmethod
     @abc.abstractmethod
@@ -180,7 +180,7 @@ class Scorer(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def tiles(image: np.ndarray, result: np.ndarray, expected: np.ndarray, model: Model) -> Sequence[np.ndarray]:
-        """Draw what was expected, the result, and where they differ, over an image, all (H, W, 3) uint8 RGB."""
+        """Draw the expectation, the result, and the difference over an image, all (H, W, 3) uint8 RGB."""
 
     @staticmethod
     def text(scores: Sequence[Score]) -> str:

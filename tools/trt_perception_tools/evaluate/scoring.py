@@ -1,4 +1,4 @@
-"""Runs models on engines over a dataset, its corruptions and a video, and scores what the deployed pipeline gives."""
+"""Runs models on engines over a dataset, its corruptions and a video, and scores the deployed pipeline."""
 from __future__ import annotations
 
 import heapq
@@ -38,7 +38,7 @@ Condition = tuple[str, float]
 
 
 class _Bad(NamedTuple):
-    """A result that is far off; the largest error is the greatest."""
+    """A bad result; ordered by the error."""
 
     error: float
     number: int
@@ -74,7 +74,7 @@ class _Contender:
         self._agreements: list[float] = []
 
     def run(self, sample: Sample, timed: bool = True) -> None:
-        """Process a sample, and note the time of its last frame."""
+        """Process a sample, and record the time of its last frame."""
         self.pipeline.reset()
         for frame in sample.frames[:-1]:
             self.pipeline.process(frame)
@@ -100,9 +100,9 @@ class _Contender:
             error = self.scorer.add(name, self.value, sample.truth)
         expected = sample.truth if sample.truth is not None else other
         full = len(self.bad) == self._worst
-        # NaN, which is above nothing, is the error where nothing is known.
+        # An unknown error is NaN, which is never the larger one.
         if self._worst and expected is not None and error > (self.bad[0].error if full else 0):
-            # Drawn at once: results are overwritten by the next sample's.
+            # Drawn now, because the next sample overwrites the results.
             bad = _Bad(error, number, name, _panel(sample.frames[0], result, expected, self.scorer))
             (heapq.heapreplace if full else heapq.heappush)(self.bad, bad)
 
@@ -152,12 +152,12 @@ class Evaluation(NamedTuple):
 
 def evaluate(contenders: Sequence[tuple[Model, EngineOptions]], dataset: Dataset | None, worst: int = 0,
              corruptions: Sequence[str] = (), video: Video | None = None, propagate: Sequence[int] = ()) -> Evaluation:
-    """Score models on engines on a dataset, interleaved, and how steady they are in a video.
+    """Score models on engines on a dataset, interleaved, and their stability in a video.
 
     Args:
-        worst: how many results per contender to draw.
-        corruptions: names of CORRUPTIONS that the dataset is scored under too.
-        propagate: in the video, segment every n-th image alone as well, for each n, and carry its labels.
+        worst: number of results per contender to draw.
+        corruptions: names of CORRUPTIONS for further scores of the dataset.
+        propagate: for each n, also segment only every n-th image of the video, and carry its labels.
 
     Raises:
         ConfigError: a contender does not fit the dataset or the others, or a file is unusable.

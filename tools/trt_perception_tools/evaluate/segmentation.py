@@ -1,4 +1,4 @@
-"""Scores label maps: mean IoU, and whether the confidence can be trusted."""
+"""Scores label maps: mean IoU, and reliability of the confidence."""
 from __future__ import annotations
 
 import math
@@ -28,7 +28,7 @@ _CITYSCAPES = 'leftImg8bit'
 
 
 class SegmentationScorer(Scorer):
-    """Adds up confusions, and right and wrong labels by confidence.
+    """Accumulates confusions, and right and wrong labels by confidence.
 
     Totals.details: `confusion`, pixels by true class (row) and given class (column), the last column no class;
     `reliability`, of a model with a confidence: given class -> Reliability.
@@ -143,13 +143,13 @@ class SegmentationScorer(Scorer):
 
 
 def open_labelled(path: Path, split: str, mapping: Classes | None = None) -> Dataset:
-    """Return a split of CamVid or Cityscapes, or of other classes in the layout of one; or what export-dataset wrote.
+    """Return a split of CamVid or Cityscapes, or of other classes in their layout; or the output of export-dataset.
 
     Args:
-        mapping: what the ids in the annotations mean; None = what the dataset's own do.
+        mapping: meaning of the ids in the annotations; None = the dataset's own.
 
     Raises:
-        ConfigError: there is no such split, or it is not complete.
+        ConfigError: there is no such split, or it is incomplete.
     """
     read: Callable[[Path], np.ndarray]
     if (path / _CITYSCAPES).is_dir():

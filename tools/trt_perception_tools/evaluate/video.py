@@ -1,6 +1,6 @@
 """Temporal stability of labels: which change from one frame to the next although the scene does not.
 
-The optical flow that tells where a pixel came from is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, at the
+Pixels are followed by OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, at the
 camera's size; pixels that fail the forward-backward check are left out.
 """
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .scorer import Steadiness
 
 
 class Track(NamedTuple):
-    """Where the pixels of a frame, (H, W), were in the frame before."""
+    """Positions of a frame's pixels, (H, W), in the previous frame."""
 
     rows: np.ndarray
     """(H, W) intp, px."""
     columns: np.ndarray
     followed: np.ndarray
-    """(H, W) bool; False = hidden there, outside the image, or the flow is unsure."""
+    """(H, W) bool; False = occluded, outside the image, or uncertain flow."""
 
 
 class Tracker:
@@ -36,7 +36,7 @@ class Tracker:
 
     def track(self, image: np.ndarray) -> Track | None:
         """Follow the pixels of the next frame, (H, W) uint8 grey; None for the first one or another size."""
-        before, now = self._before, np.array(image, order='C')  # Kept while the camera's memory is reused.
+        before, now = self._before, np.array(image, order='C')  # Copied, because the camera's memory is reused.
         self._before = now
         if before is None or before.shape != now.shape:
             return None
@@ -47,9 +47,9 @@ class Tracker:
 
 
 def follow(backward: np.ndarray, forward: np.ndarray) -> Track:
-    """Combine the flow of a frame to the one before, and the other way, both (H, W, 2) float32, px.
+    """Combine the flow of a frame to the previous one, and back, both (H, W, 2) float32, px.
 
-    A pixel is followed where both agree: |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 (Sundaram et al., ECCV 2010).
+    A pixel is followed if both agree: |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 (Sundaram et al., ECCV 2010).
     """
     height, width = backward.shape[:2]
     there = np.stack(np.meshgrid(np.arange(width), np.arange(height)), 2).astype(np.float32) + backward
@@ -81,7 +81,7 @@ class LabelChanges:
         self._before = labels.copy()
 
     def result(self) -> Steadiness:
-        """Return what was counted."""
+        """Return the results."""
         pixels = self._counts.sum(1)
         changed = np.divide(pixels - np.diag(self._counts), pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
         return Steadiness(1 - pixel_accuracy(self._counts), dict(zip(self._names, changed.tolist(), strict=True)),

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the datasets and say what they hold; exit status 1 where messages could not be read."""
+    """Write the datasets and print their contents; exit status 1 if messages could not be read."""
     for option, value, least in (('--every', args.every, 1), ('--review', args.review, 0)):
         if value < least:
             raise ConfigError(f'{option}: got {value}, expected at least {least}.')
@@ -70,7 +70,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _write(run: RunMoments, args: argparse.Namespace) -> dict[tuple[str, str], Format]:
-    """Go through the run once; return the datasets by camera and format."""
+    """Iterate over the run once; return the datasets by camera and format."""
     formats: dict[tuple[str, str], Format] = {}
     for camera in run.cameras:
         folder = args.output / camera

@@ -1,4 +1,4 @@
-"""How results are laid out on disk: one class per format, fed with Moments."""
+"""Layouts of results on disk: one class per format, which takes Moments."""
 from __future__ import annotations
 
 import abc
@@ -23,19 +23,19 @@ _IMAGES_KEPT = 32
 
 
 class Format(abc.ABC):
-    """A dataset that is written.
+    """A dataset to write.
 
     Args:
-        folder: there already.
-        classes: what the labels mean; None = there are none.
-        image_ending: of the images' files, as OpenCV knows it: .png or .jpg.
+        folder: an existing folder.
+        classes: the classes of the labels; None = there are none.
+        image_ending: suffix of the images' files: .png or .jpg.
 
     Attributes:
-        count: of samples.
+        count: number of samples.
     """
 
     needs: ClassVar[str]
-    """Field of Moment without which there is no sample."""
+    """Field of Moment that a sample needs."""
 
     def __init__(self, folder: Path, classes: LabelSet | None, image_ending: str) -> None:
         self.count = 0
@@ -45,7 +45,7 @@ class Format(abc.ABC):
 
     @abc.abstractmethod
     def add(self, moment: Moment) -> None:
-        """Write the sample of an image, where its results make one."""
+        """Write the sample of an image, if its results are complete."""
 
     def close(self) -> None:
         """Write the files that are known only at the end."""
@@ -90,7 +90,7 @@ class Coco(Format):
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, moment: Moment) -> None:
-        """Write an image, and note its labels."""
+        """Write an image, and record its labels."""
         labels = moment.labels
         if labels is None:
             return
@@ -122,7 +122,7 @@ class Coco(Format):
 class FlowPairs(Format):
     """Pairs of images, and the flow from the first to the second on the first one's grid.
 
-    Of flow with flow_grid `current` the first image is the later one, so that the field only changes its sign.
+    With flow_grid `current`, the first image is the later one, so that the field only changes its sign.
     """
 
     needs = 'flow'
@@ -130,7 +130,7 @@ class FlowPairs(Format):
     def __init__(self, folder: Path, classes: LabelSet | None, image_ending: str) -> None:
         super().__init__(folder, classes, image_ending)
         self._images: dict[int, np.ndarray] = {}
-        self._fields: dict[int, Moment] = {}  # Those that wait for their other image, by its stamp.
+        self._fields: dict[int, Moment] = {}  # Fields that wait for their other image, by its stamp.
 
     def add(self, moment: Moment) -> None:
         """Write the pair whose later image this is."""
@@ -146,7 +146,7 @@ class FlowPairs(Format):
                 self._fields[field.other_ns] = field
             elif pair[0] is not None and pair[1] is not None:
                 self.count += 1
-                # Of `current`, u and v say where a point came from: it was at x - u.
+                # With `current`, a point was at x - u before.
                 flow = field.flow if field.other_ns > field.stamp_ns else -field.flow
                 first, second = (resized(each, flow.shape) for each in (pair[0], pair[1]))
                 self._write_pair(str(field.stamp_ns), first, second, flow)
@@ -185,14 +185,14 @@ def resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Return an (H, W) bool as COCO's uncompressed RLE: column by column, beginning with how many are False."""
+    """Return an (H, W) bool as COCO's uncompressed RLE: column by column, beginning with the number of False."""
     flat = np.concatenate([[False], mask.ravel(order='F')])
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     return np.diff(np.concatenate([[0], changes, [mask.size]])).tolist()
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an (H, W) or (H, W, 3) image, making its folder.
+    """Write an (H, W) or (H, W, 3) image, and create its folder.
 
     Raises:
         ConfigError: it cannot be written.

@@ -26,7 +26,7 @@ from ..recorded import (
 )
 
 _WAITING = 8
-"""Images per camera that wait for their results: a node's come later than the next image."""
+"""Images per camera that wait for their results, which a node publishes later than the next image."""
 
 
 class Moment(NamedTuple):
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
     flow: np.ndarray | None = None
     """(H, W, 2) float32, px per interval, as the node publishes it; NaN = invalid."""
     other_ns: int | None = None
-    """Stamp of the flow's other image: the one before, or with flow_grid previous the next."""
+    """Stamp of the flow's other image: the previous one, or with flow_grid previous the next."""
 
 
 class RunMoments:
@@ -55,9 +55,9 @@ class RunMoments:
         images: bag with the camera's images; None = the run's own, if it has any.
 
     Attributes:
-        classes: what the labels mean, by camera.
+        classes: the classes of the labels, by camera.
         cameras: their namespaces.
-        faults: messages that could not be read, in words -> how many.
+        faults: description of unreadable messages -> number.
 
     Raises:
         ConfigError: no readable bag, or no results in it.

@@ -1,4 +1,4 @@
-"""A contact sheet of the images that deserve a look: where the network is least certain, and where labels flicker."""
+"""A contact sheet of images to review: where the network is least certain, and where labels flicker."""
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ from .moments import Moment, RunMoments
 
 LEAST_CERTAIN, MOST_FLICKERING = 'least certain', 'most flickering'
 APART_NS = 1_000_000_000
-"""Between two images that are shown: neighbours show the same."""
+"""Shortest time between two shown images, because neighbours look alike."""
 _TILE_PX = 320
 _MOST_COLUMNS = 3
 _CAPTION_PX = 22
@@ -29,14 +29,14 @@ _RED = np.array((220, 40, 40), np.uint8)
 
 
 class Reviewed(NamedTuple):
-    """An image and what makes it remarkable."""
+    """An image and the reason for its review."""
 
     camera: str
     stamp_ns: int
     confidence: float
-    """Mean over the pixels, 0..1; NaN = there is none."""
+    """Mean confidence, 0..1; NaN = there is none."""
     flicker: float
-    """Share of the pixels that can be followed from the image before whose label changed, 0..1; NaN = not known."""
+    """Share of the pixels followed from the previous image whose label changed, 0..1; NaN = unknown."""
 
 
 class _Follower:
@@ -47,7 +47,7 @@ class _Follower:
         self._before: dict[str, np.ndarray] = {}
 
     def changed(self, moment: Moment) -> tuple[np.ndarray, Track] | None:
-        """Return (H, W) bool, what changed, and the track of the pixels; None = not known."""
+        """Return (H, W) bool, the changed labels, and the track of the pixels; None = unknown."""
         if moment.image is None or moment.labels is None:
             return None
         grey = cv2.cvtColor(resized(moment.image, moment.labels.shape), cv2.COLOR_BGR2GRAY)
@@ -76,7 +76,7 @@ def review(moments: Iterable[Moment]) -> list[Reviewed]:
 
 
 def worst(reviewed: Sequence[Reviewed], badness: Callable[[Reviewed], float], count: int) -> list[Reviewed]:
-    """Return the images with the highest badness, the highest first, of each second of a camera one."""
+    """Return the images with the highest badness, the highest first, one per second of a camera."""
     chosen: list[Reviewed] = []
     known = [each for each in reviewed if np.isfinite(badness(each))]
     for each in sorted(known, key=badness, reverse=True):
@@ -87,10 +87,10 @@ def worst(reviewed: Sequence[Reviewed], badness: Callable[[Reviewed], float], co
 
 
 def write_review(run: RunMoments, output: Path, count: int) -> list[Reviewed]:
-    """Write review.jpg and review.json into a folder and return what was found.
+    """Write review.jpg and review.json to a folder and return the images.
 
     Args:
-        count: of images of each kind on the sheet.
+        count: number of images of each kind on the sheet.
     """
     reviewed = review(run)
     rows = {LEAST_CERTAIN: worst(reviewed, lambda each: -each.confidence, count),

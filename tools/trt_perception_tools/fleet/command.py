@@ -46,7 +46,7 @@ class Planned(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments: those of `trt_perception process`, and where it runs."""
+    """Declare the arguments: those of `trt_perception process`, and those of the fleet."""
     process_command.add_arguments(parser)
     fleet = parser.add_argument_group(
         'where it runs', 'BAG may be a folder of bags at any depth, a glob, a URL that fsspec knows, or @FILE with '
@@ -77,7 +77,7 @@ def execute(args: argparse.Namespace) -> int:
     bags, store = find_bags(args.bags), Store(args.output)
     resources = Resources(args.threads, args.gpus, args.workers)
     with ExitStack() as ray:
-        if args.gpus:  # The workers may have engines that this machine lacks.
+        if args.gpus:  # The workers may have engines that this machine does not have.
             ray.enter_context(connected(args.ray))
         models = models_on_ray(job, resources) if args.gpus else describe_models(job)
         planned = plan_all(bags, job, request_digest(job, models), args.piece, store)
@@ -107,7 +107,7 @@ def plan_all(bags: list[SourceBag], job: Job, request: str, piece_s: float, stor
             return Planned(bag, plan(bag, job, request, piece_s, store))
         except (PerceptionError, OSError) as error:
             return Planned(bag, [], f'{type(error).__name__}: {error}')
-    with ThreadPoolExecutor(_PLANNERS) as pool:  # It mostly waits for disks or the network.
+    with ThreadPoolExecutor(_PLANNERS) as pool:  # Threads, because this mostly waits for disks or the network.
         return list(tqdm(pool.map(planned, bags), 'look', len(bags), unit=' bags', leave=False, disable=None))
 
 

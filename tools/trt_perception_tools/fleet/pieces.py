@@ -16,7 +16,7 @@ from .source import SourceBag, content_digest
 from .store import Store
 
 _PLACES = ('engine_cache_dir',)
-"""Settings that say where something is, and change no result."""
+"""Settings of places, which do not change results."""
 
 
 class Piece(NamedTuple):
@@ -25,13 +25,13 @@ class Piece(NamedTuple):
     address: str
     bag: SourceBag
     start_ns: int
-    """After the bag's first message."""
+    """Start, from the bag's first message, s."""
     end_ns: int | None
     """None = to the end."""
 
 
 def describe_models(job: Job) -> dict[str, dict[str, str]]:
-    """Return what a job's models are on this machine: model, engine, precision and digest, by task.
+    """Return a job's models as resolved on this machine: model, engine, precision and digest, by task.
 
     Raises:
         ConfigError: a parameter is wrong, or an engine is unavailable.
@@ -50,8 +50,8 @@ def request_digest(job: Job, models: dict[str, dict[str, str]]) -> str:
 def plan(bag: SourceBag, job: Job, request: str, piece_s: float, store: Store) -> list[Piece]:
     """Return the pieces of a bag.
 
-    A bag that was planned before is not opened again. One that is not on this machine is one piece: otherwise every
-    worker with a part of it would have to fetch it.
+    A bag that was planned before is not opened again. A bag that is not on this machine is one piece, because otherwise
+    every worker with a part of it would have to fetch it.
 
     Raises:
         ConfigError: the bag cannot be read.
@@ -73,7 +73,7 @@ def _ranges(bag: SourceBag, job: Job, length_ns: int) -> list[list[int | None]]:
     opened.close()
     end_ns = duration_ns if job.end_ns is None else min(duration_ns, job.end_ns)
     starts = list(range(job.start_ns, max(end_ns, job.start_ns + 1), length_ns))
-    if len(starts) > 1 and end_ns - starts[-1] < length_ns // 4:  # No tiny piece at the end.
+    if len(starts) > 1 and end_ns - starts[-1] < length_ns // 4:  # Avoid a tiny piece at the end.
         starts.pop()
     return [[start, end] for start, end in zip(starts, [*starts[1:], job.end_ns], strict=True)]
 

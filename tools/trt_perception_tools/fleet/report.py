@@ -21,9 +21,9 @@ class BagResult(NamedTuple):
     is_new: bool
     """Whether this run processed any of it."""
     error: str
-    """Why it is not done; '' = it is."""
+    """Why it is not finished; '' = it is."""
     pieces: list[tuple[str, dict[str, Any]]]
-    """Address and statistics of the finished ones."""
+    """Address and statistics of the finished pieces."""
 
     @property
     def state(self) -> str:

@@ -39,7 +39,7 @@ def run_here(pieces: Sequence[Piece], worker: Worker) -> Iterator[dict[str, Any]
 def run_on_ray(pieces: Sequence[Piece], constructor: Sequence[Any], resources: Resources) -> Iterator[dict[str, Any]]:
     """Yield the result of each piece when it is finished, in any order. Needs `connected`.
 
-    Ray Data replaces workers that die, and gives the piece to the next.
+    Ray Data replaces workers that die, and gives their piece to the next one.
 
     Args:
         constructor: arguments of Worker.
@@ -57,10 +57,10 @@ def run_on_ray(pieces: Sequence[Piece], constructor: Sequence[Any], resources: R
 
 
 def _room(cluster: dict[str, float], resources: Resources) -> int:
-    """Return how many workers fit into a cluster.
+    """Return the number of workers that fit into a cluster.
 
     Raises:
-        ConfigError: not even one.
+        ConfigError: not a single one fits.
     """
     room = cluster.get('CPU', 0) // resources.threads
     if resources.gpus:
@@ -84,7 +84,7 @@ def models_on_ray(job: Job, resources: Resources) -> dict[str, dict[str, str]]:
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
-    """Connect to a Ray cluster, or start one on this machine, for the time of a `with`.
+    """Connect to a Ray cluster, or start one on this machine, within a `with`.
 
     Args:
         address: local, auto, HOST:PORT or ray://HOST:PORT.

@@ -1,4 +1,4 @@
-"""Finds bags in folders, globs and lists, on this machine or at any URL that fsspec knows, and names their content."""
+"""Finds bags in folders, globs and lists, on this machine or at any URL that fsspec supports, and digests them."""
 from __future__ import annotations
 
 import hashlib
@@ -15,7 +15,7 @@ _END_BYTES = 2**20
 
 
 class SourceBag(NamedTuple):
-    """A bag, as found."""
+    """A bag that was found."""
 
     url: str
     """Path on this machine, or URL."""
@@ -49,7 +49,7 @@ def find_bags(inputs: Sequence[str]) -> list[SourceBag]:
 
 
 def content_digest(bag: SourceBag) -> str:
-    """Return a digest of a bag's content: of each file's size and both its ends, where indices and checksums are."""
+    """Return a digest of a bag's content: of each file's size and both ends, which have indices and checksums."""
     digest = hashlib.sha256()
     for path in bag.files:
         system, inner = fsspec.core.url_to_fs(path)

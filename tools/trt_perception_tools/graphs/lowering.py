@@ -1,6 +1,6 @@
 """Operators of opsets 14 to 24 in terms of opset 13: one function each, and the table of them.
 
-A rule raises ValueError, or whatever ONNX raises, where 13 has nothing that does the same.
+A rule raises ValueError, or an error of ONNX, if opset 13 has no equivalent.
 """
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Lowering:
         self._expanded = 0
 
     def lower(self, node: NodeProto) -> Sequence[NodeProto]:
-        """Return what does the same in opset 13."""
+        """Return the equivalent in opset 13."""
         rule = RULES.get(node.op_type) if node.domain in STANDARD else None
         return [node] if rule is None else rule(self, node)
 
     def constant(self, node: NodeProto, number: int) -> np.ndarray | None:
-        """Return the value of an input, of any shape; None where it is left out.
+        """Return the value of an input, of any shape; None if it is omitted.
 
         Raises:
             ValueError: the network computes it.
@@ -68,7 +68,7 @@ class Lowering:
         """Return a shape.
 
         Raises:
-            ValueError: it is not known in full.
+            ValueError: it is not completely known.
         """
         if name not in self.shapes:
             raise ValueError(f'{name}: no static shape')
@@ -165,7 +165,7 @@ def _resize(graph: Lowering, node: NodeProto) -> list[NodeProto]:
     if attributes.get('antialias') and any(new < old for old, new in zip(before, after, strict=True)):
         raise ValueError('Resize with antialiasing')
     if attributes.get('coordinate_transformation_mode') == b'half_pixel_symmetric':
-        # The same where the new side is the old one times the scale.
+        # The same if the new side is the old one times the scale.
         _without(node, 'coordinate_transformation_mode')
     if 'axes' in attributes or attributes.get('keep_aspect_ratio_policy', b'stretch') != b'stretch':
         scales = graph.constant(node, 2)
@@ -185,7 +185,7 @@ def _pool(graph: Lowering, node: NodeProto) -> list[NodeProto]:
 
 
 def _layer_normalization(graph: Lowering, node: NodeProto) -> list[NodeProto]:
-    # Not as the standard defines it: the mean of squares less the square of the mean loses digits.
+    # Not the standard's definition: the mean of squares minus the square of the mean loses digits.
     if len(node.output) > 1:
         raise ValueError('LayerNormalization with statistics')
     attributes = _attributes(node)
@@ -210,7 +210,7 @@ def _layer_normalization(graph: Lowering, node: NodeProto) -> list[NodeProto]:
 
 
 def _grid_sample(graph: Lowering, node: NodeProto) -> list[NodeProto]:
-    """Bilinear reading at any place: four gathered neighbours, weighted."""
+    """Bilinear sampling: four gathered neighbours, weighted."""
     attributes = _attributes(node)
     mode, padding = attributes.get('mode', b'bilinear'), attributes.get('padding_mode', b'zeros')
     image, grid = graph.shape(node.input[0]), graph.shape(node.input[1])
@@ -246,7 +246,7 @@ def _grid_sample(graph: Lowering, node: NodeProto) -> list[NodeProto]:
     places = f'{count}' if batch == 1 else f'{batch}, 1, {count}'
 
     def value(corner: str) -> str:
-        if batch == 1:  # One list of places for all channels.
+        if batch == 1:  # One list of positions for all channels.
             return f'value_{corner} = Gather <axis = 2> (pixels, flat_index_{corner})'
         return f"""wide_index_{corner} = Expand (flat_index_{corner}, values)
             value_{corner} = GatherElements <axis = 2> (pixels, wide_index_{corner})"""

@@ -1,7 +1,7 @@
-"""Any opset -> 13, the newest that TensorRT 8.2 reads, with the same results. Knows nothing of images or tasks.
+"""Converts any opset to 13, the newest of TensorRT 8.2, with the same results. Independent of images and tasks.
 
-Older operators are raised by ONNX's own converter. It has nothing for most that are newer: those are lowered here, and
-what cannot be lowered keeps its opset.
+Older operators are converted by ONNX's own converter. It does not support most newer ones, which are lowered here. A
+graph that cannot be lowered keeps its opset.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPSET = 13
 IR_VERSION = 8
 """The newest that ONNX Runtime 1.10 (Python 3.6) reads."""
 OLDEST_IR_VERSION = 4
-"""Before it, every constant had to be an input too."""
+"""Before it, every constant had to be an input, too."""
 _ASYMMETRIC_UP_TO = 10
 """Up to this opset Resize and Upsample had no choice of coordinates."""
 
@@ -30,7 +30,7 @@ def opset_of(network: ModelProto) -> int:
 
 
 def to_opset_13(network: ModelProto, where: str) -> ModelProto:
-    """Return a copy in opset 13; a newer one keeps its opset where its operators cannot be lowered.
+    """Return a copy in opset 13; a newer one keeps its opset if its operators cannot be lowered.
 
     Raises:
         ConfigError: it is older, and ONNX cannot convert it.
@@ -106,7 +106,7 @@ def _with_functions_inlined(network: ModelProto) -> ModelProto:
            and not _has_schema(node.op_type, OPSET)} - set(RULES)
     if not new:
         return network
-    # The inliner asks for the types of what the operators take.
+    # The inliner needs the types of the operators' inputs.
     typed = onnx.shape_inference.infer_shapes(network)
     typed.graph.value_info.extend(helper.make_tensor_value_info(each.name, each.data_type, each.dims)
                                   for each in network.graph.initializer)
@@ -124,7 +124,7 @@ def _has_schema(operator: str, opset: int) -> bool:
 
 
 def _shapes_and_types(network: ModelProto) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Return the shapes that are known in full, and element types."""
+    """Return the completely known shapes, and the element types."""
     inferred = onnx.shape_inference.infer_shapes(network, data_prop=True).graph
     shapes, types = {}, {}
     for graph in (inferred, *inner_graphs(inferred)):

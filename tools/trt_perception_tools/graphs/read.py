@@ -1,4 +1,4 @@
-"""Reads ONNX files from any source: every fault of a file becomes a ConfigError."""
+"""Reads ONNX files from any source, and turns every fault of a file into a ConfigError."""
 from __future__ import annotations
 
 import contextlib
@@ -14,7 +14,7 @@ from .opset import OLDEST_IR_VERSION
 
 
 def read_graph(file: Path) -> ModelProto:
-    """Read an ONNX file, in an IR version that has constants which are no inputs.
+    """Read an ONNX file, in an IR version in which constants need not be inputs.
 
     Raises:
         ConfigError: the file is not ONNX, or a file of its weights is missing.
@@ -38,16 +38,16 @@ def read_graph(file: Path) -> ModelProto:
 
 @contextlib.contextmanager
 def foreign(file: Path | str, what: str) -> Iterator[None]:
-    """Let whatever a file from outside makes ONNX, ONNX Runtime or this package raise end in a ConfigError.
+    """Turn every error that an external file causes in ONNX, ONNX Runtime or this package into a ConfigError.
 
     Args:
-        what: is being done with it, for the message.
+        what: what is being done with it, for the message.
     """
     try:
         yield
     except PerceptionError:
         raise
-    except Exception as error:  # What a damaged or unusual file leads to has no end.
+    except Exception as error:  # A damaged or unusual file can cause any error.
         raise ConfigError(f'{file}: {what}: got {type(error).__name__}: {_first_line(error)}, expected a network of '
                           'standard ONNX operators. Simplify it first (trt_perception_tools slim-onnx), or report it '
                           'with the file.') from error

@@ -1,4 +1,4 @@
-"""Which back-end of the runtime a graph is for. Needs no torch, unlike the graphs themselves (export/heads.py)."""
+"""The back-end of the runtime for a graph. Needs no torch, unlike the graphs themselves (export/heads.py)."""
 from __future__ import annotations
 
 from typing import Literal

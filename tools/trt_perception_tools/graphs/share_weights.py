@@ -20,7 +20,7 @@ from trt_perception.core.errors import ConfigError
 from .read import read_graph
 
 _SMALLEST = 1024
-"""Bytes; smaller tensors stay in the graph, where shapes and constants can be read without another file."""
+"""Smallest shared tensor, bytes; smaller ones stay in the graph, so that shapes and constants are in one file."""
 _ALIGNMENT = 64
 """Alignment of tensors in the file for vector instructions, bytes."""
 
@@ -31,7 +31,7 @@ def share_weights(files: Sequence[Path], weights: Path) -> int:
     Every file is complete before or after; they are replaced after the weights have been written.
 
     Raises:
-        ConfigError: a file is no ONNX file, or not in the folder of `weights`, from where it could not find them.
+        ConfigError: a file is not an ONNX file, or not in the folder of `weights`, which it could not find then.
     """
     for file in files:
         if file.resolve().parent != weights.resolve().parent:
@@ -58,7 +58,7 @@ def share_weights(files: Sequence[Path], weights: Path) -> int:
 
 
 def _content(tensor: TensorProto) -> bytes:
-    # Typed fields hold what graph editors write by hand: little, and left where it is.
+    # Typed fields have the few values that graph editors write by hand; they stay.
     return bytes(tensor.raw_data) if tensor.HasField('raw_data') else b''
 
 

@@ -25,13 +25,13 @@ _FUSIONS = ('ConvBNFusion', 'ConvMulFusion', 'ConvAddFusion')
 
 
 def simplify(model: ModelProto, fold: bool = True) -> ModelProto:
-    """Return the graph with constants computed, dead nodes gone, and batch normalisation folded where it can be.
+    """Return the graph with constants computed, dead nodes removed, and batch normalisation folded if possible.
 
     Most of it is ONNX Runtime's basic optimisation, which writes standard operators of the same opset and keeps the
-    names of nodes. A batch normalisation stays where its input is not a convolution's alone: see `batch_norms_left`.
+    names of nodes. A batch normalisation stays if its input is not only that of a convolution: see `batch_norms_left`.
 
     Args:
-        fold: batch normalisation, factors and sums into convolutions.
+        fold: whether to fold batch normalisation, factors and sums into convolutions.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -58,8 +58,8 @@ def simplify(model: ModelProto, fold: bool = True) -> ModelProto:
 def batch_norms_left(model: ModelProto) -> dict[str, int]:
     """Count the batch normalisations of a graph by the operator that feeds them.
 
-    A convolution could take one in, but not a Relu or MaxPool (not linear), nor a Concat, Add or product of several
-    branches; and not a convolution whose output others use too.
+    A convolution can take one in, but not a Relu or MaxPool (not linear), nor a Concat, Add or product of several
+    branches, nor a convolution whose output is used by others, too.
     """
     makers = {output: node.op_type for node in model.graph.node for output in node.output}
     return dict(Counter(makers.get(node.input[0], 'input') for node in model.graph.node
@@ -107,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the smaller graph, and report what was saved."""
+    """Write the smaller graph, and report the savings."""
     with foreign(args.file, 'slim-onnx'):
         model = read_graph(args.file)
         if args.size:

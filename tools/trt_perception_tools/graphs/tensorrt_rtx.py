@@ -1,6 +1,6 @@
 """NVIDIA's ONNX parser and builder without a GPU: TensorRT for RTX, driven by the Python bindings of TensorRT 11.
 
-The bindings link libraries of other names, which tensorrt_rtx.c stands in for: it is compiled when they are loaded.
+The bindings link libraries of other names, which tensorrt_rtx.c replaces; it is compiled when they are loaded.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SOURCE = Path(__file__).with_suffix('.c')
 
 
 def why_not() -> str:
-    """Return what this machine lacks to load TensorRT for RTX; '' = nothing."""
+    """Return what is missing on this machine for TensorRT for RTX; '' = nothing."""
     for name in (_BINDINGS, _LIBRARIES):
         if importlib.util.find_spec(name) is None:
             return f'the Python package {name} is not installed. Run: pip install "trt_perception_tools[tensorrt]"'
@@ -33,7 +33,7 @@ def why_not() -> str:
 
 @functools.cache
 def load() -> ModuleType:
-    """Return the module `tensorrt_bindings`, with everything that needs no GPU at work.
+    """Return the module `tensorrt_bindings`, of which everything that needs no GPU works.
 
     Raises:
         ConfigError: packages or the compiler are missing.
@@ -51,7 +51,7 @@ def load() -> ModuleType:
             if result.returncode:
                 raise ConfigError(f"{_SOURCE}: cc cannot compile it: {result.stderr.strip()}. Install the C library's "
                                   'headers, e.g. the package libc6-dev.')
-            # The loader then takes these for what the bindings link, wherever it would look.
+            # The loader then uses these for the libraries that the bindings link.
             ctypes.CDLL(str(path))
     return importlib.import_module(_BINDINGS)
 

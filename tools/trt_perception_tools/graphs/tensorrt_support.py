@@ -1,8 +1,8 @@
 """Operators and types that the ONNX parsers of TensorRT support, as published: the data of check.py.
 
-Facts from docs/operators.md of github.com/onnx/onnx-tensorrt, in the version that each generation names; those of 11
-are corrected by what NVIDIA's own parser and builder take. A generation stands for all its releases, so its table is
-that of the oldest; 8.6 covers 8.5 too, but for what is named there.
+The data are from docs/operators.md of github.com/onnx/onnx-tensorrt, in the version of each generation; those of 11
+are corrected by tests of NVIDIA's own parser and builder. A generation includes all its releases, so its table is that
+of the oldest; 8.6 also includes 8.5, with the exceptions named there.
 """
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Generation(NamedTuple):
 
     source: str
     opset: tuple[int, int]
-    """Oldest and newest that it reads."""
+    """Oldest and newest opset that it reads."""
     operators: dict[str, frozenset[str]]
     """Operator -> types of its data; an operator that is not here is not supported."""
     constant_inputs: dict[str, tuple[int, ...]]
     """Operator -> numbers of the inputs that must be initialisers."""
     uint8_io: bool
-    """UINT8 as the type of a network's inputs and outputs, which Cast alone may touch."""
+    """UINT8 as the type of a network's inputs and outputs, for which only Cast is allowed."""
     int64: bool
     """INT64 stays INT64; elsewhere the parser narrows it to INT32."""
     einsum_extras: bool

@@ -17,7 +17,7 @@ from trt_perception.engines.tensorrt import child_process
 
 from . import tensorrt_rtx
 
-# Said after every error: there is no driver here, and none is needed.
+# This follows every error: there is no driver here, and none is needed.
 _NO_DRIVER = 'CUDA driver version is insufficient'
 
 
@@ -33,11 +33,11 @@ class Trial(NamedTuple):
     """The outcome of a build."""
 
     tensorrt: str
-    """Whose parser and builder it was, with version."""
+    """Name and version of the parser and builder."""
     faults: tuple[Fault, ...]
-    """Empty: it was built."""
+    """Errors; empty = it was built."""
     layers: int = 0
-    """That the parser made of the graph; 0 = it refused."""
+    """Number of layers by the parser; 0 = it refused the graph."""
     plan_bytes: int = 0
     seconds: float = 0.0
 
@@ -98,7 +98,7 @@ def build(graph: Path | bytes, progress: Progress = lambda text: None) -> Trial:
 
 def _parser_faults(parser: Any) -> Iterator[Fault]:
     for error in (parser.get_error(number) for number in range(parser.num_errors)):
-        # NVIDIA's text of an operator that it lacks is "false".
+        # NVIDIA's text for an unsupported operator is "false".
         text = f'{error.code().name}: {_without_driver(error.desc())}'
         yield Fault(text, error.node_name(), error.node_operator())
 

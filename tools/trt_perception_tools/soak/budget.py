@@ -1,4 +1,4 @@
-"""The budget of a node: a YAML of bounds, and what was measured judged by it. Measures nothing."""
+"""The budget of a node: a YAML of limits, by which measurements are judged. Measures nothing."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def read_budget(path: Path) -> dict[str, float]:
     """Read bounds from a YAML: `budget`, a mapping of measures to their upper bounds.
 
     Raises:
-        ConfigError: a measure is unknown, or its bound is no number.
+        ConfigError: a measure is unknown, or its limit is not a number.
     """
     fields = Fields(str(path), read_yaml(str(path)))
     budget = fields.section('budget')
@@ -52,6 +52,6 @@ def read_budget(path: Path) -> dict[str, float]:
 
 
 def judge(bounds: Mapping[str, float], measured: Mapping[str, float], with_faults: bool) -> list[Verdict]:
-    """Return a verdict for each bound; recovery is judged only where faults were injected."""
+    """Return a verdict for each limit; recovery is judged only if faults were injected."""
     return [Verdict(name, measured.get(name), most) for name, most in bounds.items()
             if with_faults or name != 'recovery']

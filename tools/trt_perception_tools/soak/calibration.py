@@ -15,7 +15,7 @@ _PASSES = 12
 class Calibration(threading.Thread):
     """Times the loop every two seconds, on the same machine and under the same load as the node.
 
-    It blurs an image and multiplies matrices on one thread: what networks do. About 25 ms on a core of a server.
+    It blurs an image and multiplies matrices on one thread, as networks do: about 25 ms on a core of a server.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Calibration(threading.Thread):
             wall_s, cpu_s = time.monotonic(), time.thread_time()
             for _ in range(_PASSES):
                 cv2.GaussianBlur(self._image, (7, 7), 1.5)
-                np.einsum('ij,jk->ik', self._matrix, self._matrix)  # Not with BLAS, whose threads would decide.
+                np.einsum('ij,jk->ik', self._matrix, self._matrix)  # Without BLAS, whose threads would dominate.
             self._wall_s.append(time.monotonic() - wall_s)
             self._cpu_s.append(time.thread_time() - cpu_s)
 
