@@ -31,7 +31,7 @@ def labelled_images(folder: Path, split: str) -> list[LabelledImage]:
     except UnicodeDecodeError as error:
         raise ConfigError(f'{listing}: got {error}, expected a text in UTF-8. Save it so.') from error
     for line in filter(None, map(str.strip, lines)):
-        # A name, which may have spaces and dots, or a path; SegNet's own lists hold two paths.
+        # A name, which may have spaces and dots, or a path; SegNet's own lists have two paths.
         name = next((each for each in (line, Path(line).stem) if each in found), Path(line.split()[0]).stem)
         annotation = folder / f'{split}annot' / f'{name}.png'
         if name not in found or not annotation.is_file():
@@ -44,7 +44,7 @@ def labelled_images(folder: Path, split: str) -> list[LabelledImage]:
 
 
 def read_annotation(path: Path) -> np.ndarray:
-    """Return a CamVid annotation as (H, W) uint8 class ids, VOID (255) where there is none.
+    """Return a CamVid annotation as (H, W) uint8 class ids, VOID (255) = none.
 
     Raises:
         ConfigError: it is not an image of one channel, or has ids that CamVid does not have.

@@ -20,7 +20,7 @@ class Corruption(NamedTuple):
 
     apply: Corrupt
     varies: bool = False
-    """Whether chance is new for every image of a camera, as noise is and a colour cast is not."""
+    """Whether it is random for every image of a camera, like noise, and unlike a colour cast."""
 
 
 def corrupt(image: np.ndarray, name: str, strength: float, random: np.random.Generator) -> np.ndarray:
@@ -29,8 +29,8 @@ def corrupt(image: np.ndarray, name: str, strength: float, random: np.random.Gen
     Args:
         image: (H, W, 3) uint8 RGB.
         name: one of CORRUPTIONS.
-        strength: 0 = unchanged, 1 = what a vehicle meets on a bad day; above 1 = worse.
-        random: the only source of chance.
+        strength: 0 = unchanged, 1 = bad conditions for a vehicle; above 1 = worse.
+        random: the only source of randomness.
     """
     return CORRUPTIONS[name].apply(image, strength, random) if strength else image.copy()
 
@@ -83,11 +83,11 @@ def _noise(image: np.ndarray, strength: float, random: np.random.Generator) -> n
 
 
 _HORIZON = 0.45
-"""Row, as a share of the height, that a forward-looking camera sees it in."""
+"""Row of the horizon of a forward-looking camera, as a share of the height."""
 
 
 def _fog(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:
-    """Mix in the light of the air by Koschmieder's law: the farther away, the more.
+    """Add airlight by Koschmieder's law, which increases with the distance.
 
     The distance is that of a flat road; everything near or above the horizon has the same distance.
     """
@@ -126,6 +126,6 @@ CORRUPTIONS: dict[str, Corruption] = {
     'rain': Corruption(_rain, varies=True),
 }
 """At strength 1: R x 1.2 and B x 0.8; R x 0.8 and B x 1.2; each channel x 0.7 .. 1.3 after a gamma of exp(-0.5 .. 0.5);
-levels x 0.5; x 1.6; and as the functions above say."""
+levels x 0.5; x 1.6; the others are described at the functions above."""
 STRENGTHS = (0.5, 1.0, 1.5)
-"""That `evaluate --corrupt` measures."""
+"""Strengths of `evaluate --corrupt`."""

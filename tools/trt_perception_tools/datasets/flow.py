@@ -27,7 +27,7 @@ def flow_pairs(folder: Path) -> list[FlowPair]:
 
     Middlebury: `NAME/frame10.*`, `NAME/frame11.*`, `NAME/flow10.flo`; FlyingChairs: `NAME-img0.*` and `NAME-img1.*`, or
     `NAME_img1.*` and `NAME_img2.*`, with `NAME-gt.flo` or `NAME_flow.flo`; Sintel: `final/SCENE/frame_0001.*`,
-    `flow/SCENE/frame_0001.flo`, and `clean` as a pass of its own; KITTI: `image_2` (or KITTI 2012's `colored_0`)
+    `flow/SCENE/frame_0001.flo`, and `clean` as a separate pass; KITTI: `image_2` (or KITTI 2012's `colored_0`)
     `/NAME_10.png`, `NAME_11.png` and `flow_occ/NAME_10.png`.
 
     Raises:
@@ -49,7 +49,7 @@ def flow_pairs(folder: Path) -> list[FlowPair]:
 
 
 def _names_of_pair(flow: Path) -> list[tuple[str, Path, Path]]:
-    """Return (name, first, second), the images without suffix, for every pair that a file of flow belongs to."""
+    """Return (name, first, second), the images without suffix, for every pair with a flow file."""
     above = flow.parent.parent
     if flow.suffix == '.png':
         passes = [each for each in ('image_2', 'colored_0', 'image_0') if (above / each).is_dir()] or ['image_2']
@@ -75,7 +75,7 @@ def read_flo(path: Path) -> np.ndarray:
     """Return a .flo file (Baker et al., IJCV 2011) as (H, W, 2) float32, px, u right and v down; unknown = NaN.
 
     Raises:
-        ConfigError: it is no .flo file, or cut short.
+        ConfigError: it is not a .flo file, or truncated.
     """
     data = path.read_bytes()
     if len(data) < 12 or np.frombuffer(data, '<f4', 1)[0] != _FLO_MAGIC:
@@ -93,12 +93,12 @@ def read_kitti_flow(path: Path) -> np.ndarray:
     """Return a KITTI flow map (16-bit PNG; Geiger et al., CVPR 2012) as (H, W, 2) float32, px; unknown = NaN.
 
     Raises:
-        ConfigError: it is no 16-bit image of three channels.
+        ConfigError: it is not a 16-bit image of three channels.
     """
     stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] != 3:
         raise ConfigError(f'{path}: expected a 16-bit PNG of three channels: u, v, known. Restore the file.')
-    # OpenCV turns the file's (u, v, known) round.
+    # OpenCV reverses the file's (u, v, known).
     flow = (stored[..., :0:-1].astype(np.float32) - 2 ** 15) / 64
     flow[stored[..., 0] == 0] = np.nan
     return flow
@@ -108,13 +108,13 @@ def read_flow(path: Path) -> np.ndarray:
     """Return a .flo file or a KITTI .png as (H, W, 2) float32, px, u right and v down; unknown = NaN.
 
     Raises:
-        ConfigError: it is neither, or cut short.
+        ConfigError: it is neither, or truncated.
     """
     return read_kitti_flow(path) if path.suffix == '.png' else read_flo(path)
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
-    """Write (H, W, 2) float32, px, as a .flo file, making its folder; NaN becomes unknown."""
+    """Write (H, W, 2) float32, px, as a .flo file, and create its folder; NaN becomes unknown."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.where(np.isfinite(flow).all(axis=2, keepdims=True), flow, 2 * _UNKNOWN_FLOW).astype('<f4')
     header = np.array([_FLO_MAGIC], '<f4').tobytes() + np.array([flow.shape[1], flow.shape[0]], '<i4').tobytes()
@@ -122,7 +122,7 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
 
 
 def write_kitti_flow(path: Path, flow: np.ndarray) -> None:
-    """Write (H, W, 2) float32, px, as KITTI's 16-bit PNG, making its folder.
+    """Write (H, W, 2) float32, px, as KITTI's 16-bit PNG, and create its folder.
 
     Steps are 1/64 px. NaN, and flow beyond 512 px, becomes unknown.
     """
@@ -130,6 +130,6 @@ def write_kitti_flow(path: Path, flow: np.ndarray) -> None:
     known = ((stored >= 1) & (stored < 2 ** 16)).all(axis=2)
     pixels = np.zeros((*flow.shape[:2], 3), np.uint16)
     pixels[known, 0] = 1
-    pixels[known, 1:] = stored[known][:, ::-1]  # OpenCV turns (u, v, known) round.
+    pixels[known, 1:] = stored[known][:, ::-1]  # OpenCV reverses (u, v, known).
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(cv2.imencode('.png', pixels)[1].tobytes())

@@ -39,7 +39,7 @@ def label_folder_images(folder: Path) -> list[LabelledImage]:
 
 
 def read_label_set(folder: Path) -> LabelSet:
-    """Return the classes that classes.json names.
+    """Return the classes of classes.json.
 
     Raises:
         ConfigError: it is missing or damaged.

@@ -27,13 +27,13 @@ def shape(rng: np.random.Generator) -> np.ndarray:
         _fill(canvas, _blob(rng, SHAPE_SIDE / 2, SHAPE_SIDE / 2, SHAPE_SIDE * 0.45), 255)
     elif kind == 1:
         _fill(canvas, _polygon(rng, SHAPE_SIDE / 2, SHAPE_SIDE / 2, SHAPE_SIDE * 0.45), 255)
-    elif kind == 2:  # A bar: thin things that hide little.
+    elif kind == 2:  # A bar: a thin object that occludes little.
         half = SHAPE_SIDE * np.array([0.45, rng.uniform(0.02, 0.12)])
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
         angle = rng.uniform(0, math.pi)
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         _fill(canvas, corners @ turn.T + SHAPE_SIDE / 2, 255)
-    elif kind == 3:  # A frame: something is seen through it.
+    elif kind == 3:  # A frame: the background is visible through it.
         outer = _blob(rng, SHAPE_SIDE / 2, SHAPE_SIDE / 2, SHAPE_SIDE * 0.45)
         _fill(canvas, outer, 255)
         _fill(canvas, (outer - SHAPE_SIDE / 2) * rng.uniform(0.4, 0.8) + SHAPE_SIDE / 2, 0)
@@ -46,7 +46,7 @@ def shape(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Sum octaves of smooth noise, as natural images have about equal contrast at every scale."""
+    """Sum octaves of smooth noise, because natural images have about equal contrast at every scale."""
     total = np.zeros((side, side), np.float32)
     persistence = rng.uniform(0.45, 1.0)
     aspect = math.exp(rng.normal(0, 0.4))
@@ -68,7 +68,7 @@ def _smooth(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _leaves(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Drop shapes on each other, many small and few large ones ("dead leaves": edges as natural images have)."""
+    """Drop shapes on each other, many small and few large ones ("dead leaves": edges as in natural images)."""
     value = np.full((side, side), rng.integers(256), np.uint8)
     contrast = np.full((side, side), rng.integers(256), np.uint8)
     smallest = rng.uniform(3, 12)

@@ -1,7 +1,7 @@
 """Pairs of images with exact optical flow: moving textured layers, from a seed. Independent of networks.
 
-A layer is a texture and a shape fixed to the second image. Its motion is a field w on the first image's grid, so
-the first image shows at x what the second shows at x + w(x): no field is inverted, and the truth has no error.
+A layer is a texture and a shape fixed to the second image. Its motion is a field w on the first image's grid, so the
+first image has at x what the second has at x + w(x): no field is inverted, and the ground truth is exact.
 """
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class FlowSample(NamedTuple):
     second: np.ndarray
     """(H, W) uint8, grey."""
     flow: np.ndarray
-    """(H, W, 2) float32, px, u right and v down, on the first image's grid; of hidden points too."""
+    """(H, W, 2) float32, px, u right and v down, on the first image's grid; also of occluded points."""
     visible: np.ndarray
-    """(H, W) bool: the point is in the second image too, neither hidden nor outside."""
+    """(H, W) bool: the point is visible in the second image, neither occluded nor outside."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Scenery:
     layers: tuple[int, int] = (1, 9)
     """Smallest and largest number, without the background."""
     displacement_px: tuple[float, float] = (2.0, 64.0)
-    """Smallest and largest of the pairs' largest displacements; their logarithms are spread evenly."""
+    """Smallest and largest of the pairs' largest displacements, with uniform logarithms."""
     static: float = 0.15
-    """Probability of a background that does not move, as a fixed camera sees it."""
+    """Probability of a static background, as with a fixed camera."""
     plain: float = 0.0
     """Probability that a layer, other than the background, has hardly any texture."""
     blur: float = 0.5
@@ -48,7 +48,7 @@ class Scenery:
     noise: float = 2.5
     """Mean of the sensor noise's standard deviation, grey levels."""
     textures: int = 48
-    """How many a generator draws; layers use random parts of them."""
+    """Number of textures of a generator; layers use random parts of them."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.layers[0] <= self.layers[1]:
@@ -58,11 +58,11 @@ class Scenery:
 
 
 class SyntheticFlow:
-    """Draws pairs; the same size, scenery, seed and number always give the same pair.
+    """Draws pairs. The same size, scenery, seed and number always give the same pair.
 
     Args:
         size: (height, width) of the images, px.
-        images: more textures, (h, w) float32, 0..1, at least as large as `size`, e.g. grey photographs.
+        images: further textures, (h, w) float32, 0..1, at least as large as `size`, e.g. grey photographs.
     """
 
     def __init__(self, size: tuple[int, int], scenery: Scenery | None = None, seed: int = 0,
@@ -122,7 +122,7 @@ class SyntheticFlow:
         turn, bend = rng.random(2) ** 2 * limit
         linear = np.zeros((2, 2))
         if rng.random() < 0.7:
-            # The camera's turn about its axis and its way forward, then what a tilted surface adds.
+            # The camera's rotation about its axis and its forward motion, then the effect of a tilted surface.
             spin, zoom = rng.normal(0, 0.5, 2)
             linear = np.array([[zoom, -spin], [spin, zoom]]) + rng.normal(0, 0.25, (2, 2)) * (rng.random() < 0.5)
             largest = min(turn / radius, 0.25)
@@ -133,7 +133,7 @@ class SyntheticFlow:
             height, width = grid.shape[:2]
             cells = int(rng.integers(2, 6))
             knots = rng.uniform(-1, 1, (cells, cells, 2)).astype(np.float32)
-            # Less than the distance of the knots: the layer must not fold.
+            # Less than the distance of the knots, so that the layer does not fold.
             bend = min(bend, 0.25 * min(height, width) / cells)
             field += np.float32(bend * 0.7) * cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
         return field
@@ -149,7 +149,7 @@ class SyntheticFlow:
         return slice(low[1], high[1]), slice(low[0], high[0])
 
     def _place(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Choose a texture, where it lies, its mean and its contrast."""
+        """Choose a texture, its position, its mean and its contrast."""
         source = self._textures[int(rng.integers(len(self._textures)))]
         zoom = math.exp(rng.uniform(math.log(0.5), math.log(1.8)))
         contrast = math.exp(rng.uniform(math.log(45), math.log(300))) * rng.choice((-1, 1))
@@ -166,11 +166,11 @@ class SyntheticFlow:
 
     def _place_shape(self, rng: np.random.Generator, centre: np.ndarray,
                      radius: float) -> tuple[np.ndarray, np.ndarray, float]:
-        """Choose a shape, where it lies, and how steep its edge is."""
+        """Choose a shape, its position, and the steepness of its edge."""
         zoom = SHAPE_SIDE / (2 * radius)
         matrix = _similarity(rng, zoom, np.zeros(2))
         matrix[:, 2] = SHAPE_SIDE / 2 - matrix[:, :2] @ centre
-        # At least 1, or the layer would show outside its shape.
+        # At least 1, or the layer would be visible outside its shape.
         return self._shapes[int(rng.integers(len(self._shapes)))], matrix, max(1.0, 2 / zoom * rng.uniform(0.4, 1.5))
 
     def _cover(self, outline: tuple[np.ndarray, np.ndarray, float], points: np.ndarray) -> np.ndarray:
@@ -206,14 +206,14 @@ class SyntheticFlow:
 
 
 def _look_up(source: np.ndarray, points: np.ndarray, border: int, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    # None is missing in OpenCV's types; an empty array instead of it makes OpenCV 5.0 read memory that is not its own.
+    # OpenCV's types lack None; with an empty array instead, OpenCV 5.0 reads memory that is not its own.
     image: np.ndarray = cv2.remap(source, points, None, interpolation,  # type: ignore[call-overload]
                                     borderMode=border, borderValue=0)
     return image
 
 
 def _similarity(rng: np.random.Generator, zoom: float, offset: np.ndarray) -> np.ndarray:
-    """Return a (2, 3) float64 matrix that turns by any angle."""
+    """Return a (2, 3) float64 matrix that rotates by a random angle."""
     angle = rng.uniform(0, 2 * math.pi)
     turn = zoom * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return np.concatenate([turn, offset[:, None]], 1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Network(NamedTuple):
-    """One line of the table of networks."""
+    """One entry of the table of networks."""
 
     module: str
     """Module of this package whose `load(weights, where)` builds the network."""
@@ -25,14 +25,14 @@ class Network(NamedTuple):
     channels: int
     """Channels of one image."""
     size: tuple[int, int]
-    """(height, width) of the image when none is asked for, px."""
+    """Default (height, width) of the image, px."""
     multiple: int
-    """Height and width must be multiples of it."""
+    """Step of height and width, px."""
     flow_px: float = 1
     """Unit of the network's flow, px of its input."""
 
     def load(self, weights: Mapping[str, np.ndarray], where: str, **options: Any) -> nn.Module:
-        """Build the network, in evaluation mode, with weights that came from the file `where`.
+        """Build the network, in evaluation mode, with weights from the file `where`.
 
         Raises:
             ConfigError: the weights are not this network's, or it has no such options.
@@ -64,7 +64,7 @@ NETWORKS = {
     # Accuracy and time of other sizes: tools/README.md.
     'nanoflownet': Network('nanoflownet', OPTICAL_FLOW, 1, (384, 512), 16),
     'swiftnet': Network('swiftnet', SEGMENTATION, 3, (512, 1024), 32),
-    # With and without batch normalisation: the weights say which.
+    # With or without batch normalisation, by the weights.
     'flownets': Network('flownets', OPTICAL_FLOW, 3, (384, 512), 64, flow_px=20),
     'pwcnet': Network('pwcnet', OPTICAL_FLOW, 3, (384, 512), 64, flow_px=20),
     'tinypwc': Network('tinypwc', OPTICAL_FLOW, 1, (480, 640), 16),
@@ -72,7 +72,7 @@ NETWORKS = {
 
 
 def network_of(model_name: str) -> Network:
-    """Return the network whose name the model's name begins with.
+    """Return the network whose name is the beginning of the model's name.
 
     Raises:
         ConfigError: there is none.
@@ -85,10 +85,10 @@ def network_of(model_name: str) -> Network:
 
 
 def parse_network(text: str) -> tuple[Network, dict[str, Any]]:
-    """Return the network that `name,option=value,...` means, and its options.
+    """Return the network of `name,option=value,...`, and its options.
 
     Raises:
-        ConfigError: there is none of that name, or an option has no value.
+        ConfigError: there is none of that name, or an option without a value.
     """
     name, *parts = text.split(',')
     if name not in NETWORKS:

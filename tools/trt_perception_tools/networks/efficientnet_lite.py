@@ -1,6 +1,6 @@
 """EfficientNet-Lite0: an ImageNet encoder for INT8 and old TensorRT, with ReLU6, without squeeze-and-excitation.
 
-Tan and Le, ICML 2019, in TensorFlow's variant for mobile devices. Module names are those of the PyTorch package
+From Tan and Le, ICML 2019, in TensorFlow's variant for mobile devices. Module names are those of the PyTorch package
 `efficientnet-lite-pytorch`, so that its ImageNet weights load unchanged.
 """
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SKIPS = (1, 2, 4, 5)
 
 
 class _DepthwiseConvolution(nn.Conv2d):
-    """A depthwise convolution whose gradient is computed in float32 where autocast computes in bfloat16.
+    """A depthwise convolution whose gradient is computed in float32, even if autocast computes in bfloat16.
 
     On a CPU, PyTorch's bfloat16 gradient of it is 3 - 6 times slower than float32's (measured, torch 2.13, AVX512-BF16)
     and took three quarters of a training step.
@@ -70,7 +70,7 @@ class _Float32Gradient(torch.autograd.Function):
 
 
 class _Block(nn.Module):
-    """Expand, filter depthwise, project without an activation; a shortcut where the shapes agree."""
+    """Expand, filter depthwise, project without an activation; a shortcut if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -79,8 +79,8 @@ class _Block(nn.Module):
         if self.expanded:
             self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, _EPSILON)
-        # TensorFlow pads one side more where the stride is 2. Padding both sides alike moves the features by one
-        # pixel of the input, which fine-tuning does not notice, and needs no Pad node beside the convolution.
+        # TensorFlow pads one side more if the stride is 2. Padding both sides equally moves the features by one
+        # pixel of the input, which fine-tuning compensates, and needs no Pad node.
         self._depthwise_conv = _DepthwiseConvolution(hidden, hidden, kernel, stride, kernel // 2, groups=hidden,
                                                      bias=False)
         self._bn1 = nn.BatchNorm2d(hidden, _EPSILON)
@@ -130,7 +130,7 @@ class EfficientNetLite(nn.Module):
         return features
 
     def train(self, mode: bool = True) -> EfficientNetLite:
-        """Switch modes; batch normalisation keeps ImageNet's statistics, which small batches would only spoil."""
+        """Switch modes; batch normalisation keeps ImageNet's statistics, which small batches would only degrade."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):

@@ -94,7 +94,7 @@ class _Downsampler(_SpatialPyramid):
 
 
 class _EspBlock(_SpatialPyramid):
-    """A spatial pyramid, with the input added where the widths agree."""
+    """A spatial pyramid, with the input added if the widths agree."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
@@ -137,10 +137,10 @@ class _Encoder(nn.Module):
 class EspNet(nn.Module):
     """The encoder with the light-weight decoder.
 
-    Takes (1, 3, H, W) float32, normalised, H and W multiples of 8; gives (1, classes, H, W) float32 scores.
+    Takes (1, 3, H, W) float32, normalised, H and W multiples of 8; returns (1, classes, H, W) float32 scores.
 
     Args:
-        joins_image: at 1/2 the decoder sees the image too, as in the weights for CamVid; those for Cityscapes lack it.
+        joins_image: whether the decoder uses the image at 1/2, as with the weights for CamVid, unlike Cityscapes.
     """
 
     def __init__(self, classes: int = 20, p: int = 2, q: int = 8, joins_image: bool = True) -> None:
@@ -169,10 +169,10 @@ def _double(channels: int) -> nn.ConvTranspose2d:
 
 
 def load(weights: Mapping[str, np.ndarray], where: str) -> EspNet:
-    """Build the network that fits a published state dict: classes, p, q and what the decoder joins follow from it.
+    """Build the network that fits a published state dict, from which classes, p, q and the decoder's inputs follow.
 
     Raises:
-        ConfigError: `weights`, which came from the file `where`, are not ESPNet's.
+        ConfigError: `weights`, from the file `where`, are not ESPNet's.
     """
     blocks = [{name.split('.')[2] for name in weights if name.startswith(f'encoder.{level}.')}
               for level in ('level2', 'level3')]

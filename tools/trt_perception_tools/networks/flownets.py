@@ -1,7 +1,7 @@
 """FlowNetS: optical flow from stacked images by an encoder-decoder (Dosovitskiy et al., ICCV 2015), 39 M weights.
 
 Module names are those of the checkpoints of github.com/ClementPinard/FlowNetPytorch, so that their state dicts load
-unchanged; the flow at lower resolutions, which only training looks at, feeds the decoder.
+unchanged; the flow at lower resolutions, whose loss only training uses, feeds the decoder.
 """
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ def load(weights: Mapping[str, np.ndarray], where: str) -> FlowNetS:
     """Build the network that fits a published state dict, with batch normalisation if the state dict has it.
 
     Raises:
-        ConfigError: `weights`, which came from the file `where`, are not FlowNetS's.
+        ConfigError: `weights`, from the file `where`, are not FlowNetS's.
     """
     return load_state(FlowNetS('conv1.1.running_mean' in weights), weights, where)

@@ -19,8 +19,8 @@ class LucasKanade(nn.Module):
     """Least squares of `first = second + gradient * motion` over square windows.
 
     Args:
-        radii: of the windows, px; a window has 2 radius + 1 pixels a side.
-        floor: added to the diagonal of the normal equations, so that a window without texture moves nothing.
+        radii: radii of the windows, px; a window has 2 radius + 1 pixels per side.
+        floor: added to the diagonal of the normal equations, so that a window without texture gives no motion.
         largest: motion in either direction, px, beyond which the linear model is invalid.
     """
 
@@ -29,7 +29,7 @@ class LucasKanade(nn.Module):
         self.coordinates = _LeastSquares(tuple(radii), floor, largest)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return (N, 3 * windows, H, W) float32: for each window u, v in px and how much texture it has, 0..1.
+        """Return (N, 3 * windows, H, W) float32: for each window u and v in px, and its amount of texture, 0..1.
 
         Args:
             first: (N, C, H, W) features.
@@ -40,9 +40,9 @@ class LucasKanade(nn.Module):
 
 
 class _LeastSquares(nn.Module):
-    """The arithmetic, always in FP32: a determinant is the difference of two products that are nearly equal.
+    """The arithmetic, always in FP32, because a determinant is the difference of two nearly equal products.
 
-    A module, so that its nodes have `/coordinates/` in their names and can be kept FP32 when a graph becomes FP16.
+    A module, so that its nodes have `/coordinates/` in their names and can stay FP32 when a graph becomes FP16.
     """
 
     def __init__(self, radii: tuple[int, ...], floor: float, largest: float) -> None:
@@ -54,7 +54,7 @@ class _LeastSquares(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         first, second = first.float(), second.float()
         total, rest = first + second, first - second
-        # Central difference of the mean of both. Zero at the border, where a window has its other pixels.
+        # Central difference of the mean of both; zero at the border, where the other pixels of a window suffice.
         dx = functional.pad((total[..., 2:] - total[..., :-2]) * 0.25, (1, 1, 0, 0))
         dy = functional.pad((total[..., 2:, :] - total[..., :-2, :]) * 0.25, (0, 0, 1, 1))
         products = torch.cat([(a * b).mean(1, keepdim=True) for a, b in

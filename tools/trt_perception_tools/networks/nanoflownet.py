@@ -64,7 +64,7 @@ class _Stage(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half, quarter, eighth = outputs // 2, outputs // 4, outputs // 8
-        # ceil_mode is SAME for an even side: the last window hangs over and averages only what it covers.
+        # ceil_mode is SAME for an even side: the last window exceeds the image and averages only its pixels inside.
         self.shrink = nn.AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False)
         self.project = nn.Conv2d(inputs, half, 1)
         self.down1 = _SeparableConv(inputs, half, 2)
@@ -85,7 +85,7 @@ class _Stage(nn.Module):
 
 
 class _Attention(nn.Module):
-    """A separable convolution whose channels are weighted by what the whole image shows."""
+    """A separable convolution whose channels are weighted by global image features."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def load(weights: Mapping[str, np.ndarray], where: str) -> NanoFlowNet:
     """Build the network with the arrays of the published Keras model, named `layer/array`.
 
     Raises:
-        ConfigError: `weights`, which came from the file `where`, are not NanoFlowNet's.
+        ConfigError: `weights`, from the file `where`, are not NanoFlowNet's.
     """
     network = NanoFlowNet()
     state = {}

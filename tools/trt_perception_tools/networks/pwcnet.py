@@ -26,14 +26,14 @@ _REACH = 4
 _FLOW_PX = 20
 """The network's unit of flow, px of the input."""
 _OUTSIDE_PX = 1e-4
-"""Up to this distance from the image a sample counts as inside."""
+"""Largest distance from the image of a sample that counts as inside."""
 _FAST_CHANNEL_MULTIPLE = 16
 
 
 class _Coordinates(nn.Module):
-    """Where bilinear sampling along a flow field reads, always in FP32 and INT32.
+    """Coordinates of bilinear sampling along a flow field, always in FP32 and INT32.
 
-    A module, so that its nodes have `/coordinates/` in their names and can be kept FP32 when a graph becomes FP16:
+    A module, so that its nodes have `/coordinates/` in their names and can stay FP32 when a graph becomes FP16:
     half-precision coordinates cost 1.1 % of the flow, half-precision indices 73 %.
     """
 
@@ -61,7 +61,7 @@ class _Coordinates(nn.Module):
 class Warp(nn.Module):
     """Bilinear sampling by gathers, because TensorRT 8.2 has no GridSample.
 
-    As torch's grid_sample(align_corners=True), but 0 wherever a sample needs a pixel outside the image.
+    As torch's grid_sample(align_corners=True), but 0 if a sample needs a pixel outside the image.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Warp(nn.Module):
 
 
 class _Border(torch.autograd.Function):
-    """A border of zeros, as wide as the cost volume reaches, that is one ONNX node: a torch pad becomes a dozen."""
+    """A border of zeros of the cost volume's reach, as one ONNX node; a torch pad becomes a dozen."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class _Border(torch.autograd.Function):
 def cost_volume(first: Tensor, second: Tensor) -> Tensor:
     """Return (1, 81, H, W): means over channels of `first` times `second`, both (1, C, H, W), moved by up to 4 px.
 
-    Displacements row by row, top left first. Nine products of nine columns each give the bits of 81 products with a
+    Displacements are in rows, top left first. Nine products of nine columns each give the bits of 81 products, with a
     third of the nodes.
     """
     with constants():
@@ -206,7 +206,7 @@ def load(weights: Mapping[str, np.ndarray], where: str) -> PwcNet:
     The flow stays the same, and ONNX Runtime is 1.13 - 1.24 times faster (256x512, 2 cores).
 
     Raises:
-        ConfigError: `weights`, which came from the file `where`, are not PWC-Net's.
+        ConfigError: `weights`, from the file `where`, are not PWC-Net's.
     """
     published = load_state(PwcNet(), weights, where)
     network = PwcNet(_FAST_CHANNEL_MULTIPLE)

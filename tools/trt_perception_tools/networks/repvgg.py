@@ -25,10 +25,10 @@ class _ConvNorm(nn.Module):
 
 
 class RepVggBlock(nn.Module):
-    """ReLU of the sum of a 3x3 convolution, a 1x1 convolution and, where the shapes agree, the input itself.
+    """ReLU of the sum of a 3x3 convolution, a 1x1 convolution and, if the shapes agree, the input itself.
 
-    Each has its own batch normalisation. The sum is linear in the input: `merged` gives the one 3x3 convolution that
-    it equals in evaluation mode.
+    Each has its own batch normalisation. The sum is linear in the input: `merged` returns the equal 3x3 convolution
+    of the evaluation mode.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -60,9 +60,9 @@ class RepVggBlock(nn.Module):
 
 
 def merge(network: nn.Module) -> nn.Module:
-    """Return the network with every RepVGG block as one convolution; the very network when it has none.
+    """Return the network with every RepVGG block as one convolution; unchanged if it has none.
 
-    The result computes the same in evaluation mode, and can't be trained further as three branches.
+    The result is the same in evaluation mode, but cannot be trained further with three branches.
     """
     if not any(isinstance(module, RepVggBlock) for module in network.modules()):
         return network

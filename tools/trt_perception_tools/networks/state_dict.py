@@ -1,4 +1,4 @@
-"""Puts the arrays of a checkpoint into a network that has the checkpoint's own module names, or their widths too."""
+"""Loads the arrays of a checkpoint into a network with the same module names, and optionally their widths."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ _Module = TypeVar('_Module', bound=nn.Module)
 
 
 def load_state(network: _Module, weights: Mapping[str, np.ndarray], where: str) -> _Module:
-    """Return the network with `weights`, which came from the file `where`, in evaluation mode.
+    """Return the network with `weights`, from the file `where`, in evaluation mode.
 
     Raises:
         ConfigError: names or shapes are not the network's.
     """
     state = {name: torch.from_numpy(np.asarray(array)) for name, array in weights.items()}
-    # Counters of training steps, which a state dict has and the arrays alone do not.
+    # Counters of training steps, which a state dict has, but not the arrays.
     state.update({name: value for name, value in network.state_dict().items() if name.endswith('num_batches_tracked')})
     try:
         network.load_state_dict(state)

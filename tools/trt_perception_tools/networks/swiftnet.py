@@ -1,7 +1,7 @@
 """SwiftNet: segmentation with an ImageNet encoder and a lean decoder (Orsic et al., CVPR 2019), single scale.
 
 Module names are those of the published checkpoints, so that their state dicts load unchanged; those of the encoder
-are torchvision's, so that its ImageNet weights fit too.
+are torchvision's, so that its ImageNet weights fit, too.
 """
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _FEATURES = 128
 
 
 class _Backbone(nn.Module, abc.ABC):
-    """Normalisation, an encoder, the pyramid and the decoder; gives features at 1/4."""
+    """Normalisation, an encoder, the pyramid and the decoder; returns features at 1/4."""
 
     img_mean: Tensor
     img_std: Tensor
 
     def __init__(self, skips: Sequence[int], features: int, upsample: Upsample) -> None:
-        """Build all but the encoder, whose features have `skips` channels at 1/4, 1/8, 1/16 and 1/32."""
+        """Build everything except the encoder, whose features have `skips` channels at 1/4, 1/8, 1/16 and 1/32."""
         super().__init__()
         self.register_buffer('img_mean', torch.tensor(_MEAN).view(1, 3, 1, 1))
         self.register_buffer('img_std', torch.tensor(_STD).view(1, 3, 1, 1))
@@ -76,8 +76,8 @@ class _BasicBlock(nn.Module):
 class _ResNet18(_Backbone):
     """ResNet-18 (He et al., CVPR 2016).
 
-    The paper takes the features before the last ReLU of each stage. The published code's ReLU works in place and gives
-    them after it, and so the published weights were trained.
+    The paper takes the features before the last ReLU of each stage. The published code's ReLU works in place, so that
+    they are after it; the published weights were trained with that.
     """
 
     def __init__(self, width: float, features: int, upsample: Upsample) -> None:
@@ -167,7 +167,7 @@ class _RepVgg(_Backbone):
 
 
 class _EfficientNetLite0(_Backbone):
-    """EfficientNet-Lite0, whole, whatever the width: its ImageNet weights fit one width only."""
+    """EfficientNet-Lite0 at full width, because its ImageNet weights fit only that."""
 
     def __init__(self, width: float, features: int, upsample: Upsample) -> None:
         encoder = EfficientNetLite()
@@ -187,8 +187,8 @@ _ENCODERS: dict[str, Callable[[float, int, Upsample], _Backbone]] = {
 class SwiftNet(nn.Module):
     """Scores of every class at full resolution.
 
-    Takes (1, 3, H, W) float32, RGB 0..255, which it normalises itself with the buffers `backbone.img_mean` and
-    `backbone.img_std`, H and W multiples of 32; gives (1, classes, H, W) float32 scores.
+    Takes (1, 3, H, W) float32, RGB 0..255, which it normalises with the buffers `backbone.img_mean` and
+    `backbone.img_std`, H and W multiples of 32; returns (1, classes, H, W) float32 scores.
     """
 
     def __init__(self, classes: int = 19, encoder: Encoder = 'resnet18', width: float = 1.0,
@@ -196,7 +196,7 @@ class SwiftNet(nn.Module):
         """Build the published network, or a variant that has to be trained.
 
         Args:
-            pretrained: begin with ImageNet's weights in the encoder, which efficientnet_lite0 alone has.
+            pretrained: whether the encoder begins with ImageNet's weights; only for efficientnet_lite0.
             width: factor on the channels of encoder and decoder, a multiple of 1/16.
             upsample: interpolation in pyramid and decoder; the scores are always bilinear.
 
@@ -225,7 +225,7 @@ class SwiftNet(nn.Module):
         return self.logits(self.backbone(image))
 
     def keep_width(self) -> None:
-        """Put the width among the weights, for `load`: once channels have been removed, shapes no longer tell it."""
+        """Add the width to the weights, for `load`: once channels have been removed, shapes do not tell it."""
         self.register_buffer('unpruned_width', torch.tensor(self.width))
 
 
@@ -248,7 +248,7 @@ def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bi
     """Build the network that fits a published state dict, or a pruned one: classes, encoder and width follow from it.
 
     Raises:
-        ConfigError: `weights`, which came from the file `where`, are not SwiftNet's.
+        ConfigError: `weights`, from the file `where`, are not SwiftNet's.
     """
     norm, bias = weights.get('logits.norm.weight'), weights.get('logits.conv.bias')
     if norm is None or bias is None:
@@ -259,7 +259,7 @@ def load(weights: Mapping[str, np.ndarray], where: str, upsample: Upsample = 'bi
     unpruned_width = weights.get('unpruned_width')
     if unpruned_width is None:
         return load_state(SwiftNet(bias.size, encoder, norm.size / _FEATURES, upsample), weights, where)
-    # Shortcuts depend on the width: MobileNetV2 has one where the number of channels stays the same.
+    # Shortcuts depend on the width: MobileNetV2 has one if the number of channels stays the same.
     network = SwiftNet(bias.size, encoder, float(unpruned_width), upsample)
     network.keep_width()
     fit_widths(network, weights)

@@ -29,7 +29,7 @@ class NormReluConv(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Spatial pyramid pooling: adds what grids of 8, 4 and 2 rows of nearly square cells see."""
+    """Spatial pyramid pooling: adds features of grids of 8, 4 and 2 rows of nearly square cells."""
 
     def __init__(self, inputs: int, features: int, upsample: Upsample) -> None:
         super().__init__()

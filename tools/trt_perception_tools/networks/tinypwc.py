@@ -43,7 +43,7 @@ class TinyPwc(nn.Module):
         self.warp = Warp()
         self.step4 = LucasKanade((2,))
         self.step2 = LucasKanade((1, 3))
-        # With torch's own start the signal fades from layer to layer, and nothing was learnt in 500 steps.
+        # With torch's initial weights the signal fades from layer to layer, and nothing was learnt in 500 steps.
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
@@ -90,9 +90,9 @@ class TinyPwc(nn.Module):
 
 
 class _Coordinates(nn.Module):
-    """Where bilinear sampling along a flow field reads, always in FP32 and INT32.
+    """Coordinates of bilinear sampling along a flow field, always in FP32 and INT32.
 
-    A module, so that its nodes have `/coordinates/` in their names and can be kept FP32 when a graph becomes FP16.
+    A module, so that its nodes have `/coordinates/` in their names and can stay FP32 when a graph becomes FP16.
     """
 
     def forward(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,7 +110,7 @@ class _Coordinates(nn.Module):
         x = (flow[:, 0] + torch.arange(width, dtype=torch.float32, device=flow.device)).clamp(0, width - 1)
         below = torch.arange(height, dtype=torch.float32, device=flow.device).view(-1, 1)
         y = (flow[:, 1] + below).clamp(0, height - 1)
-        # In the last column all weight is on the right-hand neighbour, which then is that column.
+        # In the last column all weight is on the right-hand neighbour, which is that column.
         left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
         start = torch.arange(n, dtype=torch.int32, device=flow.device).view(-1, 1, 1) * (height * width)
         index = start + top.to(torch.int32) * width + left.to(torch.int32)
@@ -118,7 +118,7 @@ class _Coordinates(nn.Module):
 
 
 class Warp(nn.Module):
-    """Bilinear sampling along a flow field by gathering; outside the image its border counts."""
+    """Bilinear sampling along a flow field by gathering; outside the image, its border is used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Warp(nn.Module):
     def forward(self, features: Tensor, flow: Tensor) -> Tensor:
         """Return (N, C, H, W): `features` (N, C, H, W) at every pixel plus `flow` (N, 2, H, W) px.
 
-        No gradient goes into the flow: every level learns from its own error.
+        No gradient flows into the flow: every level learns from its own error.
         """
         with constants():
             n, channels, height, width = (int(side) for side in features.shape)
@@ -172,8 +172,8 @@ def cost_volume(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """Correlate (N, C, H, W) features: (N, (2 radius + 1)^2, H, W), mean product with the second ones moved by
     (dx, dy), dy outer.
 
-    Products of whole blocks of columns, from which the wanted diagonals are cut: less memory to move than the products
-    of single displacements.
+    Computes products of whole blocks of columns, and cuts out the wanted diagonals: this moves less memory than
+    products of single displacements.
     """
     n, channels, height, width = first.shape
     side = 2 * radius + 1
@@ -190,7 +190,7 @@ def cost_volume(first: Tensor, second: Tensor, radius: int) -> Tensor:
 
 
 def _block(width: int) -> int:
-    """Return the block that divides a row and is nearest to 16, which was the fastest."""
+    """Return the divisor of a row that is nearest to 16, the fastest block."""
     with constants():
         columns = int(width)
     return min((each for each in range(1, columns + 1) if columns % each == 0), key=lambda each: abs(each - 16))
@@ -200,6 +200,6 @@ def load(weights: Mapping[str, np.ndarray], where: str) -> TinyPwc:
     """Build the network with its state dict, as training saves it.
 
     Raises:
-        ConfigError: `weights`, which came from the file `where`, are not TinyPwc's.
+        ConfigError: `weights`, from the file `where`, are not TinyPwc's.
     """
     return load_state(TinyPwc(), weights, where)

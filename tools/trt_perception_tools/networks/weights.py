@@ -1,4 +1,4 @@
-"""Reads the arrays of a checkpoint, whatever file they come in. Knows no network."""
+"""Reads the arrays of a checkpoint from several kinds of files. Independent of networks."""
 from __future__ import annotations
 
 import pickle

@@ -1,7 +1,7 @@
-"""Random views of a labelled image: scale, crop, flip, colours. Knows arrays and a random generator only.
+"""Random views of a labelled image: scale, crop, flip, colours. Knows only arrays and a random generator.
 
-Written with OpenCV: torchvision and albumentations would each bring a second image stack for the three operations
-below, and one warp for scale, crop and flip together is faster than either's chain of steps.
+Uses OpenCV: torchvision and albumentations would be a second image library for the three operations below, and one
+warp for scale, crop and flip together is faster than their chains of steps.
 """
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Augmentation:
     crop: tuple[int, int]
     """(height, width) of the view, px."""
     scale: tuple[float, float] = (0.5, 2.0)
-    """Smallest and largest zoom; in between, its logarithm is evenly spread."""
+    """Smallest and largest zoom, with a uniform logarithm."""
     flip: bool = True
     brightness: float = 0.3
-    """Colours are multiplied by 1 - x .. 1 + x; so for contrast (about the mean) and saturation (about grey)."""
+    """Colours are multiplied by 1 - x .. 1 + x; likewise contrast (about the mean) and saturation (about grey)."""
     contrast: float = 0.3
     saturation: float = 0.3
     cast: float = 0.0
-    """Strength up to which every view's colours are those of another camera (the corruption `gains`)."""
+    """Largest strength of the corruption `gains`, the colours of another camera, for every view."""
     corrupt: float = 0.0
-    """Share of views, 0..1, that are corrupted by another of the named corruptions, of a strength up to the largest."""
+    """Share of views, 0..1, with another of the named corruptions, up to the largest strength."""
     mix: float = 0.0
-    """Share of views over which half of the classes of another image's view are pasted (ClassMix, WACV 2021)."""
+    """Share of views with half of the classes of another image's view pasted over them (ClassMix, WACV 2021)."""
     centred: float = 0.5
-    """Share of views around a pixel of a class drawn evenly among the image's classes: rare ones are seen more."""
+    """Share of views around a pixel of a random class of the image, so that rare classes are more frequent."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -52,8 +52,8 @@ def view(image: np.ndarray, labels: np.ndarray, how: Augmentation, random: np.ra
         image: (H, W, 3) uint8, RGB.
         labels: (H, W) uint8, VOID = none; what lies outside the image is VOID and grey.
         how: the kinds and strengths.
-        random: the only source of chance.
-        other: image and labels of which half of the classes, at least one, are pasted over the view.
+        random: the only source of randomness.
+        other: image and labels, half of whose classes, at least one, are pasted over the view.
     """
     image, labels = _warped(image, labels, how, random)
     if other is not None:
@@ -84,12 +84,12 @@ def _warp(labels: np.ndarray, how: Augmentation, random: np.random.Generator) ->
         classes = np.unique(labels[::4, ::4])
         classes = classes[classes != VOID]
         centre = _pixel_of(labels, random.choice(classes), random) if classes.size else (height / 2, width / 2)
-        # Anywhere in the middle of the view, so that the centre of the view is nothing special.
+        # Anywhere in the middle of the view, so that the centre of the view is not special.
         top = centre[0] - view_height * random.uniform(0.2, 0.8)
         left = centre[1] - view_width * random.uniform(0.2, 0.8)
     else:
         top, left = random.uniform(size=2) * (height - view_height, width - view_width)
-    # Inside the image where it is larger than the view, else anywhere around it.
+    # Inside the image if it is larger than the view, else anywhere around it.
     top = np.clip(top, min(0, height - view_height), max(0, height - view_height))
     left = np.clip(left, min(0, width - view_width), max(0, width - view_width))
     flipped = how.flip and random.random() < 0.5
@@ -106,7 +106,7 @@ def _pixel_of(labels: np.ndarray, class_id: int, random: np.random.Generator) ->
 
 
 def recoloured(image: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """Return the image, (H, W, 3) uint8 RGB, in other light, and for some views corrupted."""
+    """Return the image, (H, W, 3) uint8 RGB, in other light, and corrupted for some views."""
     return _corrupted(_toned(image, how, random), how, random)
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Train, and name the weights to export."""
+    """Train, and print the path of the weights to export."""
     changes = {name: getattr(args, name) for name in ('output', 'epochs', 'threads') if getattr(args, name) is not None}
     recipe, settings = read_recipe(args.config, changes)
     task = make_task(recipe, settings, str(args.config))

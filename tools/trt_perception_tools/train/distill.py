@@ -1,4 +1,4 @@
-"""Knowledge distillation: what a trained network adds to the loss of the one that learns. Knows no task's labels."""
+"""Knowledge distillation: the loss of a student by a trained network. Knows no task's labels."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ class Distillation:
     """The teacher gets (x - mean) / std, x = 0..255."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     temperature: float = 2.0
-    """Above 1, classes that the teacher thinks unlikely count more."""
+    """Above 1, classes that are unlikely for the teacher count more."""
     factor: float = 1.0
     """Factor of the soft labels in the loss."""
     hints: tuple[tuple[str, str], ...] = ()
-    """Pairs of modules, [student's, teacher's], whose features shall look at the same places."""
+    """Pairs of modules, [student's, teacher's], whose features should have the same attention."""
     hint_factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float) -> Ten
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return how differently two feature maps spread their energy over the image, 0..4.
+    """Return the difference in the spatial distribution of energy of two feature maps, 0..4.
 
     Attention transfer (Zagoruyko and Komodakis, ICLR 2017): it needs no layer that adapts channels, so that the
     student has no more weights than without a teacher.
@@ -81,7 +81,7 @@ def recorded(network: nn.Module, names: list[str]) -> Iterator[list[Tensor]]:
 
 
 class Teacher:
-    """A trained network that looks at the student's images."""
+    """A trained network that runs on the student's images."""
 
     def __init__(self, network: nn.Module, settings: Distillation, classes: int) -> None:
         self.network = network.eval().requires_grad_(False)
@@ -95,9 +95,9 @@ class Teacher:
 
         Args:
             student: the network that learns.
-            images: (N, 3, H, W) float32, as the student wants them.
+            images: (N, 3, H, W) float32, normalised for the student.
             levels: (N, 3, H, W) float32, the same in RGB 0..255.
-            pixels: the rows and columns whose soft labels count.
+            pixels: the rows and columns whose soft labels are used.
         """
         with torch.no_grad(), recorded(self.network, [names[1] for names in self.settings.hints]) as wanted:
             if self.settings.color == 'bgr':

@@ -1,7 +1,7 @@
 """Training of optical flow: pairs, a multi-scale loss, validation.
 
-Pairs come from synthetic_flow, or are cut from recorded ones where the recipe names some. The held-out pairs of the
-validation come from the same generator with another seed: no test data is looked at.
+Pairs are from synthetic_flow, or crops of recorded pairs if the recipe names some. The held-out pairs for validation
+are from the same generator with another seed, so that no test data is used.
 """
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FlowSettings:
     images: tuple[Path, ...] = ()
     """Folders of images whose grey levels are textures, in addition to the synthetic ones."""
     validation_images: tuple[Path, ...] = ()
-    """Those of the held-out pairs, from other recordings than `images`."""
+    """Textures of the held-out pairs, from other recordings than `images`."""
     recorded: tuple[Path, ...] = ()
     """Folders of pairs with ground truth (see datasets.flow.flow_pairs) to learn from as well."""
     recorded_share: float = 0.5
@@ -90,7 +90,7 @@ class FlowTask:
                        self._recorded, settings.images)
         if not settings.workers:
             _single_threaded(0)
-        # A forked process hangs in OpenCV, whose threads it does not have.
+        # A forked process hangs in OpenCV, because it does not have its threads.
         yield from DataLoader(pairs, settings.batch, num_workers=settings.workers, worker_init_fn=_single_threaded,
                               multiprocessing_context='spawn' if settings.workers else None)
 
@@ -103,7 +103,7 @@ class FlowTask:
         weights = known.float()
         loss = torch.zeros(())
         for estimate, weight in zip(levels, _LEVEL_WEIGHTS, strict=True):
-            if estimate is levels[-1]:  # What is deployed: the finest one, enlarged.
+            if estimate is levels[-1]:  # As deployed: the finest one, upsampled.
                 truth, share, estimate = flow, weights, _enlarged(estimate, flow.shape[2:])
             else:
                 step = flow.shape[3] // estimate.shape[3]
@@ -180,7 +180,7 @@ def _textures(folders: tuple[Path, ...]) -> list[np.ndarray]:
 
 
 def _single_threaded(_: int) -> None:
-    # On images this small OpenCV's threads wait more than they work.
+    # For such small images, OpenCV's threads mostly wait.
     cv2.setNumThreads(1)
 
 

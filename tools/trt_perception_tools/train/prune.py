@@ -36,10 +36,10 @@ _LEARNING_RATE = 1 / 3
 
 
 def prune(network: SwiftNet, ratio: float) -> SwiftNet:
-    """Return a copy without a share of the channels of every layer; more of those whose rest is no multiple of 8.
+    """Return a copy without a share of the channels of every layer, or more, so that multiples of 8 remain.
 
     Raises:
-        ConfigError: `ratio` is no share.
+        ConfigError: `ratio` is not a share.
     """
     if not 0 <= ratio < 1:
         raise ConfigError(f'ratio: got {ratio}, expected a share of the channels, 0 to below 1, e.g. 0.3.')

@@ -16,13 +16,13 @@ from .config import checked
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Which of torch.optim, and how. Weight decay spares what has one dimension: biases and normalisation."""
+    """The optimiser of torch.optim. Weight decay excludes parameters of one dimension: biases and normalisation."""
 
     name: Literal['AdamW', 'SGD'] = 'AdamW'
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     momentum: float = 0.9
-    """SGD's (Nesterov); of AdamW, beta 1."""
+    """Momentum of SGD (Nesterov), or beta 1 of AdamW."""
     slower: dict = field(default_factory=dict)
     """Module whose weights learn slower, e.g. a pretrained encoder -> factor on its learning rate; 0 = frozen."""
 
@@ -37,7 +37,7 @@ class Schedule:
 
     shape: Literal['cosine', 'poly', 'constant'] = 'cosine'
     warmup: float = 0.05
-    """Share of all steps."""
+    """Warm-up as a share of all steps."""
     power: float = 0.9
     """Exponent of the shape poly, which ends at 0."""
     final: float = 0.0
@@ -68,7 +68,7 @@ class Recipe:
     ema: float = 0.0
     """Decay per step of the moving average of the weights, which is validated and kept; 0 = none."""
     validate_every: int = 1
-    """Epochs; the last one is always validated."""
+    """Epochs between validations; the last epoch is always validated."""
     start: Path | None = None
     """Weights of the same network to begin with."""
 

@@ -31,22 +31,22 @@ from .video import Clips, Consistency, consistency_loss
 
 @dataclass(frozen=True)
 class Data:
-    """Which labelled images."""
+    """The labelled images."""
 
     folder: Path
     layout: Literal['camvid', 'cityscapes'] = 'camvid'
     train: tuple[str, ...] = ('train',)
-    """Splits."""
+    """Splits to train on."""
     validate: str = 'val'
     held_out: str = ''
-    """Prefix of names, e.g. a drive: these images of `train` are validated instead of `validate`, and not learnt."""
+    """Prefix of names, e.g. a drive: these images of `train` are used for validation instead of `validate`."""
     size: tuple[int, int] = (360, 480)
     """(height, width) to which images are resized for validation, as the deployed model does, px."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """The network gets RGB as (x - mean) / std, x = 0..255; the model's YAML must say the same."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     in_memory: bool = True
-    """CamVid's 468 images of 360x480 take 325 MB; reading them again each epoch slows training."""
+    """Whether to keep images in memory: CamVid's 468 images of 360x480 take 325 MB; reading them again is slower."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Settings:
     loss: Loss = field(default_factory=Loss)
     distill: Distillation | None = None
     video: Consistency | None = None
-    """Unlabelled video to be steady on."""
+    """Unlabelled video for stable labels."""
 
 
 class Batch(NamedTuple):
@@ -146,7 +146,7 @@ class SegmentationTask:
         self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (data.mean, data.std))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Yield what the steps of an epoch learn from."""
+        """Yield the data of the steps of an epoch."""
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self._train))
         how = self.settings.augmentation
@@ -189,7 +189,7 @@ class SegmentationTask:
         return {**losses, **parts}
 
     def validate(self) -> float:
-        """Return the mean IoU, 0..1, of labels that are brought back to the images' own size."""
+        """Return the mean IoU, 0..1, of labels at the images' own size."""
         confusion = np.zeros((self.classes, self.classes + 1), np.int64)
         height, width = self.settings.data.size
         for number in range(len(self._validate)):
@@ -211,10 +211,10 @@ class SegmentationTask:
 
 
 def build_network(arguments: Mapping[str, object], classes: int, where: str) -> nn.Module:
-    """Build the network of a recipe: `name`, and whatever else its class takes.
+    """Build the network of a recipe: `name`, and further arguments of its class.
 
     Raises:
-        ConfigError: there is no such network for segmentation, or it takes no such argument.
+        ConfigError: there is no such network for segmentation, or an argument is unknown.
     """
     options = dict(arguments)
     name = options.pop('name', None)

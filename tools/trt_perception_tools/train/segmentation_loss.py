@@ -16,11 +16,11 @@ class Loss:
     """The loss: weighted cross-entropy, and optionally others with their factors."""
 
     weight_power: float = 0.5
-    """A class's weight is its frequency to minus this power, scaled to mean 1 over the pixels; 0 = all alike."""
+    """A class's weight is its frequency to minus this power, scaled to mean 1 over the pixels; 0 = all equal."""
     every: int = 1
-    """Only every n-th row and column counts, another one each step: full size costs as much time as the network."""
+    """Only every n-th row and column is used, others in each step: full size takes as much time as the network."""
     hardest: float = 1.0
-    """Share of the pixels of a batch that count: those with the largest cross-entropy (OHEM)."""
+    """Share of the pixels of a batch that is used: those with the largest cross-entropy (OHEM)."""
     dice: float = 0.0
     """Factor of 1 - the mean soft Dice coefficient over the batch's classes: it weighs classes as mean IoU does."""
 
@@ -46,7 +46,7 @@ def segmentation_loss(scores: Tensor, labels: Tensor, settings: Loss, weights: T
 
     Args:
         scores: (N, classes, H, W) float.
-        labels: (N, H, W) int64, VOID is not counted.
+        labels: (N, H, W) int64, VOID is ignored.
         settings: the parts and their factors.
         weights: (classes,) float32.
     """
@@ -71,7 +71,7 @@ def _dice(shares: Tensor, own: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         shares: (pixels, classes) of every class.
-        own: (pixels,) those of the true class.
+        own: (pixels,) shares of the true class.
         truth: (pixels,) class ids.
     """
     counts = torch.bincount(truth, minlength=shares.shape[1])

@@ -1,4 +1,4 @@
-"""Runs a training recipe: steps, moving average, validation, checkpoints, history. Knows no task."""
+"""Runs a training recipe: steps, moving average, validation, checkpoints, history. Independent of tasks."""
 from __future__ import annotations
 
 import contextlib
@@ -29,7 +29,7 @@ from ..tasks import training_class
 from .recipe import Optimiser, Recipe, Schedule
 
 _CHANGEABLE = {'epochs', 'threads', 'output', 'validate_every'}
-"""Fields of a recipe that may change while a run is interrupted."""
+"""Fields of a recipe that may change when a run is resumed."""
 class Task(Protocol):
     """The task of a Trainer: network, data, loss and validation. The Trainer knows nothing else about it.
 
@@ -41,14 +41,14 @@ class Task(Protocol):
     """In training mode while `loss` is called, in evaluation mode in `validate`."""
     better: Literal['higher', 'lower']
     measure: str
-    """Name of what `validate` returns, e.g. 'mIoU'."""
+    """Name of the score of `validate`, e.g. 'mIoU'."""
     steps_per_epoch: int
 
     def batches(self, epoch: int) -> Iterator[Any]:
         """Yield `steps_per_epoch` batches that depend on seed and epoch only."""
 
     def loss(self, batch: Any) -> Tensor | Mapping[str, Tensor]:
-        """Return the loss, a scalar, or several: 'loss' among them is minimised, the others are only noted."""
+        """Return the loss, a scalar, or several: 'loss' is minimised, the others are only recorded."""
 
     def validate(self) -> float:
         """Score the network."""
@@ -96,10 +96,10 @@ class Trainer:
         return (max if self.task.better == 'higher' else min)(scores) if scores else None
 
     def run(self) -> None:
-        """Train to the last epoch, from where an earlier run stopped.
+        """Train to the last epoch, continuing an earlier run.
 
         Raises:
-            ConfigError: last.pt is another recipe's.
+            ConfigError: last.pt is from another recipe.
             PerceptionError: the loss is no longer finite.
         """
         self.recipe.output.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class Trainer:
             tqdm.write('  '.join(f'{name} {value:.4g}' for name, value in entry.items()))
 
     def _train(self, epoch: int) -> dict[str, float]:
-        """Return the mean of every noted loss over an epoch."""
+        """Return the mean of every recorded loss over an epoch."""
         self.network.train()
         sums: dict[str, float] = {}
         skipped = 0
@@ -141,7 +141,7 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             losses['loss'].backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip or math.inf)
-            if norm.isfinite():  # One batch that overflows must not end a run of hours.
+            if norm.isfinite():  # A single batch that overflows must not end a run of hours.
                 self.optimiser.step()
             else:
                 skipped += 1
@@ -155,7 +155,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _validated_weights(self) -> Iterator[None]:
-        """Put the moving average into the network for a while."""
+        """Use the moving average as the network's weights within a `with`."""
         if self.average is None:
             yield
             return
@@ -184,7 +184,7 @@ class Trainer:
         if not path.is_file():
             return
         try:
-            # Optimisers and schedulers keep plain numbers and tensors, so no code of the file is run.
+            # Optimisers and schedulers have plain numbers and tensors, so no code of the file is run.
             state = torch.load(path, map_location=self.recipe.device, weights_only=True)
         except (EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             raise ConfigError(f'{path}: no checkpoint of this trainer: {error}. Delete it to start over.') from error
@@ -247,7 +247,7 @@ def _scheduler(optimiser: torch.optim.Optimizer, settings: Schedule, steps: int)
 
 
 def _end_at(scheduler: lr_scheduler.LRScheduler, steps: int) -> None:
-    """Let a schedule that is under way fall from where it is to its end at another number of steps."""
+    """Continue a schedule from its present value to its end at another number of steps."""
     if isinstance(scheduler, lr_scheduler.SequentialLR):
         steps -= scheduler._milestones[-1]
         scheduler = scheduler._schedulers[-1]
@@ -275,7 +275,7 @@ def _save(state: Mapping[str, object], path: Path) -> None:
 
 def draw_curves(history: list[dict[str, float]], measure: str, path: Path) -> None:
     """Draw losses, score and learning rate over the epochs."""
-    from matplotlib.figure import Figure  # Takes a second, which `--help` need not wait for.
+    from matplotlib.figure import Figure  # Imported here, because it takes a second, which `--help` should not need.
     figure = Figure(figsize=(10, 4), layout='constrained')
     loss, score = figure.subplots(1, 2)
     epochs = [entry['epoch'] + 1 for entry in history]

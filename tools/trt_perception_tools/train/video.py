@@ -32,7 +32,7 @@ class Consistency:
     factor: float = 1.0
     """Factor of the consistency loss."""
     every: int = 2
-    """Only every n-th row and column counts."""
+    """Only every n-th row and column is used."""
 
 
 class Pairs(NamedTuple):
@@ -46,7 +46,7 @@ class Pairs(NamedTuple):
 
 
 class Clips:
-    """Clips in memory, and where each of their pixels was in the frame before."""
+    """Clips in memory, and the positions of their pixels in the previous frame."""
 
     def __init__(self, settings: Consistency) -> None:
         self._images: list[np.ndarray] = []
@@ -62,7 +62,7 @@ class Clips:
                 self._images.append(decoder.image(frame, 'rgb', settings.size).copy())
 
     def draw(self, count: int, how: Augmentation, random: np.random.Generator) -> Pairs:
-        """Return random views, (*crop), of pairs; both frames of a pair in the same place and colours."""
+        """Return random views, (*crop), of pairs; both frames of a pair have the same crop and colours."""
         before: list[np.ndarray] = []
         now: list[np.ndarray] = []
         sources = []
@@ -83,13 +83,13 @@ class Clips:
 
 
 def consistency_loss(before: Tensor, now: Tensor, source: Tensor, every: int) -> Tensor:
-    """Return the mean squared distance, 0..2, of a pixel's class probabilities from what they were.
+    """Return the mean squared distance, 0..2, of a pixel's class probabilities from the previous ones.
 
     Args:
         before: (N, classes, H, W) float scores of the earlier frames.
         now: the same of the later frames.
         source: (N, H, W) int64, see Pairs.
-        every: only every n-th row and column of `now` counts.
+        every: only every n-th row and column of `now` is used.
     """
     source = source[:, ::every, ::every].flatten(1)
     given = now[:, :, ::every, ::every].float().softmax(1).flatten(2)
