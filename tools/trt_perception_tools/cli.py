@@ -37,6 +37,7 @@ VERBS = {
     'bench': Verb('bench.command', 'measure times as trt_perception bench does, with PyTorch as well'),
     'report': Verb('report.command', 'make a page with plots from the results of a bench'),
     'train': Verb('train.command', 'train a network by a recipe and keep its best weights'),
+    'balance': Verb('train.balance', 'shift the scores of each class to raise the mean IoU'),
     'prune': Verb('train.prune', 'remove channels of a trained network and fine-tune it'),
     'view': Verb('view.command', 'look at a recording or at live topics in Rerun, in a browser'),
     'compare': Verb('compare.command', 'compare two recordings of the same images, or one with ground truth'),

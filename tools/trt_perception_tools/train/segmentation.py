@@ -191,16 +191,20 @@ class SegmentationTask:
     def validate(self) -> float:
         """Return the mean IoU, 0..1, of labels at the images' own size."""
         confusion = np.zeros((self.classes, self.classes + 1), np.int64)
+        for scores, truth in self.scored():
+            given = scores.argmax(0).cpu().numpy().astype(np.uint8)
+            labels = cv2.resize(given, truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            confusion += confusion_matrix(truth, labels, self.classes)
+        return mean_iou(confusion)
+
+    def scored(self) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Yield scores, (classes, h, w) float, and true labels, (H, W) uint8, of the images to validate with."""
         height, width = self.settings.data.size
         for number in range(len(self._validate)):
             image, truth = self._validate[number]
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
             with torch.no_grad():
-                scores = self.network(self._normalised(_tensor(image[None]).to(self._device).float()))
-            labels = scores.argmax(1)[0].cpu().numpy().astype(np.uint8)
-            labels = cv2.resize(labels, truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-            confusion += confusion_matrix(truth, labels, self.classes)
-        return mean_iou(confusion)
+                yield self.network(self._normalised(_tensor(image[None]).to(self._device).float()))[0], truth
 
     @property
     def _device(self) -> torch.device:
