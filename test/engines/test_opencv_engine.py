@@ -129,15 +129,30 @@ def test_the_finest_scale_of_the_preset_can_be_replaced(tmp_path):
     assert opened(tmp_path, dict(settings, finest_scale=0))._method.getFinestScale() == 0
 
 
+def test_blur_averages_both_images_before_they_are_compared(tmp_path):
+    rng = np.random.default_rng(3)
+    images = [np.clip(scene(shift) + rng.normal(0, 20, SIZE), 0, 255).astype(np.uint8) for shift in (0, 3)]
+    settings = {'preset': 'fast', 'height': SIZE[0], 'width': SIZE[1]}
+    engine = opened(tmp_path, dict(settings, blur=3))
+    put(engine, *images)
+    flow = engine.infer(['flow'])['flow'].copy()
+    plain = opened(tmp_path, settings)
+    put(plain, *(cv2.blur(image, (3, 3)) for image in images))
+    np.testing.assert_array_equal(flow, plain.infer(['flow'])['flow'])
+    put(plain, *images)
+    assert np.abs(flow - plain.infer(['flow'])['flow']).max() > 0.1
+
+
 @pytest.mark.parametrize(('settings', 'text'), [
     ('{', 'not valid JSON: '),
     ('[1]', r'got \[1\], expected JSON such as \{"preset": "fast", "height": 480, "width": 640\}\.'),
     ({'preset': 'fast', 'height': 48}, '.*expected JSON such as'),
     ({'preset': 'slow', 'height': 48, 'width': 64}, "preset: got 'slow', expected one of ultrafast, fast, medium"),
-    ({'preset': 'fast', 'height': 8, 'width': 64}, 'height: got 8, expected an integer from 16 on'),
+    ({'preset': 'fast', 'height': 8, 'width': 64}, 'height: got 8, expected an integer from 16 to 16384'),
     ({'preset': 'fast', 'height': 48, 'width': 64.0}, r'width: got 64\.0, expected an integer'),
     ({'preset': 'fast', 'height': 48, 'width': 64, 'size': 1}, '.*expected JSON such as'),
     ({'preset': 'fast', 'height': 48, 'width': 64, 'finest_scale': 5}, 'finest_scale: got 5, expected .* 0 to 4'),
+    ({'preset': 'fast', 'height': 48, 'width': 64, 'blur': 0}, 'blur: got 0, expected an integer from 1 to 31'),
     ({'preset': 'fast', 'height': 48, 'width': 64, 'finest_scale': True}, 'finest_scale: got True, expected .* 0 to 4'),
 ])
 def test_wrong_settings_are_named(tmp_path, settings, text):

@@ -13,9 +13,8 @@ from ..core.model import Model
 from .backends import EngineOptions
 
 _PRESETS = ('ultrafast', 'fast', 'medium')
-_SMALLEST = 16
-"""Smallest side, px; smaller images have no pyramid for DIS."""
-_COARSEST = 4
+_LIMITS = {'height': (16, 16384), 'width': (16, 16384), 'finest_scale': (0, 4), 'blur': (1, 31)}
+"""Of the settings that are integers. Images of less than 16 px have no pyramid for DIS."""
 _FAR_PX = 1e6
 _AROUND = (25, 25)
 """Window for the deviation of the flow, px."""
@@ -25,8 +24,9 @@ class OpenCvEngine(Engine):
     """Dense inverse search (DIS; Kroeger et al., ECCV 2016), in OpenCV since 4.0.
 
     The file is JSON: `preset` (ultrafast, fast or medium), `height` and `width` of the compared images, and optionally
-    `finest_scale` instead of the preset's: 0 = all pixels, 1 = half the size. Both inputs are grey, uint8
-    (1, H, W, 1); the flow is float32 (1, H, W, 2), px from the first to the second.
+    `finest_scale` instead of the preset's: 0 = all pixels, 1 = half the size; and `blur`, the side of a box filter for
+    both images, px: 3 reduces the aliasing of small images. Both inputs are grey, uint8 (1, H, W, 1); the
+    flow is float32 (1, H, W, 2), px from the first to the second.
 
     The confidence, uint8 (1, H, W), takes as long as the flow, and is computed only when wanted: 255 / (1 + d + 2 s).
     d is the forward-backward error, px, and s the mean deviation of the flow from its mean around the pixel, px. It is
@@ -58,6 +58,7 @@ class OpenCvEngine(Engine):
         self._method = cv2.DISOpticalFlow_create(getattr(cv2, 'DISOPTICAL_FLOW_PRESET_' + settings['preset'].upper()))
         if 'finest_scale' in settings:
             self._method.setFinestScale(settings['finest_scale'])
+        self._blur = settings.get('blur', 1)
         if self._threads:
             cv2.setNumThreads(self._threads)
         self._first, self._second = names
@@ -76,6 +77,8 @@ class OpenCvEngine(Engine):
 
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         first, second = (self._tensors[name][0, :, :, 0] for name in (self._first, self._second))
+        if self._blur > 1:
+            first, second = (cv2.blur(image, (self._blur, self._blur)) for image in (first, second))
         flow = self._results[self._flow][0]
         self._find(first, second, flow)
         if self._confidence is not None and self._confidence in wanted:
@@ -108,18 +111,14 @@ def _settings(file: str) -> Dict[str, Any]:
             settings = json.load(stream)
     except ValueError as error:  # No JSON, or no UTF-8.
         raise EngineError('{}: not valid JSON: {}. Expected {}.'.format(file, error, expected)) from error
-    if not isinstance(settings, dict) or set(settings) - {'finest_scale'} != {'preset', 'height', 'width'}:
+    if not isinstance(settings, dict) or set(settings) - {'finest_scale', 'blur'} != {'preset', 'height', 'width'}:
         raise EngineError('{}: got {!r}, expected {}.'.format(file, settings, expected))
     if settings['preset'] not in _PRESETS:
         raise EngineError('{}: preset: got {!r}, expected one of {}.'.format(
             file, settings['preset'], ', '.join(_PRESETS)))
-    for side in ('height', 'width'):
-        if type(settings[side]) is not int or settings[side] < _SMALLEST:
-            raise EngineError('{}: {}: got {!r}, expected an integer from {} on.'.format(
-                file, side, settings[side], _SMALLEST))
-    finest = settings.get('finest_scale', 0)
-    if type(finest) is not int or not 0 <= finest <= _COARSEST:
-        raise EngineError('{}: finest_scale: got {!r}, expected an integer from 0 to {}.'.format(
-            file, finest, _COARSEST))
-    checked: Dict[str, Any] = settings
-    return checked
+    for name, (least, most) in _LIMITS.items():
+        value = settings.get(name, least)
+        if type(value) is not int or not least <= value <= most:
+            raise EngineError('{}: {}: got {!r}, expected an integer from {} to {}.'.format(
+                file, name, value, least, most))
+    return settings
