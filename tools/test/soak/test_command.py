@@ -12,6 +12,8 @@ pytest.importorskip('psutil')
 
 from rig import free_domain
 
+from trt_perception_tools.soak.command import memory_growth
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -33,6 +35,17 @@ def test_a_node_gets_over_a_fault_and_keeps_to_its_budget(tmp_path: Path):
     assert set(report['measured']) == {'start', 'cpu_per_image', 'latency_p99', 'age_p99', 'memory_mb_per_minute',
                                        'log_lines_per_minute', 'recovery'}
     assert report['over_budget'] == []
+
+
+def test_the_growth_of_memory_is_that_of_a_minute_but_no_more_than_was_measured():
+    def grown(seconds: int) -> list[tuple[float, float]]:
+        """Return samples with 50 MB more at the start of the run, then 0.5 MB more every second."""
+        return [(1000.0 + second, 200 + 0.5 * second + 50 * min(1, 5 * second / seconds)) for second in range(seconds)]
+
+    assert memory_growth(grown(100)) == pytest.approx(30)
+    assert memory_growth(grown(600)) == pytest.approx(30)
+    assert memory_growth(grown(10)) == pytest.approx(3.5)  # From the 2nd second to the 9th.
+    assert memory_growth(grown(2)) is None
 
 
 def test_what_is_over_budget_is_named(tmp_path: Path):

@@ -14,7 +14,7 @@ MEASURES = {
     'cpu_per_image': 'CPU time of the node per processed image, calibration loops',
     'latency_p99': 'image received to label map published, 99th percentile, calibration loops',
     'age_p99': 'image taken to label map published, 99th percentile, calibration loops',
-    'memory_mb_per_minute': 'growth of resident memory after the first fifth of the run',
+    'memory_mb_per_minute': 'growth of resident memory in a minute, after the first fifth of the run',
     'log_lines_per_minute': 'lines of log, those of injected faults left out',
     'recovery': 'longest time without a label map after an injected fault ended, calibration loops',
 }

@@ -18,6 +18,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,16 +122,30 @@ class Run:
         for measure, stage in (('latency_p99', 'segmentation latency p99'), ('age_p99', 'segmentation age p99')):
             if stage in self.watch.times_ms:
                 found[measure] = self.watch.times_ms[stage] / 1000 / wall
-        settled = self.memory[int(len(self.memory) * _SETTLE_SHARE):]
-        if len(settled) > 2:
-            times, sizes = np.array(settled).T
-            found['memory_mb_per_minute'] = float(np.polyfit(times - times[0], sizes, 1)[0]) * 60
+        growth = memory_growth(self.memory)
+        if growth is not None:
+            found['memory_mb_per_minute'] = growth
         lines = len(self.node.log_lines()) - sum(len(each.log_lines) for each in self.happened)
         found['log_lines_per_minute'] = lines / max(1.0, (time.monotonic() - self.node.started_s) / 60)
         recovered = [each.recovered_s for each in self.happened]
         if recovered and None not in recovered:
             found['recovery'] = max(each for each in recovered if each is not None) / wall
         return found
+
+
+def memory_growth(samples: Sequence[tuple[float, float]]) -> float | None:
+    """Return the growth of memory in a minute, MB, after the first fifth of the samples; None if there are too few.
+
+    A shorter run gives the growth in its own time: a buffer allocated once is no leak.
+
+    Args:
+        samples: (seconds, MB).
+    """
+    settled = samples[int(len(samples) * _SETTLE_SHARE):]
+    if len(settled) < 3:
+        return None
+    times, sizes = np.array(settled).T
+    return float(np.polyfit(times - times[0], sizes, 1)[0]) * min(60.0, times[-1] - times[0])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
