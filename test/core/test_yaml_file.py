@@ -5,7 +5,7 @@ import pytest
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.limits import MAX_YAML_BYTES, MAX_YAML_DEPTH, MAX_YAML_NODES, MAX_YAML_TEXT
-from trt_perception.core.yaml_file import read_yaml
+from trt_perception.core.yaml_file import read_yaml, yaml_text
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ def test_what_people_write_is_read(file):
     assert read_yaml(file('')) is None
     assert read_yaml(file('[1e-05, -9.8E-5, 1e3, 1.e2, 1e, e5]')) == [1e-5, -9.8e-5, 1000.0, 100.0, '1e', 'e5']
     assert read_yaml(file('base: &b {a: 1}\nmine: {<<: *b, c: 2}')) == {'base': {'a': 1}, 'mine': {'a': 1, 'c': 2}}
+
+
+def test_a_text_that_looks_like_a_number_is_written_so_that_it_is_read_as_a_text(file):
+    values = {'b': ['1e3', '-9.8E-5', '1', 'e5'], 'a': [1e3, 1e-5, 1]}
+    text = yaml_text(values)
+    assert read_yaml(file(text)) == values
+    assert text.splitlines()[:2] == ['a:', '- 1000.0']
+    assert yaml_text(values, sort_keys=False, default_flow_style=True).startswith("{b: ['1e3',")
 
 
 @pytest.mark.parametrize(('content', 'text'), [

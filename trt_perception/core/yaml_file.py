@@ -45,13 +45,22 @@ class _Loader(yaml.SafeLoader):
     """Reads 1e-05 as the number that ROS, C++ and YAML 1.2 take it for."""
 
 
-_Loader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789'))
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that _Loader would take for such a number."""
 
 
-def yaml_text(value: Any) -> str:
-    """Return a value as YAML, mappings sorted: equal values give equal text."""
-    return str(yaml.safe_dump(value, default_flow_style=False))
+for _each in (_Loader, _Dumper):
+    _each.add_implicit_resolver(
+        'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789'))
+
+
+def yaml_text(value: Any, **style: Any) -> str:
+    """Return a value as YAML that `read_yaml` reads back, mappings sorted: equal values give equal text.
+
+    Args:
+        style: options of yaml.dump; by default, each value has a line of its own.
+    """
+    return str(yaml.dump(value, Dumper=_Dumper, **dict({'default_flow_style': False}, **style)))
 
 
 def _check_growth(path: str, text: str) -> None:

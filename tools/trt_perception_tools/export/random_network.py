@@ -15,6 +15,7 @@ from trt_perception.core.image import Size
 from trt_perception.core.model import Model, load_model
 from trt_perception.core.share import share_path
 from trt_perception.core.tasks import find_task
+from trt_perception.core.yaml_file import yaml_text
 
 from ..import_model.model_card import label_set, labels_text
 from ..networks import Network
@@ -86,7 +87,7 @@ def write_card(network: Network, options: Mapping[str, Any], module: nn.Module, 
     card.update(input=known['input'], output=output_fields)
     card.update({key: known[key] for key in ('keep_fp32',) if key in known})
     path = output.with_suffix('.yaml')
-    path.write_text(yaml.safe_dump(card, sort_keys=False, default_flow_style=None, width=120))
+    path.write_text(yaml_text(card, sort_keys=False, default_flow_style=None, width=120))
     return load_model(str(path))
 
 

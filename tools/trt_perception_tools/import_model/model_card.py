@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import yaml
 
 from trt_perception.core.errors import ConfigError
 from trt_perception.core.model import CHANNELS, LabelClass, LabelSet, load_labels
+from trt_perception.core.yaml_file import yaml_text
 
 from ..sizes import parse_sizes
 
@@ -280,12 +280,12 @@ def class_color(class_id: int) -> tuple[int, int, int]:
 def labels_text(labels: LabelSet) -> str:
     """Return the YAML of a label set, as config/labels has it."""
     entries = [{'id': each.id, 'name': each.name, 'color': list(each.color)} for each in labels.classes]
-    lines = [yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    lines = [yaml_text(entry, sort_keys=False, default_flow_style=True, width=10_000, allow_unicode=True).strip()
              for entry in entries]
     return 'classes:\n' + ''.join(f'  - {line}\n' for line in lines)
 
 
 def card_text(card: dict[str, Any], source: str) -> str:
     """Return the YAML of a model, as config/models has it."""
-    lines = yaml.safe_dump(card, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    lines = yaml_text(card, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     return f'# Written by trt_perception_tools import-model from {source}.\n{lines}'

@@ -113,7 +113,7 @@ class Gpu:
 
     def allocate_tensor(self, shape: Tuple[int, ...], dtype: np.dtype) -> Any:
         """Return device memory for a tensor, filled with 0."""
-        size = _bytes(shape, dtype)
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         memory = self.allocate(size)
         cuda.memset_d8_async(int(memory), 0, size, self._stream)
         return memory
@@ -272,10 +272,6 @@ class Staging:
         self._read = None
         while self._memory:
             self._memory.pop().free()
-
-
-def _bytes(shape: Tuple[int, ...], dtype: np.dtype) -> int:
-    return int(np.prod(shape)) * np.dtype(dtype).itemsize
 
 
 @contextmanager
