@@ -5,7 +5,7 @@ from typing import Any, Collection, Dict, Optional
 import cv2
 import numpy as np
 
-from ..core.data import TensorSpec
+from ..core.data import Frame, TensorSpec
 from ..core.engine import Engine, Specs
 from ..core.errors import EngineError
 from ..core.image import FrameDecoder
@@ -75,10 +75,14 @@ class OpenCvEngine(Engine):
         self._columns = np.arange(width, dtype=np.float32)
         self._rows = np.arange(height, dtype=np.float32)[:, np.newaxis]
 
+    def _put_image(self, name: str, frame: Frame) -> None:
+        super()._put_image(name, frame)
+        if self._blur > 1:
+            image = self._tensors[name][0, :, :, 0]
+            cv2.blur(image, (self._blur, self._blur), image)
+
     def _infer(self, wanted: Collection[str]) -> Dict[str, np.ndarray]:
         first, second = (self._tensors[name][0, :, :, 0] for name in (self._first, self._second))
-        if self._blur > 1:
-            first, second = (cv2.blur(image, (self._blur, self._blur)) for image in (first, second))
         flow = self._results[self._flow][0]
         self._find(first, second, flow)
         if self._confidence is not None and self._confidence in wanted:
