@@ -29,7 +29,8 @@ def test_what_ros_arguments_give_a_node_is_the_last_of_each_parameter(tmp_path):
     second.write_text('front: {perception: {ros__parameters: {a: 1e-05}}}\n/rear/perception: {ros__parameters: {e: 1}}')
     arguments = ['--ros-args', '-r', 'a:=b', '--params-file', str(first), '-p', 'f:=yes', '--params-file', str(second),
                  '--param', 'perception:b.d:=5', '-p']
-    assert last_given(arguments, '/front/perception') == {'a': 1e-05, 'b.c': ['x', 'y'], 'b.d': 5, 'f': True}
+    assert last_given(arguments, '/front/perception') == {'a': 1e-05, 'b.c': ['x', 'y'], 'b.d': False, 'f': True}
+    assert last_given(arguments, '/perception') == {'a': 1, 'b.c': ['x', 'y'], 'b.d': 5, 'f': True}
 
 
 @pytest.mark.parametrize(('name', 'node', 'right'), [

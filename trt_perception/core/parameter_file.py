@@ -51,7 +51,9 @@ def last_given(arguments: Sequence[str], node: str) -> Dict[str, Any]:
                     given[name] = value
         elif option in ('-p', '--param'):
             name, _, value = text.partition(':=')
-            given[name.split(':')[-1]] = parse_yaml(value, text)
+            owner, _, name = name.rpartition(':')
+            if not owner or means(owner, node):
+                given[name] = parse_yaml(value, text)
     return given
 
 
