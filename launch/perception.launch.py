@@ -12,10 +12,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_perception.core.errors import did_you_mean
 from trt_perception.core.model import PRECISIONS
-from trt_perception.core.parameter_file import means
+from trt_perception.core.parameter_file import last_given
 from trt_perception.core.share import share_path
 from trt_perception.core.tasks import TASKS
-from trt_perception.core.yaml_file import read_yaml
 from trt_perception.engines import BACKENDS
 
 # Name, default, description, choices. Empty means: as the parameter file says.
@@ -98,16 +97,6 @@ def end_with(node):
     return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))
 
 
-def nodes_in(parameters, above=''):
-    """Yield the names of the nodes for which the content of a parameter file has parameters: /front/perception, /**."""
-    for key, value in parameters.items() if isinstance(parameters, dict) else ():
-        name = '{}/{}'.format(above, str(key).strip('/'))
-        if isinstance(value, dict) and 'ros__parameters' in value:
-            yield name
-        else:
-            yield from nodes_in(value, name)
-
-
 def misspelt(given):
     """Return a line for each of the names that is nearly an argument: launch takes any name without a word."""
     known = [name for name, _, _, _ in ARGUMENTS]
@@ -121,7 +110,6 @@ def actions(context):
     value['params_file'] = os.path.expanduser(value['params_file'])
     if not os.path.isfile(value['params_file']):
         raise RuntimeError('params_file: {} is not there. Give an existing YAML file.'.format(value['params_file']))
-    meant = [*nodes_in(read_yaml(value['params_file']))]
     respawn = truth('respawn', value['respawn'])
     if respawn and value['on_exit']:
         raise RuntimeError('on_exit: got {!r} with respawn: true, expected one of the two. Leave one out.'.format(
@@ -151,7 +139,7 @@ def actions(context):
     # A launch file that includes this one hands down its own argument of that name, unless it gives another.
     names = ['/' + '/'.join(part for part in value['namespace'].split('/') + [name] if part) for name, _ in programs]
     texts = misspelt(context.launch_configurations)
-    if not any(means(section, name) for section in meant for name in names):
+    if not any(last_given(('--params-file', value['params_file']), name) for name in names):
         texts.append('params_file: {} has no parameters for {}: these have their defaults.'.format(
             value['params_file'], ', '.join(names)))
     return [LogInfo(msg=text) for text in texts] + [end_with(node) for node in nodes if value['on_exit']] + nodes

@@ -101,7 +101,8 @@ def test_a_parameter_file_for_other_nodes_is_noticed(tmp_path, node, namespace, 
 
 def test_a_parameter_file_may_nest_namespaces_and_an_empty_one_is_noticed(tmp_path):
     path = tmp_path / 'params.yaml'
-    for text, said in (('front: {perception: {ros__parameters: {}}}', 0), ('', 1), ('[a, b]', 1)):
+    for text, said in (('front: {perception: {ros__parameters: {lazy: false}}}', 0),
+                       ('front: {perception: {ros__parameters: {}}}', 1), ('', 1), ('[a, b]', 1)):
         path.write_text(text)
         assert len(lines_of(*described('perception.launch.py', params_file=str(path), namespace='front'))) == said
 
