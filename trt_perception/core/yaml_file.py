@@ -1,6 +1,6 @@
 """Reads external YAML files within limits, turning every fault into a ConfigError; and writes values as YAML."""
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
@@ -54,13 +54,13 @@ for _each in (_Loader, _Dumper):
         'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789'))
 
 
-def yaml_text(value: Any, **style: Any) -> str:
+def yaml_text(value: Any, default_flow_style: Optional[bool] = False, **style: Any) -> str:
     """Return a value as YAML that `read_yaml` reads back, mappings sorted: equal values give equal text.
 
     Args:
-        style: options of yaml.dump; by default, each value has a line of its own.
+        default_flow_style, style: options of yaml.dump.
     """
-    return str(yaml.dump(value, Dumper=_Dumper, **dict({'default_flow_style': False}, **style)))
+    return str(yaml.dump(value, Dumper=_Dumper, default_flow_style=default_flow_style, **style))
 
 
 def _check_growth(path: str, text: str) -> None:
