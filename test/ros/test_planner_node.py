@@ -168,24 +168,17 @@ def test_obstacles_have_place_speed_and_time_to_contact(rig, perception, start, 
     assert all(each['confidence'] > 0.9 for each in (still, driving, pedestrian))
 
 
-def test_the_rotation_is_the_gyros_where_there_is_one(rig, perception, start, view):
-    found = rig.watch(String, 'planner/obstacles_json')
-    imu = rig.outside.create_publisher(Imu, 'imu', 100)
-    node = start()
-    rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
-    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
-                    'optical_flow/time_reference')
-    for stamp_ns in range(85 * 10**7, 101 * 10**7, 10**7):
-        message = Imu(header=header(stamp_ns))
-        message.angular_velocity.z = 0.1
-        imu.publish(message)
-    rig.until(lambda: len(node._gyro._samples) == 16, 'the turns to arrive')
-    perception.show(view, 10**9)
-    rig.until(lambda: found, 'the obstacles')
-    own = json.loads(found[0].data)['own_motion']
-    assert own['rotation_from'] == 'gyro'
-    assert own['yaw_rate'] == pytest.approx(0.1, abs=1e-4)
-    assert own['velocity'][0] == pytest.approx(5, abs=0.05)
+@pytest.fixture
+def with_gyro(rig, perception, start):
+    """Return a function that starts the planner, and returns it and a publisher of a gyro, all connected."""
+    def started():
+        imu = rig.outside.create_publisher(Imu, 'imu', 100)
+        node = start()
+        rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
+        perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
+                        'optical_flow/time_reference')
+        return node, imu
+    return started
 
 
 def turns(before_ns, rate_hz=100, seconds=0.16):
@@ -198,6 +191,20 @@ def turns(before_ns, rate_hz=100, seconds=0.16):
     return messages
 
 
+def test_the_rotation_is_the_gyros_where_there_is_one(rig, perception, with_gyro, view):
+    found = rig.watch(String, 'planner/obstacles_json')
+    node, imu = with_gyro()
+    for message in turns(10**9):
+        imu.publish(message)
+    rig.until(lambda: len(node._gyro._samples) == 17, 'the turns to arrive')
+    perception.show(view, 10**9)
+    rig.until(lambda: found, 'the obstacles')
+    own = json.loads(found[0].data)['own_motion']
+    assert own['rotation_from'] == 'gyro'
+    assert own['yaw_rate'] == pytest.approx(0.1, abs=1e-4)
+    assert own['velocity'][0] == pytest.approx(5, abs=0.05)
+
+
 def warned(rig, node, text):
     """Wait until a node has logged a text."""
     rig.node = node
@@ -208,13 +215,9 @@ def warned(rig, node, text):
 @pytest.mark.parametrize(('rate', 'covariance'), [
     (0.0, -1.0), (math.nan, 0.0), (math.inf, 0.0), (1e308, 0.0), (-101.0, 0.0)])
 def test_a_gyro_that_does_not_measure_is_told_and_the_rotation_is_that_of_the_flow(
-        rig, perception, start, view, rate, covariance):
+        rig, perception, with_gyro, view, rate, covariance):
     found = rig.watch(String, 'planner/obstacles_json')
-    imu = rig.outside.create_publisher(Imu, 'imu', 100)
-    node = start()
-    rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
-    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
-                    'optical_flow/time_reference')
+    node, imu = with_gyro()
     for message in turns(10**9):
         message.angular_velocity.z = rate
         message.angular_velocity_covariance[0] = covariance
@@ -228,14 +231,10 @@ def test_a_gyro_that_does_not_measure_is_told_and_the_rotation_is_that_of_the_fl
 
 
 @pytest.mark.parametrize(('shift_ns', 'rate_hz'), [(10**18, 100), (-10**10, 100), (0, 5)])
-def test_a_gyro_whose_samples_do_not_cover_the_images_is_told(rig, perception, start, view, shift_ns, rate_hz):
+def test_a_gyro_whose_samples_do_not_cover_the_images_is_told(rig, perception, with_gyro, view, shift_ns, rate_hz):
     rig.watch(String, 'planner/obstacles_json')
     statuses = rig.watch(DiagnosticArray, '/diagnostics')
-    imu = rig.outside.create_publisher(Imu, 'imu', 100)
-    node = start()
-    rig.until(imu.get_subscription_count, 'the planner to subscribe to imu')
-    perception.wait('segmentation/label_map', 'segmentation/camera_info', 'optical_flow/flow',
-                    'optical_flow/time_reference')
+    node, imu = with_gyro()
     for message in turns(10**11 + shift_ns, rate_hz, 0.5):
         imu.publish(message)
     rig.until(lambda: len(node._gyro._samples) > 2, 'the turns to arrive')
