@@ -130,7 +130,8 @@ class ObstacleFinder:
                 # speed that the flow could not tell.
                 approach, error = _static_approach(growth, depth, depth_error, motion)
                 may_move = 2 * max(spread for _, spread in deviations) > self._min_speed * interval_s
-        time = self._time(approach, error, interval_s)
+        # None is told if it is long, or the approach is within its error.
+        time = interval_s / approach if approach > max(interval_s / self._longest_time, 2 * error) else math.inf
         confidence = self._confidence(time, approach, error, interval_s)
         if may_move:
             confidence = (confidence + self._confidence(time, growth.approach, growth.error, interval_s)) / 2
@@ -166,10 +167,6 @@ class ObstacleFinder:
                                 + motion.covariance[2, 2])
         return ((abs(growth.before[0] - static) * before, place_error * before),
                 (abs(shift[2] - growth.approach * depth), along_error))
-
-    def _time(self, approach: float, error: float, interval_s: float) -> float:
-        """Return the time to contact of an approach, s; inf if it is long, or the approach is within its error."""
-        return interval_s / approach if approach > max(interval_s / self._longest_time, 2 * error) else math.inf
 
     def _confidence(self, time: float, approach: float, error: float, interval_s: float) -> float:
         """Return the probability that a time is right within 25 %, or longer than the longest if it is inf."""

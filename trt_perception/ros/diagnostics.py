@@ -5,7 +5,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from ..core.board import Clock, read_board
+from ..core.board import read_board
 from ..core.health import (
     UNUSABLE,
     CameraFacts,
@@ -169,11 +169,7 @@ def _machine() -> _Values:
     board = read_board()
     values = [('peak memory (MB)', '{:.0f}'.format(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))]
     values += [(key, value) for key, value in (('board', board.model), ('power mode', board.power_mode)) if value]
-    values += [(name + ' clock (MHz)', _clock(clock)) for name, clock in (('CPU', board.cpu), ('GPU', board.gpu))
-               if clock is not None]
+    values += [(name + ' clock (MHz)', '{:.0f} of {:.0f}, {}'.format(*clock))
+               for name, clock in (('CPU', board.cpu), ('GPU', board.gpu)) if clock is not None]
     return values + [('temperature {} (C)'.format(zone), '{:.1f}'.format(celsius))
                      for zone, celsius in board.temperatures_c.items()]
-
-
-def _clock(clock: Clock) -> str:
-    return '{:.0f} of {:.0f}, {}'.format(*clock)
